@@ -1,0 +1,69 @@
+//! Something heard about a call. Whatever it was in Vapi's words, inward it is this.
+
+use super::{id::CallId, record::CallRecord, time::Millis};
+
+/// What kind of thing happened, as the timeline names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EventKind {
+    /// A webhook arrived.
+    Delivery,
+    /// Vapi answered, or did not.
+    Fetch,
+    /// Policy settled the call.
+    Settled,
+    /// The call was erased.
+    Deleted,
+}
+
+impl EventKind {
+    /// The timeline's word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Delivery => "delivery",
+            Self::Fetch => "fetch",
+            Self::Settled => "settled",
+            Self::Deleted => "deleted",
+        }
+    }
+}
+
+/// How much of an event is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// The redacted body.
+    Whole,
+    /// The redacted words; an older one of the same source gives way (the longest conversation-update).
+    Replacing,
+    /// Nothing: it makes no facts and only feeds streams and counters.
+    Nothing,
+}
+
+/// One event, immutable. `id` decides what is a repeat.
+#[derive(Debug, Clone)]
+pub struct CallEvent {
+    /// `webhook-id` under a Standard Webhooks proof, else SHA-256 of the canonical redacted body; a UUID for our own.
+    pub id: String,
+    /// What happened.
+    pub kind: EventKind,
+    /// The message's type, or `rest`.
+    pub source: String,
+    /// The call it is about, if it names one.
+    pub call_id: Option<CallId>,
+    /// When the sender says it was sent.
+    pub sent_at: Option<Millis>,
+    /// When it reached us.
+    pub received_at: Millis,
+    /// The proof that let it in; `None` for our own and for open loopback webhooks.
+    pub proof: Option<&'static str>,
+    /// How much of it is stored.
+    pub keep: Keep,
+    /// What it states. Boxed: a record is large.
+    pub facts: Box<CallRecord>,
+    /// False when its facts could not be read: stored raw, for the next version.
+    pub folded: bool,
+    /// The redacted body, canonical JSON; empty when there is none.
+    pub body: Vec<u8>,
+    /// A line for the timeline, such as why a fetch failed.
+    pub details: Option<String>,
+}

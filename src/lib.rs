@@ -1,0 +1,4 @@
+//! Ringback.
+pub mod call;
+pub mod clock;
+pub mod store;

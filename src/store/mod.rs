@@ -1,0 +1,200 @@
+//! The durable truth behind the cache: few verbs, one back end a file, the same contract test for each.
+//!
+//! Properties wanted of every back end:
+//! - [`Store::commit`] is one transaction: events, record and due time together or not at all; it returns after they are durable.
+//! - A record changes by compare-and-set on its *revision*; who loses loads, joins and tries again.
+//! - An event id is stored once, for good: a second one makes the whole commit a [`Committed::Duplicate`].
+//! - A deleted call leaves a keyed hash; commits for it answer [`Committed::Deleted`].
+
+
+
+pub mod query;
+
+
+use std::sync::Arc;
+
+use crate::call::{event::CallEvent, id::CallId, record::CallRecord, time::Millis};
+
+pub use self::query::{CallFilter, CallPage, PageCursor, SortBy};
+
+/// A record as it is stored, with what is not joined.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredCall {
+    /// The call.
+    pub id: CallId,
+    /// All its facts.
+    pub record: CallRecord,
+    /// Counts every write; what compare-and-set compares.
+    pub revision: u64,
+    /// Counts what a poller sees change.
+    pub version: u64,
+    /// Hash of what a poller sees, to tell whether it changed.
+    pub fingerprint: u64,
+    /// First heard of.
+    pub created_at: Millis,
+    /// Last time that what a poller sees changed.
+    pub updated_at: Millis,
+    /// When Vapi is to be asked next, and why.
+    pub due: Option<Due>,
+}
+
+/// Work that falls due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Due {
+    /// When.
+    pub at: Millis,
+    /// Enrichment goes before checks.
+    pub reason: crate::call::record::FetchReason,
+    /// Milliseconds to the next check, for checks at doubling intervals.
+    pub interval: i64,
+}
+
+/// Columns that lists filter and sort by, taken from a record by [`crate::call::view`].
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Columns {
+    /// `status` as pollers see it.
+    pub status: &'static str,
+    /// `callStatus` as pollers see it.
+    pub call_status: &'static str,
+    /// `dataStatus` as pollers see it.
+    pub data_status: &'static str,
+    /// `endedAt` as pollers see it.
+    pub ended_at: Option<Millis>,
+    /// The assistant that talked.
+    pub assistant_id: Option<String>,
+    /// From metadata.
+    pub provider_id: Option<String>,
+    /// From metadata.
+    pub service_request_id: Option<String>,
+    /// As pollers see it.
+    pub correlation_id: Option<String>,
+    /// Digits of the customer's number.
+    pub customer_digits: Option<String>,
+    /// Digits of the provider's number.
+    pub provider_digits: Option<String>,
+    /// Metadata as a JSON object of texts, for `metadata.KEY`.
+    pub metadata: String,
+    /// Names, numbers, ids, summary and transcript in lower case, for `q`.
+    pub search: String,
+}
+
+/// One transaction.
+#[derive(Debug, Clone)]
+pub struct Commit {
+    /// The event that caused it. If its id is stored already, nothing of the commit happens.
+    pub event: CallEvent,
+    /// What the event changed, by the names of `CallResult`.
+    pub changed: Vec<&'static str>,
+    /// More events of the same moment, such as *settled*.
+    pub more: Vec<CallEvent>,
+    /// The record to write; `None` when the event changed nothing or is about no call.
+    pub write: Option<CallWrite>,
+}
+
+/// A record to write.
+#[derive(Debug, Clone)]
+pub struct CallWrite {
+    /// The new state, with `revision` already counted up.
+    pub call: Arc<StoredCall>,
+    /// The revision that must stand there now; `None`: no such call yet.
+    pub expected: Option<u64>,
+    /// Columns for lists.
+    pub columns: Columns,
+}
+
+/// How a commit ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Committed {
+    /// Durable.
+    Done,
+    /// The event's id was stored before; only the repeat is noted.
+    Duplicate,
+    /// Another writer was faster; load, join, try again.
+    Conflict,
+    /// The call was deleted; nothing was written.
+    Deleted,
+}
+
+/// What a load found.
+#[derive(Debug, Clone)]
+pub enum Loaded {
+    /// The call.
+    Found(Arc<StoredCall>),
+    /// It was deleted.
+    Deleted,
+    /// Never heard of.
+    Missing,
+}
+
+/// One entry of a call's timeline.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TimelineEntry {
+    /// When it reached us.
+    pub at: Millis,
+    /// `delivery`, `fetch`, `settled`, `deleted`.
+    pub kind: String,
+    /// The message's type, or `rest`.
+    pub source: String,
+    /// The event's id.
+    pub event_id: String,
+    /// When the sender says it was sent.
+    pub sent_at: Option<Millis>,
+    /// The proof that let it in.
+    pub proof: Option<String>,
+    /// A repeat of an event that was there before.
+    pub duplicate: bool,
+    /// What it changed, by the names of `CallResult`.
+    pub changed: Vec<String>,
+    /// The version it led to.
+    pub version: Option<u64>,
+    /// A line of explanation.
+    pub details: Option<String>,
+    /// The redacted body as JSON text, when asked for and still kept.
+    pub body: Option<String>,
+}
+
+/// What is too old to keep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// Records whose later of `endedAt` and `createdAt` lies before this go; `None` keeps all.
+    pub records_before: Option<Millis>,
+    /// Bodies received before this go; `None` keeps all.
+    pub bodies_before: Option<Millis>,
+}
+
+/// How a store is doing, for `/readyz?verbose` and metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StoreHealth {
+    /// Bytes the store takes.
+    pub size_bytes: u64,
+    /// Bytes free where it lies; `None` for memory.
+    pub free_bytes: Option<u64>,
+    /// Calls that wait to be fetched.
+    pub pending: u64,
+    /// When the longest waiting of them fell due.
+    pub oldest_due: Option<Millis>,
+}
+
+/// A store failed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It can't be reached, is busy, full or broken: try again later. The text is for logs only.
+    #[error("the store is unavailable: {0}")]
+    Unavailable(String),
+    /// It can't be used as it is: a newer schema, another process holds it, a file system that forgets. The text tells the operator what to do.
+    #[error("{0}")]
+    Unusable(String),
+}
+
+/// An event that waits for a version that understands it.
+#[derive(Debug, Clone)]
+pub struct UnfoldedEvent {
+    /// Its id.
+    pub id: String,
+    /// The message's type.
+    pub source: String,
+    /// When it reached us.
+    pub received_at: Millis,
+    /// The redacted body, canonical JSON.
+    pub body: Vec<u8>,
+}
