@@ -1,1 +1,193 @@
-//! TODO
+//! Is the call settled, and when is Vapi to be asked next?
+//!
+//! Policy looks at the joined record and never edits it. What it decides becomes an event (*settled*) and a due time; both are committed with
+//! the event that made it look. So it runs at most once a commit, and a restart changes nothing.
+
+use super::{
+    record::{CallRecord, CallState, Fetch, FetchOutcome, FetchReason, Promise, Settled},
+    time::{Millis, SECOND},
+};
+
+/// After *ended* was heard, a report is expected within this time.
+pub const REPORT_WAIT: i64 = 20 * SECOND;
+/// Checks of a silent call come at doubling intervals up to this one.
+pub const LONGEST_CHECK_INTERVAL: i64 = 6 * 3_600 * SECOND;
+/// Vapi must say twice that it knows no such call, this far apart.
+pub const UNKNOWN_TWICE: i64 = 60 * SECOND;
+/// Two ended answers with the same `updatedAt` this far apart: Vapi is done with the call.
+pub const STABLE_FOR: i64 = 20 * SECOND;
+/// A transcript of more characters than this is a conversation, not a greeting.
+pub const TELLING_TRANSCRIPT: usize = 50;
+/// Delays before fetches vary by this share, both ways, so that many calls that end together do not ask together.
+pub const JITTER: f64 = 0.1;
+
+/// When and whether to ask Vapi.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// Is there an API key at all?
+    pub can_ask: bool,
+    /// Milliseconds before each fetch, one after another.
+    pub delays: Vec<i64>,
+    /// Milliseconds of silence after which a live call is checked.
+    pub grace: i64,
+}
+
+/// When Vapi is to be asked, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Due {
+    /// When.
+    pub at: Millis,
+    /// Why; enrichment goes before checks.
+    pub reason: FetchReason,
+}
+
+/// The moment of a decision.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Moment {
+    /// Now.
+    pub now: Millis,
+    /// From -1 to 1, drawn by the caller.
+    pub jitter: f64,
+    /// Vapi asked not to be asked before this; it only ever lengthens a delay.
+    pub not_before: Option<Millis>,
+    /// The decision follows a fetch, so the due time that was there is spent.
+    pub after_fetch: bool,
+}
+
+/// What policy decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verdict {
+    /// Settle it now.
+    pub settle: Option<Settled>,
+    /// Ask Vapi then; `None`: not at all.
+    pub due: Option<Due>,
+}
+
+/// Decides about a record, for which `pending` was decided before.
+#[must_use]
+pub fn decide(record: &CallRecord, pending: Option<Due>, plan: &Plan, moment: Moment) -> Verdict {
+    if record.deleted_at.is_some() {
+        return Verdict { settle: None, due: None };
+    }
+    let pending = pending.filter(|_| !moment.after_fetch);
+    if !record.has_result() {
+        let due = if plan.can_ask { check(record, pending, plan, moment) } else { None };
+        return Verdict { settle: None, due };
+    }
+    let settle = settlement(record, plan).filter(|settle| record.settled < Some(*settle));
+    let due = match record.settled.max(settle) {
+        None => Some(next_fetch(record, pending, plan, moment)),
+        // Settled this moment: the fetch that was planned to complete the call has nothing left to do.
+        Some(_) if settle.is_some() => pending.filter(|due| due.reason == FetchReason::Manual),
+        // Settled before: somebody asked anew.
+        Some(_) => pending.filter(|due| due.reason != FetchReason::Check),
+    };
+    Verdict { settle, due }
+}
+
+/// How a call with a result is to be settled now, if at all.
+fn settlement(record: &CallRecord, plan: &Plan) -> Option<Settled> {
+    let answered = record.fetches.values().any(|fetch| matches!(fetch.outcome, FetchOutcome::Ended { .. }));
+    let report_says_all = record.reported && at_once(record);
+    if !plan.can_ask || plan.delays.is_empty() || record.never_connected() || report_says_all {
+        return Some(Settled::Complete);
+    }
+    if answered && (promised_is_there(record) || is_stable(record)) {
+        return Some(Settled::Complete);
+    }
+    let denied = record.last_fetch().is_some_and(|fetch| matches!(fetch.outcome, FetchOutcome::Denied { .. }));
+    if denied {
+        return Some(Settled::FetchFailed);
+    }
+    let spent = tries(record) >= plan.delays.len();
+    spent.then_some(if answered { Settled::Complete } else { Settled::FetchFailed })
+}
+
+/// Does the report leave nothing to be fetched?
+fn at_once(record: &CallRecord) -> bool {
+    let characters = record.transcript_text().chars().count();
+    if promises_nothing(record) { characters > 0 } else { characters > TELLING_TRANSCRIPT && promised_is_there(record) }
+}
+
+/// Is analysis explicitly off?
+#[must_use]
+pub fn promises_nothing(record: &CallRecord) -> bool {
+    record.promises.as_ref().is_some_and(|promises| promises.value.explicitly_none())
+}
+
+/// Is everything there that the assistant promised? Where nothing is known of promises, one of the three parts suffices.
+fn promised_is_there(record: &CallRecord) -> bool {
+    let Some(promises) = record.promises.as_ref().map(|promises| &promises.value).filter(|promises| promises.any()) else {
+        return promises_nothing(record) || !record.analysis_is_empty();
+    };
+    let kept = |promise: Promise, there: bool| promise != Promise::On || there;
+    kept(promises.summary, record.has_summary())
+        && kept(promises.structured_data, record.has_structured_data())
+        && promises.outputs.iter().all(|id| record.structured_outputs.get(id).is_some_and(|output| !output.value.is_empty()))
+}
+
+/// Did two ended answers, far enough apart, carry the same `updatedAt`?
+fn is_stable(record: &CallRecord) -> bool {
+    let ended = |fetch: &'_ Fetch| match &fetch.outcome {
+        FetchOutcome::Ended { updated_at } if !updated_at.is_empty() => Some((updated_at.clone(), fetch.at)),
+        _ => None,
+    };
+    let answers: Vec<_> = record.fetches.values().filter_map(ended).collect();
+    answers.iter().any(|(a, at)| answers.iter().any(|(b, later)| a == b && later.since(*at) >= STABLE_FOR))
+}
+
+fn tries(record: &CallRecord) -> usize {
+    record.fetches.values().filter(|fetch| fetch.reason == FetchReason::Enrich).count()
+}
+
+fn next_fetch(record: &CallRecord, pending: Option<Due>, plan: &Plan, moment: Moment) -> Due {
+    if let Some(pending) = pending.filter(|due| due.reason != FetchReason::Check) {
+        return pending;
+    }
+    let delay = plan.delays.get(tries(record)).copied().unwrap_or_default();
+    later_of(moment.now.plus(jittered(delay, moment.jitter)), FetchReason::Enrich, moment)
+}
+
+fn later_of(at: Millis, reason: FetchReason, moment: Moment) -> Due {
+    Due { at: at.max(moment.not_before.unwrap_or(at)), reason }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "delays are seconds to hours")]
+fn jittered(delay: i64, jitter: f64) -> i64 {
+    (delay as f64 * jitter.clamp(-1.0, 1.0).mul_add(JITTER, 1.0)).round() as i64
+}
+
+/// When to look after a call that was heard of, but not its report.
+fn check(record: &CallRecord, pending: Option<Due>, plan: &Plan, moment: Moment) -> Option<Due> {
+    let manual = pending.filter(|due| due.reason == FetchReason::Manual);
+    if manual.is_some() || is_unknown_to_vapi(record) {
+        return manual;
+    }
+    let interval = if moment.after_fetch { next_interval(record, plan) } else { first_interval(record, plan) };
+    let due = later_of(moment.now.plus(interval), FetchReason::Check, moment);
+    // While the line is up, every event begins the silence anew; once it dropped, later events do not put the check off.
+    Some(pending.filter(|pending| record.state == CallState::Ended && pending.at <= due.at).unwrap_or(due))
+}
+
+fn first_interval(record: &CallRecord, plan: &Plan) -> i64 {
+    if record.state == CallState::Ended { REPORT_WAIT } else { plan.grace.max(SECOND) }
+}
+
+fn next_interval(record: &CallRecord, plan: &Plan) -> i64 {
+    if record.last_fetch().is_some_and(|fetch| fetch.outcome == FetchOutcome::Unknown) {
+        return UNKNOWN_TWICE;
+    }
+    let checks = record.fetches.values().filter(|fetch| fetch.reason == FetchReason::Check).count();
+    let doublings = u32::try_from(checks.min(20)).unwrap_or(20);
+    plan.grace.max(SECOND).saturating_mul(1_i64 << doublings).min(LONGEST_CHECK_INTERVAL)
+}
+
+/// Vapi said twice, far enough apart and after everything else that was heard, that it knows no such call.
+#[must_use]
+pub fn is_unknown_to_vapi(record: &CallRecord) -> bool {
+    let after_all_heard = |fetch: &&Fetch| record.heard_at.is_none_or(|heard| fetch.at > heard);
+    let unknown = record.fetches.values().filter(|fetch| fetch.outcome == FetchOutcome::Unknown).filter(after_all_heard);
+    let times: Vec<Millis> = unknown.map(|fetch| fetch.at).collect();
+    let span = times.iter().min().zip(times.iter().max());
+    !record.has_result() && span.is_some_and(|(first, last)| last.since(*first) >= UNKNOWN_TWICE)
+}

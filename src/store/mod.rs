@@ -15,6 +15,8 @@ use std::sync::Arc;
 
 use crate::call::{event::CallEvent, id::CallId, record::CallRecord, time::Millis};
 
+pub use crate::call::policy::Due;
+
 pub use self::query::{CallFilter, CallPage, PageCursor, SortBy};
 
 /// A record as it is stored, with what is not joined.
@@ -36,17 +38,6 @@ pub struct StoredCall {
     pub updated_at: Millis,
     /// When Vapi is to be asked next, and why.
     pub due: Option<Due>,
-}
-
-/// Work that falls due.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Due {
-    /// When.
-    pub at: Millis,
-    /// Enrichment goes before checks.
-    pub reason: crate::call::record::FetchReason,
-    /// Milliseconds to the next check, for checks at doubling intervals.
-    pub interval: i64,
 }
 
 /// Columns that lists filter and sort by, taken from a record by [`crate::call::view`].

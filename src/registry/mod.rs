@@ -1,0 +1,358 @@
+//! All the calls: the one place where a record changes.
+//!
+//! Properties wanted:
+//! - [`Registry::apply`] returns after the event is durable; what it returns about a call can't be lost any more.
+//! - A waiter, a poller and the cache never see what a crash could take back: the store comes first, then the cache, then the waiters.
+//! - A dropped request drops nothing: the work runs on a task of its own, so a client that hangs up does not leave a commit without its wake-up.
+//!
+//! Races, by name:
+//! - *Two events of one call at once*: they take turns within the process ([`Turns`]), and the store's compare-and-set decides between
+//!   processes; who loses loads the record again and joins again.
+//! - *A waiter registers while the call settles*: the waiter registers first and looks second; the registry publishes first and wakes second.
+//!   One of the two always sees the other.
+//! - *A reader fills the cache with what it loaded before a commit*: the cache keeps the greater revision.
+//! - *A call is erased while an event is joined*: the store refuses the commit ([`Committed::Deleted`]).
+
+mod cache;
+mod columns;
+mod render;
+mod turns;
+mod waiters;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
+
+use tokio::sync::Notify;
+
+pub use self::{
+    cache::{Cache, CacheStats, CachedCall, CachedEntry},
+    render::{Rendered, never_heard_of},
+    waiters::{WaitTicket, Waiters},
+};
+use self::{render::Step, turns::Turns};
+use crate::{
+    call::{
+        event::CallEvent,
+        id::CallId,
+        policy::{Moment, Plan},
+        time::Millis,
+    },
+    clock::Clock,
+    lifecycle::Lifecycle,
+    store::{CallPage, CallFilter, CallWrite, Commit, Committed, Loaded, Store, StoreError, StoredCall},
+    telemetry::Metrics,
+};
+
+/// How often a lost compare-and-set is tried again before the store counts as unavailable.
+const MOST_CONFLICTS: usize = 16;
+
+/// The registry: a cheap handle.
+#[derive(Clone)]
+pub struct Registry(Arc<Inner>);
+
+struct Inner {
+    store: Store,
+    cache: Cache,
+    waiters: Waiters,
+    turns: Turns,
+    plan: Plan,
+    /// Address under which the world reaches us, or `""`.
+    base: String,
+    clock: Clock,
+    lifecycle: Lifecycle,
+    metrics: Metrics,
+    due: DueHint,
+}
+
+/// What the registry is built from.
+pub struct Parts {
+    /// The durable truth.
+    pub store: Store,
+    /// Answers, ready to send.
+    pub cache: Cache,
+    /// Those who wait.
+    pub waiters: Waiters,
+    /// When Vapi is asked.
+    pub plan: Plan,
+    /// Address under which the world reaches us, or `""`.
+    pub base: String,
+    /// What time it is.
+    pub clock: Clock,
+    /// Runs and tracks the work.
+    pub lifecycle: Lifecycle,
+    /// Counts it.
+    pub metrics: Metrics,
+}
+
+/// An event to apply, and what policy has to know of it.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// The event.
+    pub event: CallEvent,
+    /// More events of the same moment.
+    pub more: Vec<CallEvent>,
+    /// It is the outcome of a fetch: the due time that led to it is spent.
+    pub after_fetch: bool,
+    /// Vapi asked not to be asked before this.
+    pub not_before: Option<Millis>,
+}
+
+/// How an event was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Applied {
+    /// Stored, durable.
+    Stored,
+    /// It was stored before; nothing changed.
+    Duplicate,
+    /// Its call was deleted; it was ignored.
+    Deleted,
+    /// Of a kind that is not kept.
+    NotKept,
+}
+
+/// What is known of a call.
+#[derive(Debug, Clone)]
+pub enum Known {
+    /// Its answer, ready to send.
+    Call(Arc<CachedCall>),
+    /// It was deleted.
+    Deleted,
+    /// Never heard of.
+    Nothing,
+}
+
+impl Registry {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        let Parts { store, cache, waiters, plan, base, clock, lifecycle, metrics } = parts;
+        let due = DueHint::default();
+        Self(Arc::new(Inner { store, cache, waiters, turns: Turns::default(), plan, base, clock, lifecycle, metrics, due }))
+    }
+
+    /// Takes in a webhook's event; returns when it is durable.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it could not be stored; then nothing of it happened, or all of it did and a repeat will find it.
+    pub async fn apply(&self, event: CallEvent) -> Result<Applied, StoreError> {
+        self.apply_change(Change { event, more: Vec::new(), after_fetch: false, not_before: None }).await
+    }
+
+    /// Takes in any change; returns when it is durable.
+    ///
+    /// # Errors
+    /// As [`Registry::apply`].
+    pub async fn apply_change(&self, change: Change) -> Result<Applied, StoreError> {
+        if change.event.keep == crate::call::event::Keep::Nothing {
+            return Ok(Applied::NotKept);
+        }
+        let registry = self.clone();
+        let work = self.0.lifecycle.spawn_quiet(async move { registry.fold(change).await });
+        work.await.unwrap_or_else(|crash| Err(StoreError::Unavailable(format!("the commit task ended early: {crash}"))))
+    }
+
+    async fn fold(&self, change: Change) -> Result<Applied, StoreError> {
+        let Some(id) = change.event.call_id.clone() else {
+            let commit = Commit { event: change.event, changed: Vec::new(), more: change.more, write: None };
+            return Ok(applied(self.0.store.commit(commit).await?));
+        };
+        let _turn = self.0.turns.enter(&id).await;
+        let mut before = self.current(&id).await?;
+        for _ in 0..MOST_CONFLICTS {
+            let step = match &before {
+                Loaded::Deleted => return Ok(Applied::Deleted),
+                Loaded::Missing => self.step(&id, None, &change),
+                Loaded::Found(call) => self.step(&id, Some(call), &change),
+            };
+            let Step { after, changed, settled, visible } = step;
+            let expected = match &before {
+                Loaded::Found(call) => Some(call.revision),
+                _ => None,
+            };
+            let write = after.clone().map(|call| CallWrite { columns: columns::of(&call.id, &call.record), call, expected });
+            let more = change.more.iter().cloned().chain(settled).collect();
+            let commit = Commit { event: change.event.clone(), changed, more, write };
+            match self.0.store.commit(commit).await? {
+                Committed::Conflict => before = self.0.store.load(&id).await?,
+                committed => {
+                    if let (Committed::Done, Some(call)) = (committed, after) {
+                        self.publish(&call, visible);
+                    }
+                    return Ok(applied(committed));
+                }
+            }
+        }
+        Err(StoreError::Unavailable("the record kept changing under us".to_owned()))
+    }
+
+    fn step(&self, id: &CallId, before: Option<&Arc<StoredCall>>, change: &Change) -> Step {
+        let moment = Moment {
+            now: self.0.clock.now(),
+            jitter: jitter(),
+            not_before: change.not_before,
+            after_fetch: change.after_fetch,
+        };
+        render::step(id, before.map(Arc::as_ref), change, &self.0.plan, moment)
+    }
+
+    /// The record as it stands, from memory when it is there.
+    async fn current(&self, id: &CallId) -> Result<Loaded, StoreError> {
+        match self.0.cache.peek(id).and_then(|cached| cached.stored.clone()) {
+            Some(call) => Ok(Loaded::Found(call)),
+            None => self.0.store.load(id).await,
+        }
+    }
+
+    /// After the commit: cache, then waiters, then whoever fetches.
+    fn publish(&self, call: &Arc<StoredCall>, visible: bool) {
+        let rendered = self.0.cache.put(render::cached(call, &self.0.base, self.0.clock.now()));
+        if let Some(due) = call.due {
+            self.0.due.announce(due.at);
+        }
+        if visible && (rendered.done || rendered.unknown_to_vapi) {
+            self.0.waiters.wake(&call.id);
+        }
+    }
+
+    fn count_done(&self, call: &StoredCall) {
+        use crate::call::view::{data_status, ended_at, status};
+        let took = ended_at(&call.record).map(|ended| self.0.clock.now().since(ended));
+        self.0.metrics.call_done(status(&call.record), data_status(&call.record), took);
+    }
+
+    /// The answer about a call, from memory or from the store.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it is not in memory and the store can't be asked.
+    pub async fn look_up(&self, id: &CallId) -> Result<Known, StoreError> {
+        if let Some(cached) = self.0.cache.find(id.as_str(), self.0.clock.now()) {
+            return Ok(Known::Call(cached));
+        }
+        Ok(match self.0.store.load(id).await? {
+            Loaded::Found(call) => Known::Call(self.0.cache.put(render::cached(&call, &self.0.base, self.0.clock.now()))),
+            Loaded::Deleted => Known::Deleted,
+            Loaded::Missing => Known::Nothing,
+        })
+    }
+
+    /// The answer about a call if it is in memory: what the hot path asks first.
+    #[must_use]
+    pub fn in_memory(&self, id: &str) -> Option<Arc<CachedCall>> {
+        self.0.cache.find(id, self.0.clock.now())
+    }
+
+    /// Erases a call for good. Tells whether it was known.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store can't.
+    pub async fn delete(&self, id: &CallId, always: bool) -> Result<bool, StoreError> {
+        let (registry, id) = (self.clone(), id.clone());
+        let work = self.0.lifecycle.spawn_quiet(async move {
+            let _turn = registry.0.turns.enter(&id).await;
+            let known = registry.0.store.delete(&id, registry.0.clock.now(), always).await?;
+            registry.0.cache.forget(&id);
+            registry.0.waiters.wake(&id);
+            Ok(known)
+        });
+        work.await.unwrap_or_else(|crash| Err(StoreError::Unavailable(format!("the delete task ended early: {crash}"))))
+    }
+
+    /// Has Vapi asked anew, as soon as the limiter allows.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store can't.
+    pub async fn ask_now(&self, id: &CallId, reason: crate::call::record::FetchReason) -> Result<(), StoreError> {
+        let at = self.0.clock.now();
+        self.0.store.set_due(id, Some(crate::store::Due { at, reason })).await?;
+        self.0.cache.forget(id);
+        self.0.due.announce(at);
+        Ok(())
+    }
+
+    /// Calls that match a filter.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store can't be asked.
+    pub async fn list(&self, filter: CallFilter) -> Result<CallPage, StoreError> {
+        self.0.store.list(filter).await
+    }
+
+    /// How a stored call looks to pollers.
+    #[must_use]
+    pub fn rendered<'a>(&'a self, call: &'a StoredCall, view: crate::call::view::View) -> Rendered<'a> {
+        render::view(call, view, &self.0.base)
+    }
+
+    /// The store, for verbs that change no record.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    /// The cache.
+    #[must_use]
+    pub fn cache(&self) -> &Cache {
+        &self.0.cache
+    }
+
+    /// Those who wait.
+    #[must_use]
+    pub fn waiters(&self) -> &Waiters {
+        &self.0.waiters
+    }
+
+    /// Tells when something falls due earlier than was known.
+    #[must_use]
+    pub fn due_hint(&self) -> &DueHint {
+        &self.0.due
+    }
+}
+
+fn applied(committed: Committed) -> Applied {
+    match committed {
+        Committed::Done | Committed::Conflict => Applied::Stored,
+        Committed::Duplicate => Applied::Duplicate,
+        Committed::Deleted => Applied::Deleted,
+    }
+}
+
+/// From -1 to 1.
+fn jitter() -> f64 {
+    let [first, second, ..] = *uuid::Uuid::new_v4().as_bytes();
+    f64::from(u16::from_be_bytes([first, second])).mul_add(2.0 / 65_535.0, -1.0)
+}
+
+/// Wakes the fetching worker when something falls due before it meant to look again. Only a hint: the store has the truth.
+#[derive(Debug)]
+pub struct DueHint {
+    /// When the worker looks again, in epoch milliseconds.
+    planned: AtomicI64,
+    earlier: Notify,
+}
+
+impl Default for DueHint {
+    fn default() -> Self {
+        Self { planned: AtomicI64::new(i64::MAX), earlier: Notify::new() }
+    }
+}
+
+impl DueHint {
+    /// Something falls due at `at`.
+    pub fn announce(&self, at: Millis) {
+        if self.planned.fetch_min(at.0, Ordering::AcqRel) > at.0 {
+            self.earlier.notify_one();
+        }
+    }
+
+    /// The worker looks again at `at`.
+    pub fn plan(&self, at: Option<Millis>) {
+        self.planned.store(at.map_or(i64::MAX, |at| at.0), Ordering::Release);
+    }
+
+    /// Something was announced that is due before the plan.
+    pub async fn earlier(&self) {
+        self.earlier.notified().await;
+    }
+}

@@ -1,0 +1,238 @@
+//! From one stored state of a call to the next, and from a state to the answer about it.
+
+use std::{
+    hash::{DefaultHasher, Hasher},
+    io,
+    sync::Arc,
+};
+
+use axum::http::HeaderValue;
+use serde::Serialize;
+
+use super::{Change, cache::CachedCall};
+use crate::{
+    call::{
+        event::{CallEvent, EventKind, Keep},
+        id::CallId,
+        join::join,
+        policy::{self, Moment, Plan},
+        record::{CallRecord, FetchReason, Settled},
+        time::Millis,
+        view::{self, CallResult, Meta, View},
+    },
+    store::StoredCall,
+};
+
+/// A change worked out, not yet stored.
+pub(super) struct Step {
+    /// What to write; `None` when the record says all that already.
+    pub(super) after: Option<Arc<StoredCall>>,
+    /// What the event changed, by the names of `CallResult`.
+    pub(super) changed: Vec<&'static str>,
+    /// The *settled* event, if policy settled the call.
+    pub(super) settled: Option<CallEvent>,
+    /// A poller sees the difference.
+    pub(super) visible: bool,
+}
+
+/// How a call looks to pollers.
+pub type Rendered<'a> = CallResult<'a>;
+
+/// Joins a change to what was stored before, and lets policy look at it.
+pub(super) fn step(id: &CallId, before: Option<&StoredCall>, change: &Change, plan: &Plan, moment: Moment) -> Step {
+    let was = before.map(|call| call.record.clone()).unwrap_or_default();
+    let said = change.more.iter().fold((*change.event.facts).clone(), |all, event| join(all, (*event.facts).clone()));
+    let mut record = join(was, said);
+    let verdict = policy::decide(&record, before.and_then(|call| call.due), plan, moment);
+    record.settled = record.settled.max(verdict.settle);
+    if before.is_some_and(|call| call.record == record && call.due == verdict.due) {
+        return Step { after: None, changed: Vec::new(), settled: None, visible: false };
+    }
+    let changed = changed_fields(before.map(|call| &call.record), &record);
+    let mut after = StoredCall {
+        id: id.clone(),
+        record,
+        revision: before.map_or(1, |call| call.revision + 1),
+        version: before.map_or(0, |call| call.version),
+        fingerprint: 0,
+        created_at: before.map_or(moment.now, |call| call.created_at),
+        updated_at: before.map_or(moment.now, |call| call.updated_at),
+        due: verdict.due,
+    };
+    after.fingerprint = fingerprint(&after);
+    let visible = before.is_none_or(|call| call.fingerprint != after.fingerprint);
+    if visible {
+        after.version += 1;
+        after.updated_at = moment.now;
+    }
+    let settled = verdict.settle.map(|settled| settled_event(id, settled, moment.now));
+    Step { after: Some(Arc::new(after)), changed, settled, visible }
+}
+
+fn settled_event(id: &CallId, settled: Settled, now: Millis) -> CallEvent {
+    let details = match settled {
+        Settled::Complete => "complete",
+        Settled::FetchFailed => "fetch_failed",
+    };
+    CallEvent {
+        id: uuid::Uuid::now_v7().to_string(),
+        kind: EventKind::Settled,
+        source: "policy".to_owned(),
+        call_id: Some(id.clone()),
+        sent_at: Some(now),
+        received_at: now,
+        proof: None,
+        keep: Keep::Whole,
+        facts: Box::new(CallRecord { settled: Some(settled), ..CallRecord::default() }),
+        folded: true,
+        body: Vec::new(),
+        details: Some(details.to_owned()),
+    }
+}
+
+/// Hash of what a poller sees, but for the version and its time.
+fn fingerprint(call: &StoredCall) -> u64 {
+    struct Hashing(DefaultHasher);
+    impl io::Write for Hashing {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.write(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let meta = Meta { version: 0, updated_at: None, ..meta(call) };
+    let result = CallResult::of(&call.id, &call.record, meta, View::Full, "");
+    let mut hashing = Hashing(DefaultHasher::new());
+    // Writing to a hasher can't fail, and a view always serialises.
+    let _ = result.serialize(&mut serde_json::Serializer::new(io::BufWriter::with_capacity(4_096, &mut hashing)));
+    hashing.0.finish()
+}
+
+fn meta(call: &StoredCall) -> Meta {
+    let next_fetch = call.due.filter(|due| call.record.has_result() && due.reason != FetchReason::Check);
+    Meta {
+        version: call.version,
+        created_at: Some(call.created_at),
+        updated_at: Some(call.updated_at),
+        next_fetch_at: next_fetch.map(|due| due.at),
+    }
+}
+
+/// How a stored call looks.
+pub(super) fn view<'a>(call: &'a StoredCall, view: View, base: &str) -> Rendered<'a> {
+    CallResult::of(&call.id, &call.record, meta(call), view, base)
+}
+
+/// A stored call, ready to be served.
+pub(super) fn cached(call: &Arc<StoredCall>, base: &str, now: Millis) -> CachedCall {
+    let done = call.record.is_done();
+    CachedCall {
+        id: call.id.clone(),
+        body: view::envelope(&view(call, View::Full, base), done).into(),
+        etag: etag(call.version),
+        done,
+        has_result: call.record.has_result(),
+        unknown_to_vapi: policy::is_unknown_to_vapi(&call.record),
+        stored: (!done).then(|| Arc::clone(call)),
+        revision: call.revision,
+        cached_at: now,
+        expires_at: now,
+    }
+}
+
+/// The answer about a call that nobody has heard of yet.
+#[must_use]
+pub fn never_heard_of(id: &CallId) -> Vec<u8> {
+    let record = CallRecord::default();
+    view::envelope(&CallResult::of(id, &record, Meta::default(), View::Full, ""), false)
+}
+
+fn etag(version: u64) -> HeaderValue {
+    HeaderValue::try_from(format!("\"{version}\"")).unwrap_or_else(|_| HeaderValue::from_static("\"0\""))
+}
+
+/// Which members of `CallResult` an event changed.
+fn changed_fields(before: Option<&CallRecord>, after: &CallRecord) -> Vec<&'static str> {
+    let nothing = CallRecord::default();
+    let before = before.unwrap_or(&nothing);
+    macro_rules! compare {
+        ($($name:literal: $($field:ident)+;)*) => {
+            [$(($name, $(value_differs(&before.$field, &after.$field))||+)),*]
+        };
+    }
+    let differences = compare! {
+        "callStatus": state;
+        "status": reported rest_ended;
+        "startedAt": started_at live_at;
+        "endedAt": ended_at dropped_at resulted_at;
+        "endedReason": ended_reason;
+        "durationSeconds": duration_seconds;
+        "cost": cost;
+        "costBreakdown": cost_breakdown;
+        "transcript": transcript lines;
+        "messages": messages;
+        "analysis": summary success_evaluation structured_data structured_data_multi;
+        "structuredOutputs": structured_outputs;
+        "toolCalls": tool_calls;
+        "metadata": metadata;
+        "customer": customer_number customer_name;
+        "assistantId": assistant_id;
+        "phoneNumberId": phone_number_id;
+        "correlationId": variable_call_id;
+        "recording": recorded;
+        "outcome": sip_status heard_live ended_message;
+        "webhookReceivedAt": webhook_received_at;
+        "fetchAttempts": fetches;
+        "dataStatus": settled;
+    };
+    differences.into_iter().filter_map(|(name, differs)| differs.then_some(name)).collect()
+}
+
+/// Do two states of a field show different values? A newer stamp on the same value changes nothing that anybody sees.
+fn value_differs<T: Shown>(before: &T, after: &T) -> bool {
+    !before.shows_the_same(after)
+}
+
+/// A field as it is shown: its value without its stamp.
+trait Shown {
+    fn shows_the_same(&self, other: &Self) -> bool;
+}
+
+macro_rules! shown_as_it_is {
+    ($($type:ty),*) => { $(impl Shown for $type { fn shows_the_same(&self, other: &Self) -> bool { self == other } })* };
+}
+
+use crate::call::{
+    field::{Longest, Stamped},
+    record::{CallState, Fetch, Line, ToolCall},
+};
+
+shown_as_it_is!(
+    bool,
+    CallState,
+    Option<Millis>,
+    Option<Settled>,
+    std::collections::BTreeSet<Line>,
+    std::collections::BTreeMap<String, Fetch>,
+    std::collections::BTreeMap<String, ToolCall>
+);
+
+impl<T: PartialEq> Shown for Option<Stamped<T>> {
+    fn shows_the_same(&self, other: &Self) -> bool {
+        self.as_ref().map(|it| &it.value) == other.as_ref().map(|it| &it.value)
+    }
+}
+
+impl<T: PartialEq> Shown for Option<Longest<T>> {
+    fn shows_the_same(&self, other: &Self) -> bool {
+        self.as_ref().map(|it| &it.value) == other.as_ref().map(|it| &it.value)
+    }
+}
+
+impl<T: PartialEq> Shown for std::collections::BTreeMap<String, Stamped<T>> {
+    fn shows_the_same(&self, other: &Self) -> bool {
+        self.len() == other.len() && self.iter().zip(other).all(|((a, x), (b, y))| a == b && x.value == y.value)
+    }
+}
