@@ -1,0 +1,225 @@
+//! Every failure a caller can see, and the envelope it is told in.
+//!
+//! Which variant to use: what the caller did wrong has a variant of its own; everything that is our fault is [`ApiError::Internal`] or
+//! [`ApiError::StoreUnavailable`], whose cause is logged here, once, and never sent.
+
+use axum::{
+    body::Body,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use serde_json::Value;
+use tracing::{error, warn};
+
+use crate::{call::id::CallId, config::Scope, store::StoreError, vapi::message::InvalidPayload};
+
+/// Seconds after which a caller may try again; Kestra blocks a worker for as long as it is told, so it stays small.
+const RETRY_SOON: u32 = 5;
+
+/// A failure, as its caller is to see it.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// 401: no token, or none we know.
+    #[error("Authentication required")]
+    Unauthorized,
+    /// 401: no proof, or a wrong one.
+    #[error("Invalid webhook proof")]
+    InvalidSignature(&'static str),
+    /// 401: a right proof, too old or too new.
+    #[error("Webhook timestamp out of range")]
+    TimestampOutOfRange,
+    /// 403: the token's scope does not suffice.
+    #[error("Forbidden")]
+    Forbidden(Scope),
+    /// 403: nothing is configured that could let this request in.
+    #[error("Authentication is not configured")]
+    AuthNotConfigured(&'static str),
+    /// 403: a page of another origin wants to write.
+    #[error("Foreign origin")]
+    ForeignOrigin,
+    /// 404: never heard of the call.
+    #[error("Call not found")]
+    CallNotFound(CallId),
+    /// 404: the call is known, its result is not.
+    #[error("Call result not ready")]
+    CallNotReady(CallId),
+    /// 404: no recording, or not yet.
+    #[error("Recording not available")]
+    RecordingNotAvailable(CallId),
+    /// 404: no such route.
+    #[error("Route not found")]
+    RouteNotFound,
+    /// 405.
+    #[error("Method not allowed")]
+    MethodNotAllowed,
+    /// 410: the call was deleted here.
+    #[error("Call deleted")]
+    CallDeleted(CallId),
+    /// 413, with the limit in bytes.
+    #[error("Payload too large")]
+    PayloadTooLarge(u64),
+    /// 400: the body can't be used.
+    #[error("Invalid payload")]
+    InvalidPayload(String),
+    /// 400: a parameter can't be used.
+    #[error("Invalid parameter")]
+    InvalidParameter(String),
+    /// 429: too many failed proofs from one address.
+    #[error("Too many failed attempts")]
+    RateLimited,
+    /// 502: Vapi refuses our key.
+    #[error("Vapi refuses the API key")]
+    VapiAccount,
+    /// 502: Vapi does not answer.
+    #[error("Vapi is unavailable")]
+    VapiUnavailable(String),
+    /// 503: the store can't be asked, or could not commit.
+    #[error("Store unavailable")]
+    StoreUnavailable(String),
+    /// 503: we are about to stop.
+    #[error("Shutting down")]
+    ShuttingDown,
+    /// 500: our fault. The text is for the log.
+    #[error("Internal error")]
+    Internal(String),
+}
+
+/// What of a failure goes into the answer; the envelope is written where the request's id is known.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    code: &'static str,
+    error: String,
+    message: String,
+    details: Value,
+    call_id: Option<CallId>,
+}
+
+impl ApiError {
+    fn status(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::Unauthorized => (StatusCode::UNAUTHORIZED, "UNAUTHORIZED"),
+            Self::InvalidSignature(_) => (StatusCode::UNAUTHORIZED, "INVALID_SIGNATURE"),
+            Self::TimestampOutOfRange => (StatusCode::UNAUTHORIZED, "TIMESTAMP_OUT_OF_RANGE"),
+            Self::Forbidden(_) => (StatusCode::FORBIDDEN, "FORBIDDEN"),
+            Self::AuthNotConfigured(_) => (StatusCode::FORBIDDEN, "AUTH_NOT_CONFIGURED"),
+            Self::ForeignOrigin => (StatusCode::FORBIDDEN, "FOREIGN_ORIGIN"),
+            Self::CallNotFound(_) => (StatusCode::NOT_FOUND, "CALL_NOT_FOUND"),
+            Self::CallNotReady(_) => (StatusCode::NOT_FOUND, "CALL_NOT_READY"),
+            Self::RecordingNotAvailable(_) => (StatusCode::NOT_FOUND, "RECORDING_NOT_AVAILABLE"),
+            Self::RouteNotFound => (StatusCode::NOT_FOUND, "ROUTE_NOT_FOUND"),
+            Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED"),
+            Self::CallDeleted(_) => (StatusCode::GONE, "CALL_DELETED"),
+            Self::PayloadTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE"),
+            Self::InvalidPayload(_) => (StatusCode::BAD_REQUEST, "INVALID_PAYLOAD"),
+            Self::InvalidParameter(_) => (StatusCode::BAD_REQUEST, "INVALID_PARAMETER"),
+            Self::RateLimited => (StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED"),
+            Self::VapiAccount => (StatusCode::BAD_GATEWAY, "VAPI_ACCOUNT"),
+            Self::VapiUnavailable(_) => (StatusCode::BAD_GATEWAY, "VAPI_UNAVAILABLE"),
+            Self::StoreUnavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "STORE_UNAVAILABLE"),
+            Self::ShuttingDown => (StatusCode::SERVICE_UNAVAILABLE, "SHUTTING_DOWN"),
+            Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL"),
+        }
+    }
+
+    /// What the caller can do about it.
+    fn advice(&self) -> String {
+        match self {
+            Self::Unauthorized => "Send a token of API_TOKENS as Authorization: Bearer.".to_owned(),
+            Self::InvalidSignature(why) => (*why).to_owned(),
+            Self::TimestampOutOfRange => "The proof is right, but its timestamp is too far from our clock; check both clocks.".to_owned(),
+            Self::Forbidden(scope) => format!("This needs a token of scope {} or wider.", scope.as_str()),
+            Self::AuthNotConfigured(what) => (*what).to_owned(),
+            Self::ForeignOrigin => "A page of another origin may not write here; list the origin in CORS_ORIGINS to let it.".to_owned(),
+            Self::CallNotFound(_) => "Nothing was heard of this call yet. Ask again later, or wait at /calls/{id}/result?wait=30.".to_owned(),
+            Self::CallNotReady(_) => "The call is known but has no result yet. Wait for it at /calls/{id}/result?wait=30.".to_owned(),
+            Self::RecordingNotAvailable(_) => "Vapi has no such recording of this call, or not yet.".to_owned(),
+            Self::RouteNotFound => "See /docs for the routes.".to_owned(),
+            Self::MethodNotAllowed => "See the Allow header for the methods of this route.".to_owned(),
+            Self::CallDeleted(_) => "This call was deleted here; nothing of it is kept.".to_owned(),
+            Self::PayloadTooLarge(limit) => format!("A body may have {limit} bytes; raise MAX_BODY_MB to take more."),
+            Self::InvalidPayload(why) | Self::InvalidParameter(why) | Self::VapiUnavailable(why) => why.clone(),
+            Self::RateLimited => "Too many failed proofs from this address within a minute.".to_owned(),
+            Self::VapiAccount => "Check VAPI_API_KEY: Vapi answers 401 or 403.".to_owned(),
+            Self::StoreUnavailable(_) => "The store can't be reached right now. Try again.".to_owned(),
+            Self::ShuttingDown => "This instance is stopping. Try again.".to_owned(),
+            Self::Internal(_) => "This is our fault; the log has the request id.".to_owned(),
+        }
+    }
+
+    fn call_id(&self) -> Option<CallId> {
+        match self {
+            Self::CallNotFound(id) | Self::CallNotReady(id) | Self::RecordingNotAvailable(id) | Self::CallDeleted(id) => Some(id.clone()),
+            _ => None,
+        }
+    }
+
+    /// Logs causes that the caller is not told.
+    fn record(&self) {
+        match self {
+            Self::Internal(cause) => error!(cause, "A request failed by our fault"),
+            Self::StoreUnavailable(cause) => warn!(cause, "The store is unavailable"),
+            _ => {}
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        self.record();
+        let (status, code) = self.status();
+        let failure = Failure { code, error: self.to_string(), message: self.advice(), details: Value::Null, call_id: self.call_id() };
+        let mut response = (status, Body::empty()).into_response();
+        let headers = response.headers_mut();
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if matches!(status.as_u16(), 404 | 429 | 503) {
+            headers.insert(header::RETRY_AFTER, RETRY_SOON.into());
+        }
+        response.extensions_mut().insert(failure);
+        response
+    }
+}
+
+impl Failure {
+    /// The envelope of an error, serialised.
+    #[must_use]
+    pub fn envelope(&self, request_id: &str) -> Vec<u8> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Envelope<'a> {
+            success: bool,
+            done: bool,
+            call_id: Option<&'a str>,
+            data: (),
+            code: &'a str,
+            error: &'a str,
+            message: &'a str,
+            details: &'a Value,
+            request_id: &'a str,
+        }
+        let Self { code, error, message, details, call_id } = self;
+        let call_id = call_id.as_ref().map(CallId::as_str);
+        let envelope = Envelope { success: false, done: false, call_id, data: (), code, error, message, details, request_id };
+        serde_json::to_vec(&envelope).unwrap_or_default()
+    }
+
+    /// The call it is about.
+    #[must_use]
+    pub fn call_id(&self) -> Option<&CallId> {
+        self.call_id.as_ref()
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        Self::StoreUnavailable(error.to_string())
+    }
+}
+
+impl From<InvalidPayload> for ApiError {
+    fn from(error: InvalidPayload) -> Self {
+        Self::InvalidPayload(error.to_string())
+    }
+}

@@ -1,0 +1,195 @@
+//! One call: read it, erase it, have Vapi asked again.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    body::Bytes,
+    extract::State,
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde_json::{Value, json};
+
+use super::{
+    Api,
+    auth::{Admin, Caller, Place, Poll},
+    observe::Told,
+    parameters::{CallPath, Parameters},
+};
+use crate::{
+    call::{id::CallId, record::FetchReason, view},
+    error::ApiError,
+    registry::{CachedCall, Known, never_heard_of},
+    store::Loaded,
+};
+
+/// Seconds after which a poller may ask again.
+pub(super) const RETRY_AFTER: u32 = 2;
+
+/// The result of a call, at once: 404 until there is one, then 200 as it stands. Poll it, or wait at `/result`.
+#[utoipa::path(
+    get,
+    path = "/api/v1/vapi/calls/{id}",
+    operation_id = "readCall",
+    tag = "Calls",
+    params(("id" = String, Path, description = "The call's id"), super::docs::ViewParameter),
+    responses(
+        (status = 200, description = "There is a result; `done` tells whether more is to come", body = super::docs::CallEnvelope),
+        (status = 304, description = "The version in If-None-Match still stands"),
+        (status = 404, description = "CALL_NOT_FOUND: nothing heard of it; CALL_NOT_READY: it has no result yet", body = super::docs::ErrorEnvelope),
+        (status = 503, description = "STORE_UNAVAILABLE", body = super::docs::ErrorEnvelope),
+    ),
+    security(("bearer" = ["poll"]))
+)]
+pub(super) async fn read(
+    State(api): State<Api>,
+    caller: Caller<Poll>,
+    CallPath(id): CallPath,
+    parameters: Parameters,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let told = Told { token: caller.token, call_id: Some(id.clone()), ..Told::default() };
+    let answer = match look_up(&api, &id).await? {
+        Known::Call(call) if call.has_result => shown(&api, &call, &parameters, &headers, StatusCode::OK).await?,
+        Known::Call(_) => return Err(ApiError::CallNotReady(id)),
+        Known::Deleted => return Err(ApiError::CallNotFound(id)),
+        Known::Nothing => {
+            api.enricher.somebody_asks_for(&id);
+            return Err(ApiError::CallNotFound(id));
+        }
+    };
+    Ok((axum::Extension(told), answer).into_response())
+}
+
+/// The call from memory, else from the store.
+pub(super) async fn look_up(api: &Api, id: &CallId) -> Result<Known, ApiError> {
+    match api.registry.in_memory(id.as_str()) {
+        Some(call) => Ok(Known::Call(call)),
+        None => Ok(api.registry.look_up(id).await?),
+    }
+}
+
+/// A known call as an answer: 304 if the caller has this version, else its bytes.
+pub(super) async fn shown(
+    api: &Api,
+    call: &Arc<CachedCall>,
+    parameters: &Parameters,
+    headers: &HeaderMap,
+    status: StatusCode,
+) -> Result<Response, ApiError> {
+    let unchanged = headers.get(header::IF_NONE_MATCH).is_some_and(|known| matches_etag(known, &call.etag));
+    if unchanged && status == StatusCode::OK {
+        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, call.etag.clone())]).into_response());
+    }
+    let body = match parameters.view(view::View::Full)? {
+        view::View::Full => call.body.clone(),
+        view::View::Summary => summary(api, call).await?,
+    };
+    Ok(json_answer(status, body, Some(&call.etag)))
+}
+
+async fn summary(api: &Api, call: &CachedCall) -> Result<Bytes, ApiError> {
+    match api.registry.store().load(&call.id).await? {
+        Loaded::Found(stored) => {
+            let result = api.registry.rendered(&stored, view::View::Summary);
+            Ok(view::envelope(&result, stored.record.is_done()).into())
+        }
+        Loaded::Deleted | Loaded::Missing => Err(ApiError::CallNotFound(call.id.clone())),
+    }
+}
+
+/// Serialised JSON as an answer; one that is not final says when to ask again.
+pub(super) fn json_answer(status: StatusCode, body: impl Into<Bytes>, etag: Option<&HeaderValue>) -> Response {
+    let mut response = (status, body.into()).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Some(etag) = etag {
+        headers.insert(header::ETAG, etag.clone());
+    }
+    if status == StatusCode::ACCEPTED {
+        headers.insert(header::RETRY_AFTER, RETRY_AFTER.into());
+    }
+    response
+}
+
+fn matches_etag(known: &HeaderValue, etag: &HeaderValue) -> bool {
+    let (Ok(known), Ok(etag)) = (known.to_str(), etag.to_str()) else { return false };
+    known.split(',').map(|one| one.trim().trim_start_matches("W/")).any(|one| one == etag || one == "*")
+}
+
+/// Erases a call, its record and its events, for good; ends no call at Vapi. `scope=cache` only drops it from memory.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/vapi/calls/{id}",
+    operation_id = "deleteCall",
+    tag = "Calls",
+    params(
+        ("id" = String, Path, description = "The call's id"),
+        ("scope" = Option<String>, Query, description = "`cache`: only drop it from memory"),
+        ("always" = Option<bool>, Query, description = "Leave a tombstone even if the call was not known"),
+    ),
+    responses((status = 200, description = "It is gone", body = super::docs::ObjectEnvelope)),
+    security(("bearer" = ["admin"]))
+)]
+pub(super) async fn erase(
+    State(api): State<Api>,
+    caller: Caller<Admin>,
+    CallPath(id): CallPath,
+    parameters: Parameters,
+) -> Result<Response, ApiError> {
+    let told = Told { token: caller.token, call_id: Some(id.clone()), ..Told::default() };
+    let data = match parameters.text("scope") {
+        Some("cache") => {
+            api.registry.cache().forget(&id);
+            json!({"deleted": false, "scope": "cache"})
+        }
+        None => {
+            let known = api.registry.delete(&id, parameters.switch("always")).await?;
+            json!({"deleted": known, "scope": "all"})
+        }
+        Some(_) => return Err(ApiError::InvalidParameter("scope must be cache, or be left out.".to_owned())),
+    };
+    Ok((axum::Extension(told), Json(enveloped(Some(&id), &data))).into_response())
+}
+
+/// Has Vapi asked for this call again, as soon as possible.
+#[utoipa::path(
+    post,
+    path = "/api/v1/vapi/calls/{id}/fetch",
+    operation_id = "fetchCall",
+    tag = "Calls",
+    params(("id" = String, Path, description = "The call's id")),
+    responses(
+        (status = 202, description = "Vapi will be asked; `data` as it stands", body = super::docs::CallEnvelope),
+        (status = 410, description = "CALL_DELETED", body = super::docs::ErrorEnvelope),
+        (status = 502, description = "VAPI_ACCOUNT: there is no VAPI_API_KEY to ask with", body = super::docs::ErrorEnvelope),
+    ),
+    security(("bearer" = ["place"]))
+)]
+pub(super) async fn fetch(State(api): State<Api>, caller: Caller<Place>, CallPath(id): CallPath) -> Result<Response, ApiError> {
+    if api.client.is_none() {
+        return Err(ApiError::VapiAccount);
+    }
+    let told = Told { token: caller.token, call_id: Some(id.clone()), ..Told::default() };
+    let answer = match look_up(&api, &id).await? {
+        Known::Deleted => return Err(ApiError::CallDeleted(id)),
+        Known::Nothing => {
+            api.enricher.ask_at_once(&id);
+            json_answer(StatusCode::ACCEPTED, never_heard_of(&id), None)
+        }
+        Known::Call(call) => {
+            api.registry.ask_now(&id, FetchReason::Manual).await?;
+            json_answer(StatusCode::ACCEPTED, call.body.clone(), Some(&call.etag))
+        }
+    };
+    Ok((axum::Extension(told), answer).into_response())
+}
+
+/// The envelope of a 2xx whose data is no call.
+pub(super) fn enveloped(id: Option<&CallId>, data: &Value) -> Value {
+    json!({
+        "success": true, "done": false, "callId": id.map(CallId::as_str), "data": data,
+        "code": null, "error": null, "message": null, "details": null, "requestId": null,
+    })
+}

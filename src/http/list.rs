@@ -1,0 +1,167 @@
+//! Lists of calls, newest first.
+
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde_json::{Value, json};
+
+use super::{
+    Api,
+    auth::{Caller, ReadOpen},
+    calls::enveloped,
+    observe::Told,
+    parameters::{Parameters, split},
+};
+use crate::{
+    call::{id::CallId, time::Millis, view::View},
+    error::ApiError,
+    store::{CallFilter, CallPage, PageCursor, SortBy},
+};
+
+/// Rows of a page when nothing is said.
+const DEFAULT_LIMIT: usize = 20;
+/// Rows of a page at most.
+const MOST_ROWS: usize = 100;
+/// Rows that offset paging skips at most; beyond it a cursor is the way.
+const MOST_SKIPPED: usize = 1_000_000;
+
+/// Calls, newest first, live ones included. Filters are joined by AND; commas inside one mean any of them.
+#[utoipa::path(
+    get,
+    path = "/api/v1/vapi/calls",
+    operation_id = "listCalls",
+    tag = "Calls",
+    params(
+        ("phone" = Option<String>, Query, description = "Digits of the customer's or the provider's number; a + is optional"),
+        ("status" = Option<String>, Query, description = "pending, completed, no_answer, voicemail, timeout, error"),
+        ("callStatus" = Option<String>, Query, description = "unknown, scheduled, queued, ringing, in-progress, forwarding, ended"),
+        ("dataStatus" = Option<String>, Query, description = "pending, partial, fetching, complete, fetch_failed"),
+        ("assistantId" = Option<String>, Query),
+        ("providerId" = Option<String>, Query),
+        ("serviceRequestId" = Option<String>, Query),
+        ("correlationId" = Option<String>, Query),
+        ("q" = Option<String>, Query, description = "Words that must all occur, case ignored, in names, numbers, ids, summary, transcript"),
+        ("since" = Option<String>, Query, description = "From this time on (RFC 3339)"),
+        ("until" = Option<String>, Query, description = "Before this time (RFC 3339)"),
+        ("by" = Option<String>, Query, description = "createdAt (default), updatedAt or endedAt: sorts, and is what since and until bound"),
+        ("limit" = Option<usize>, Query, description = "1 to 100, default 20"),
+        ("cursor" = Option<String>, Query, description = "`pagination.nextCursor` of the page before"),
+        super::docs::ViewParameter,
+    ),
+    responses(
+        (status = 200, description = "A page", body = super::docs::ListEnvelope),
+        (status = 400, description = "INVALID_PARAMETER", body = super::docs::ErrorEnvelope),
+    ),
+    security(("bearer" = ["read"]))
+)]
+pub(super) async fn calls(State(api): State<Api>, caller: Caller<ReadOpen>, parameters: Parameters) -> Result<Response, ApiError> {
+    let filter = filter(&parameters)?;
+    let (limit, view) = (filter.limit, parameters.view(View::Summary)?);
+    let page = api.registry.list(filter).await?;
+    let next = page.next.as_ref().map(encoded);
+    let pagination = json!({"limit": limit, "nextCursor": next, "hasMore": next.is_some()});
+    Ok(answer(&api, caller, &page, view, &pagination))
+}
+
+/// Calls with a customer's or provider's number, newest first.
+#[utoipa::path(
+    get,
+    path = "/api/v1/vapi/calls/by-phone/{phone}",
+    operation_id = "listCallsByPhone",
+    tag = "Calls",
+    params(
+        ("phone" = String, Path, description = "Digits are compared; a + is optional", example = "+15551234567"),
+        ("limit" = Option<usize>, Query, description = "1 to 100, default 20"),
+        ("offset" = Option<usize>, Query, description = "Rows to skip"),
+        super::docs::ViewParameter,
+    ),
+    responses(
+        (status = 200, description = "A page", body = super::docs::ListEnvelope),
+        (status = 400, description = "INVALID_PARAMETER", body = super::docs::ErrorEnvelope),
+    ),
+    security(("bearer" = ["read"]))
+)]
+pub(super) async fn by_phone(
+    State(api): State<Api>,
+    caller: Caller<ReadOpen>,
+    axum::extract::Path(phone): axum::extract::Path<String>,
+    parameters: Parameters,
+) -> Result<Response, ApiError> {
+    let limit = parameters.number("limit", 1, MOST_ROWS, DEFAULT_LIMIT)?;
+    let offset = parameters.number("offset", 0, MOST_SKIPPED, 0)?;
+    let view = parameters.view(View::Summary)?;
+    let filter = CallFilter { phone: vec![digits("phone", &phone)?], limit, offset, ..CallFilter::default() };
+    let page = api.registry.list(filter).await?;
+    let pagination = json!({"limit": limit, "offset": offset, "hasMore": page.next.is_some()});
+    Ok(answer(&api, caller, &page, view, &pagination))
+}
+
+fn answer(api: &Api, caller: Caller<ReadOpen>, page: &CallPage, view: View, pagination: &Value) -> Response {
+    let rows: Vec<_> = page.calls.iter().map(|call| api.registry.rendered(call, view)).collect();
+    let mut body = enveloped(None, &json!(rows));
+    body["count"] = rows.len().into();
+    body["pagination"] = pagination.clone();
+    (axum::Extension(Told { token: caller.token, ..Told::default() }), Json(body)).into_response()
+}
+
+fn filter(parameters: &Parameters) -> Result<CallFilter, ApiError> {
+    let phone = parameters.list("phone").iter().map(|phone| digits("phone", phone)).collect::<Result<_, _>>()?;
+    let metadata = parameters.starting_with("metadata.").map(|(key, values)| (key.to_owned(), split(values))).collect();
+    let words = parameters.text("q").unwrap_or_default().to_lowercase();
+    Ok(CallFilter {
+        phone,
+        status: one_of(parameters, "status", &["pending", "completed", "no_answer", "voicemail", "timeout", "error"])?,
+        call_status: parameters.list("callStatus"),
+        data_status: one_of(parameters, "dataStatus", &["pending", "partial", "fetching", "complete", "fetch_failed"])?,
+        assistant_id: parameters.list("assistantId"),
+        provider_id: parameters.list("providerId"),
+        service_request_id: parameters.list("serviceRequestId"),
+        correlation_id: parameters.list("correlationId"),
+        metadata,
+        words: words.split_whitespace().map(str::to_owned).collect(),
+        since: parameters.moment("since")?,
+        until: parameters.moment("until")?,
+        by: sort_by(parameters)?,
+        limit: parameters.number("limit", 1, MOST_ROWS, DEFAULT_LIMIT)?,
+        offset: 0,
+        cursor: parameters.text("cursor").map(decoded).transpose()?,
+    })
+}
+
+fn one_of(parameters: &Parameters, name: &str, words: &[&str]) -> Result<Vec<String>, ApiError> {
+    let list = parameters.list(name);
+    match list.iter().find(|word| !words.contains(&word.as_str())) {
+        Some(_) => Err(ApiError::InvalidParameter(format!("{name} takes {}.", words.join(", ")))),
+        None => Ok(list),
+    }
+}
+
+fn sort_by(parameters: &Parameters) -> Result<SortBy, ApiError> {
+    match parameters.text("by") {
+        None | Some("createdAt") => Ok(SortBy::CreatedAt),
+        Some("updatedAt") => Ok(SortBy::UpdatedAt),
+        Some("endedAt") => Ok(SortBy::EndedAt),
+        Some(_) => Err(ApiError::InvalidParameter("by takes createdAt, updatedAt or endedAt.".to_owned())),
+    }
+}
+
+fn digits(name: &str, phone: &str) -> Result<String, ApiError> {
+    let digits: String = phone.chars().filter(char::is_ascii_digit).collect();
+    if digits.is_empty() { Err(ApiError::InvalidParameter(format!("{name} must have digits."))) } else { Ok(digits) }
+}
+
+fn encoded(cursor: &PageCursor) -> String {
+    URL_SAFE_NO_PAD.encode(format!("{}~{}", cursor.at.0, cursor.id))
+}
+
+fn decoded(cursor: &str) -> Result<PageCursor, ApiError> {
+    let read = || {
+        let text = String::from_utf8(URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
+        let (at, id) = text.split_once('~')?;
+        Some(PageCursor { at: Millis(at.parse().ok()?), id: CallId::parse(id).ok()? })
+    };
+    read().ok_or_else(|| ApiError::InvalidParameter("cursor must be pagination.nextCursor of an earlier page.".to_owned()))
+}

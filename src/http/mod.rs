@@ -1,0 +1,142 @@
+//! The HTTP face: the whole route table and its layers on one screen. No rule of the domain lives here.
+//!
+//! From the outside in: the path is made regular ([`path`]), the request is observed ([`observe`]: id, log line, metrics, error envelope), a
+//! foreign origin is kept from writing, and the route's extractors let it in ([`auth`], [`proof`]).
+
+pub mod auth;
+mod body;
+mod cache;
+mod calls;
+mod docs;
+mod health;
+mod list;
+mod observe;
+mod parameters;
+mod path;
+mod proof;
+mod recording;
+mod result;
+pub mod server;
+mod timeline;
+mod webhook;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    http::{HeaderName, HeaderValue, Method},
+    middleware::{from_fn, from_fn_with_state},
+    routing::{MethodRouter, any, delete, get, post},
+};
+use tower_http::{catch_panic::CatchPanicLayer, cors::CorsLayer};
+
+pub use docs::openapi;
+pub use path::Regular;
+
+use crate::{
+    clock::Clock, config::Config, enrich::Enricher, error::ApiError, lifecycle::Lifecycle, registry::Registry, telemetry::Metrics,
+    vapi::client::VapiClient,
+};
+
+/// What handlers share: a cheap handle.
+#[derive(Clone)]
+pub struct Api(Arc<Shared>);
+
+/// What handlers share.
+pub struct Shared {
+    /// The configuration.
+    pub config: Config,
+    /// All the calls.
+    pub registry: Registry,
+    /// Asks Vapi.
+    pub enricher: Enricher,
+    /// Vapi's REST, if there is a key.
+    pub client: Option<VapiClient>,
+    /// Checks webhook proofs.
+    pub gate: proof::Gate,
+    /// Bounds the memory that bodies take.
+    pub bodies: body::Budget,
+    /// What time it is.
+    pub clock: Clock,
+    /// Tells when to stop.
+    pub lifecycle: Lifecycle,
+    /// Counts.
+    pub metrics: Metrics,
+}
+
+impl std::ops::Deref for Api {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+impl Api {
+    /// Shares the parts.
+    #[must_use]
+    pub fn new(shared: Shared) -> Self {
+        Self(Arc::new(shared))
+    }
+}
+
+pub use body::Budget;
+pub use proof::Gate;
+
+/// All routes. Paths under `/api/v1/vapi` are the API; the webhook has aliases for older senders.
+pub fn router(api: &Api) -> Router {
+    let mut router = Router::new()
+        .route("/api/v1/vapi/calls", get(list::calls))
+        .route("/api/v1/vapi/calls/by-phone/{phone}", get(list::by_phone))
+        .route("/api/v1/vapi/calls/{id}", get(calls::read).delete(calls::erase))
+        .route("/api/v1/vapi/calls/{id}/result", get(result::wait))
+        .route("/api/v1/vapi/calls/{id}/fetch", post(calls::fetch))
+        .route("/api/v1/vapi/calls/{id}/timeline", get(timeline::read))
+        .route("/api/v1/vapi/calls/{id}/recording", get(recording::play))
+        .route("/t/{token}/api/v1/vapi/calls/{id}", get(calls::read))
+        .route("/t/{token}/api/v1/vapi/calls/{id}/result", get(result::wait))
+        .route("/api/v1/vapi/cache/stats", get(cache::stats))
+        .route("/api/v1/vapi/cache", delete(cache::clear))
+        .route("/api/v1/webhooks/vapi/test", get(webhook::test))
+        .route("/livez", get(health::live))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(health::metrics))
+        .route("/openapi.json", get(docs::document))
+        .route("/docs", get(docs::page))
+        .route("/docs/{*file}", get(docs::page))
+        .route("/", get(docs::entrance));
+    for path in webhook_paths(&api.config) {
+        router = router.route(&path, post(webhook::receive) as MethodRouter<Api>);
+    }
+    router
+        .fallback(any(async || ApiError::RouteNotFound))
+        .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
+        .layer(from_fn_with_state(api.clone(), auth::refuse_foreign_origin))
+        .layer(CatchPanicLayer::custom(observe::panicked))
+        .layer(from_fn_with_state(api.clone(), observe::observe))
+        .layer(tower::util::option_layer(cors(&api.config.http.cors_origins)))
+        .layer(from_fn(async |request, next: axum::middleware::Next| next.run(request).await))
+        .with_state(api.clone())
+}
+
+fn webhook_paths(config: &Config) -> Vec<String> {
+    let fixed = [
+        "/api/v1/vapi/webhook",
+        "/api/v1/vapi/webhooks/vapi",
+        "/api/v1/webhooks/vapi",
+        "/api/v1/sessions/vapi/webhook",
+    ];
+    let own = config.webhook.path.iter().filter(|path| !fixed.contains(&path.as_str())).cloned();
+    fixed.into_iter().map(str::to_owned).chain(own).collect()
+}
+
+fn cors(origins: &[String]) -> Option<CorsLayer> {
+    let origins: Vec<HeaderValue> = origins.iter().filter_map(|origin| HeaderValue::try_from(origin).ok()).collect();
+    let shown = ["etag", "retry-after", "x-call-id", "x-request-id", "location"].map(HeaderName::from_static);
+    let sent = ["authorization", "content-type", "idempotency-key", "if-none-match", "x-request-id"].map(HeaderName::from_static);
+    let layer = CorsLayer::new()
+        .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::PATCH, Method::DELETE])
+        .allow_headers(sent)
+        .expose_headers(shown);
+    (!origins.is_empty()).then(|| layer.allow_origin(origins))
+}

@@ -1,0 +1,148 @@
+//! A webhook's body reaches a handler only after its proof: [`VerifiedWebhook`] is an extractor.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{Mutex, PoisonError},
+};
+
+use axum::{
+    extract::{FromRequest, Request},
+    http::{HeaderMap, Uri, header},
+};
+
+use super::{
+    Api,
+    auth::is_of_this_machine,
+    body::Held,
+    observe::ClientIp,
+};
+use crate::{
+    call::{id::CallId, time::Millis},
+    error::ApiError,
+    vapi::{
+        message::Delivery,
+        signature::{self, Rejection, Verifier},
+    },
+};
+
+/// Failed proofs of one address within a minute; further failures are 429.
+const MOST_FAILURES: u32 = 50;
+/// The minute, in milliseconds.
+const FAILURE_WINDOW: i64 = 60_000;
+/// Addresses remembered at most; past it the oldest windows are forgotten.
+const MOST_ADDRESSES: usize = 10_000;
+
+const SET_SECRET: &str = "Webhooks from elsewhere need a proof: set VAPI_WEBHOOK_SECRET, here and as the server credential at Vapi.";
+const NO_PROOF: &str = "The request carries no proof: send x-vapi-secret, Authorization: Bearer, or a signature with one of VAPI_WEBHOOK_SECRET.";
+const WRONG_PROOF: &str = "The proof does not fit any of VAPI_WEBHOOK_SECRET, or is of a kind that VAPI_WEBHOOK_AUTH does not allow.";
+
+/// Checks proofs and remembers who failed.
+pub struct Gate {
+    verifier: Option<Verifier>,
+    failures: Mutex<HashMap<IpAddr, (Millis, u32)>>,
+}
+
+impl Gate {
+    /// A gate for the configured secrets; `None`: no secret is configured.
+    #[must_use]
+    pub fn new(verifier: Option<Verifier>) -> Self {
+        Self { verifier, failures: Mutex::default() }
+    }
+
+    /// Counts a failure; true once the address has had too many. A valid proof is never refused, whatever came before it.
+    fn too_many(&self, client: IpAddr, now: Millis) -> bool {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        if failures.len() >= MOST_ADDRESSES {
+            failures.retain(|_, (since, _)| now.since(*since) < FAILURE_WINDOW);
+        }
+        if failures.len() >= MOST_ADDRESSES && !failures.contains_key(&client) {
+            failures.clear();
+        }
+        let (since, count) = failures.entry(client).or_insert((now, 0));
+        if now.since(*since) >= FAILURE_WINDOW {
+            (*since, *count) = (now, 0);
+        }
+        *count = count.saturating_add(1);
+        *count > MOST_FAILURES
+    }
+}
+
+/// A body whose proof was checked.
+#[derive(Debug)]
+pub struct VerifiedWebhook {
+    /// The raw body.
+    pub body: Held,
+    /// What the headers tell beside it.
+    pub delivery: Delivery,
+}
+
+impl FromRequest<Api> for VerifiedWebhook {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, api: &Api) -> Result<Self, ApiError> {
+        let (parts, body) = request.into_parts();
+        let client = parts.extensions.get::<ClientIp>().map_or(IpAddr::from([127, 0, 0, 1]), |client| client.0);
+        let verifier = match &api.gate.verifier {
+            Some(verifier) => Some(verifier),
+            None => open_gate(api, &parts.headers).map(|()| None)?,
+        };
+        // Without any proof the body is not worth reading.
+        if verifier.is_some_and(|verifier| !verifier.has_any_header(&parts.headers)) {
+            return Err(refused(api, client, Rejection::Missing));
+        }
+        let length = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        let body = api.bodies.read(body, length, api.config.http.max_body_bytes).await?;
+        let delivery = match verifier {
+            None => Delivery { call_id: call_id(&parts.headers), ..Delivery::default() },
+            Some(verifier) => {
+                let request = signature::Request {
+                    headers: &parts.headers,
+                    body: &body.bytes,
+                    method: parts.method.as_str(),
+                    path_and_query: path_and_query(&parts.uri),
+                };
+                let proof = verifier.verify(&request, api.clock.now()).map_err(|rejection| refused(api, client, rejection))?;
+                proven(&parts.headers, proof)
+            }
+        };
+        Ok(Self { body, delivery: Delivery { keep_all: api.config.keep_all_events, ..delivery } })
+    }
+}
+
+fn proven(headers: &HeaderMap, proof: signature::Proof) -> Delivery {
+    // A bare signature covers the body only: whoever holds one could put any call id beside it.
+    let bare = proof.kind == signature::ProofKind::Signature && !proof.timestamped;
+    Delivery {
+        proof: Some(proof.kind.as_str()),
+        webhook_id: proof.covers_message_id,
+        call_id: call_id(headers).filter(|_| !bare),
+        keep_all: false,
+    }
+}
+
+/// Without a secret, webhooks are open to this machine, or where it was allowed.
+fn open_gate(api: &Api, headers: &HeaderMap) -> Result<(), ApiError> {
+    let allowed = api.config.access.open_webhooks || (api.config.http.is_loopback() && is_of_this_machine(headers));
+    if allowed { Ok(()) } else { Err(ApiError::AuthNotConfigured(SET_SECRET)) }
+}
+
+fn refused(api: &Api, client: IpAddr, rejection: Rejection) -> ApiError {
+    api.metrics.webhook_rejected(rejection.as_str());
+    if api.gate.too_many(client, api.clock.now()) {
+        return ApiError::RateLimited;
+    }
+    match rejection {
+        Rejection::Missing => ApiError::InvalidSignature(NO_PROOF),
+        Rejection::Invalid => ApiError::InvalidSignature(WRONG_PROOF),
+        Rejection::Stale => ApiError::TimestampOutOfRange,
+    }
+}
+
+fn call_id(headers: &HeaderMap) -> Option<CallId> {
+    headers.get("x-call-id").and_then(|id| id.to_str().ok()).and_then(|id| CallId::parse(id).ok())
+}
+
+fn path_and_query(uri: &Uri) -> &str {
+    uri.path_and_query().map_or("/", |path| path.as_str())
+}

@@ -1,0 +1,95 @@
+//! A call's recording: Vapi's links die after half an hour, so a fresh one is fetched each time.
+
+use axum::{
+    body::Body,
+    extract::State,
+    http::{HeaderMap, HeaderName, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+
+use super::{
+    Api,
+    auth::{Caller, Read},
+    observe::Told,
+    parameters::{CallPath, Parameters},
+};
+use crate::{
+    error::ApiError,
+    vapi::client::{RecordingKind, RecordingLink, VapiClient},
+};
+
+/// Headers that go along when a recording is streamed: ranges must work, or no player can seek.
+const PASSED_ON: [HeaderName; 6] = [
+    header::ACCEPT_RANGES,
+    header::CONTENT_LENGTH,
+    header::CONTENT_RANGE,
+    header::CONTENT_TYPE,
+    header::ETAG,
+    header::LAST_MODIFIED,
+];
+
+/// The recording: a redirect to a fresh link, or with `proxy=1` the sound itself, ranges too.
+#[utoipa::path(
+    get,
+    path = "/api/v1/vapi/calls/{id}/recording",
+    operation_id = "playRecording",
+    tag = "Calls",
+    params(
+        ("id" = String, Path, description = "The call's id"),
+        ("kind" = Option<String>, Query, description = "mono (default), stereo, assistant, customer or video"),
+        ("proxy" = Option<bool>, Query, description = "Stream it instead of redirecting"),
+    ),
+    responses(
+        (status = 200, description = "The sound, with proxy=1"),
+        (status = 206, description = "A range of it, with proxy=1"),
+        (status = 302, description = "A link that works for some minutes"),
+        (status = 404, description = "RECORDING_NOT_AVAILABLE", body = super::docs::ErrorEnvelope),
+        (status = 502, description = "VAPI_ACCOUNT, VAPI_UNAVAILABLE", body = super::docs::ErrorEnvelope),
+    ),
+    security(("bearer" = ["read"]))
+)]
+pub(super) async fn play(
+    State(api): State<Api>,
+    caller: Caller<Read>,
+    CallPath(id): CallPath,
+    parameters: Parameters,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let kind = kind(parameters.text("kind"))?;
+    let Some(client) = &api.client else { return Err(ApiError::VapiAccount) };
+    let link = match client.recording_link(&id, kind).await {
+        RecordingLink::At(link) => link,
+        RecordingLink::NotThere => return Err(ApiError::RecordingNotAvailable(id)),
+        RecordingLink::Denied { .. } => return Err(ApiError::VapiAccount),
+        RecordingLink::Failed { error, .. } => return Err(ApiError::VapiUnavailable(error)),
+    };
+    let told = Told { token: caller.token, call_id: Some(id), ..Told::default() };
+    let answer = if parameters.switch("proxy") {
+        streamed(client, &link, &headers).await?
+    } else {
+        (StatusCode::FOUND, [(header::LOCATION, link)]).into_response()
+    };
+    Ok((axum::Extension(told), answer).into_response())
+}
+
+async fn streamed(client: &VapiClient, link: &str, headers: &HeaderMap) -> Result<Response, ApiError> {
+    let sound = client.open(link, headers.get(header::RANGE)).await.map_err(ApiError::VapiUnavailable)?;
+    let mut response = Response::builder().status(sound.status());
+    for name in PASSED_ON {
+        if let Some(value) = sound.headers().get(&name) {
+            response = response.header(name, value);
+        }
+    }
+    response.body(Body::from_stream(sound.bytes_stream())).map_err(|error| ApiError::Internal(error.to_string()))
+}
+
+fn kind(text: Option<&str>) -> Result<RecordingKind, ApiError> {
+    match text {
+        None | Some("mono") => Ok(RecordingKind::Mono),
+        Some("stereo") => Ok(RecordingKind::Stereo),
+        Some("assistant") => Ok(RecordingKind::Assistant),
+        Some("customer") => Ok(RecordingKind::Customer),
+        Some("video") => Ok(RecordingKind::Video),
+        Some(_) => Err(ApiError::InvalidParameter("kind takes mono, stereo, assistant, customer or video.".to_owned())),
+    }
+}

@@ -1,0 +1,108 @@
+//! `GET /calls/{id}/result?wait=N`: one question, answered when there is something to say.
+
+use std::time::Duration;
+
+use axum::{
+    extract::State,
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse, Response},
+};
+use tokio::time::{Instant, sleep};
+
+use super::{
+    Api,
+    auth::{Caller, Poll},
+    calls::{json_answer, look_up, shown},
+    observe::Told,
+    parameters::{CallPath, Parameters},
+};
+use crate::{
+    call::id::CallId,
+    error::ApiError,
+    registry::{Known, never_heard_of},
+};
+
+/// The result of a call as soon as it is done: 200 when it is, else 202 with `data` as it stands after at most `wait` seconds.
+#[utoipa::path(
+    get,
+    path = "/api/v1/vapi/calls/{id}/result",
+    operation_id = "waitForCall",
+    tag = "Calls",
+    params(
+        ("id" = String, Path, description = "The call's id"),
+        ("wait" = Option<f64>, Query, description = "Seconds to wait, 0 (default) to WAIT_MAX_SECONDS", example = 30),
+        super::docs::ViewParameter,
+    ),
+    responses(
+        (status = 200, description = "Done", body = super::docs::CallEnvelope),
+        (status = 202, description = "Not done yet; ask again", body = super::docs::CallEnvelope),
+        (status = 400, description = "INVALID_PARAMETER", body = super::docs::ErrorEnvelope),
+        (status = 404, description = "CALL_NOT_FOUND: Vapi said twice that it knows no such call", body = super::docs::ErrorEnvelope),
+        (status = 410, description = "CALL_DELETED", body = super::docs::ErrorEnvelope),
+        (status = 503, description = "STORE_UNAVAILABLE", body = super::docs::ErrorEnvelope),
+    ),
+    security(("bearer" = ["poll"]))
+)]
+pub(super) async fn wait(
+    State(api): State<Api>,
+    caller: Caller<Poll>,
+    CallPath(id): CallPath,
+    parameters: Parameters,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let wait = Duration::from_secs_f64(parameters.seconds("wait")?.min(api.config.http.wait_max.as_secs_f64()));
+    let started = Instant::now();
+    let known = known_within(&api, &id, wait).await?;
+    let told = Told { token: caller.token, call_id: Some(id.clone()), waited: started.elapsed(), ..Told::default() };
+    let answer = match known {
+        Known::Deleted => return Err(ApiError::CallDeleted(id)),
+        Known::Nothing if api.enricher.is_unknown_to_vapi(&id) => return Err(ApiError::CallNotFound(id)),
+        Known::Nothing => json_answer(StatusCode::ACCEPTED, never_heard_of(&id), None),
+        Known::Call(call) if call.unknown_to_vapi => return Err(ApiError::CallNotFound(id)),
+        Known::Call(call) => {
+            let status = if call.done { StatusCode::OK } else { StatusCode::ACCEPTED };
+            shown(&api, &call, &parameters, &headers, status).await?
+        }
+    };
+    Ok((axum::Extension(told), answer).into_response())
+}
+
+/// What is known of the call once it is done, or after `wait`, or when we are about to stop.
+async fn known_within(api: &Api, id: &CallId, wait: Duration) -> Result<Known, ApiError> {
+    let known = ask(api, id).await?;
+    if wait.is_zero() || is_final(api, id, &known) {
+        return Ok(known);
+    }
+    let Some(ticket) = api.registry.waiters().register(id) else { return Ok(known) };
+    let deadline = sleep(wait);
+    tokio::pin!(deadline);
+    loop {
+        // Listen first, look second: what happens in between is not missed.
+        let woken = ticket.woken();
+        let known = ask(api, id).await?;
+        if is_final(api, id, &known) {
+            return Ok(known);
+        }
+        tokio::select! {
+            () = woken => {}
+            () = &mut deadline => return ask(api, id).await,
+            () = api.lifecycle.soft_stopped() => return ask(api, id).await,
+        }
+    }
+}
+
+async fn ask(api: &Api, id: &CallId) -> Result<Known, ApiError> {
+    let known = look_up(api, id).await?;
+    if matches!(known, Known::Nothing) {
+        api.enricher.somebody_asks_for(id);
+    }
+    Ok(known)
+}
+
+fn is_final(api: &Api, id: &CallId, known: &Known) -> bool {
+    match known {
+        Known::Call(call) => call.done || call.unknown_to_vapi,
+        Known::Deleted => true,
+        Known::Nothing => api.enricher.is_unknown_to_vapi(id),
+    }
+}

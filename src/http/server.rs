@@ -1,0 +1,91 @@
+//! Accepts connections and keeps them within bounds.
+//!
+//! Wanted: a client that sends slowly, sends nonsense or never leaves costs a bounded amount; a stop lets open answers finish.
+
+use std::{io, net::IpAddr, sync::Arc, time::Duration};
+
+use axum::{Router, body::Body, extract::ConnectInfo, http::Request};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    time::sleep,
+};
+use tower::{Service, ServiceExt};
+use tracing::{debug, warn};
+
+use super::Regular;
+use crate::lifecycle::Lifecycle;
+
+/// A request's head must arrive within this time; an idle connection is closed after it.
+const HEAD_DEADLINE: Duration = Duration::from_secs(30);
+/// Bytes of a request's head at most, and of what is read ahead of a body.
+const READ_BUFFER: usize = 128 * 1_024;
+/// Connections at once; more wait in the kernel's queue.
+const MOST_CONNECTIONS: usize = 65_536;
+/// When no file can be opened for a connection, accepting pauses this long.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// The address at the other end of a connection.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub IpAddr);
+
+/// Serves until `lifecycle` says that no new connections are taken, then lets the open ones finish.
+pub async fn serve(listener: TcpListener, router: Router, lifecycle: Lifecycle) {
+    let graceful = GracefulShutdown::new();
+    let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    loop {
+        let Ok(place) = Arc::clone(&room).acquire_owned().await else { break };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = lifecycle.closed_to_new_connections() => break,
+        };
+        match accepted {
+            Ok((stream, address)) => {
+                let connection = graceful.watch(connection(stream, address.ip(), router.clone()));
+                lifecycle.spawn_quiet(async move {
+                    if let Err(error) = connection.await {
+                        debug!(%error, "A connection ended badly");
+                    }
+                    drop(place);
+                });
+            }
+            Err(error) => pause_after(&error).await,
+        }
+    }
+    drop(listener);
+    graceful.shutdown().await;
+}
+
+fn connection(
+    stream: TcpStream,
+    peer: IpAddr,
+    router: Router,
+) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> + Send {
+    // Answers are written whole; waiting to fill a packet would only delay them.
+    let _ = stream.set_nodelay(true);
+    let service = Regular(router).map_request(move |request: Request<Incoming>| {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(ConnectInfo(Peer(peer)));
+        request
+    });
+    let serve = service_fn(move |request| service.clone().call(request));
+    http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_DEADLINE)
+        .max_buf_size(READ_BUFFER)
+        .serve_connection(TokioIo::new(stream), serve)
+}
+
+async fn pause_after(error: &io::Error) {
+    let of_the_client =
+        matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset);
+    if !of_the_client {
+        warn!(%error, "Can't accept connections right now");
+        sleep(ACCEPT_PAUSE).await;
+    }
+}

@@ -1,0 +1,120 @@
+//! `POST /webhook`: a message of Vapi's comes in, and is answered once it is durable.
+
+use std::time::Duration;
+
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+use tracing::warn;
+
+use super::{Api, observe::Told, proof::VerifiedWebhook};
+use crate::{
+    call::id::CallId,
+    error::ApiError,
+    registry::Applied,
+    store::StoreError,
+    vapi::message::{self, Inbound, Question},
+};
+
+/// Vapi waits 20 s by default; a store that takes this long is as good as down.
+const COMMIT_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Takes one message. 200 means that it is committed; a repeat is 200 and changes nothing.
+///
+/// Asking messages (tool calls and the like) are answered in any case: somebody at a phone waits.
+#[utoipa::path(
+    post,
+    path = "/api/v1/vapi/webhook",
+    operation_id = "receiveWebhook",
+    tag = "Webhooks",
+    request_body(content = Object, description = "A Vapi server message: {\"message\":{\"type\":…}}", example = json!({"message": {"type": "status-update", "status": "in-progress", "timestamp": 1_790_421_495_120_u64, "call": {"id": "019c758b-c31b-781d-be9b-73dfed5cadf8"}}})),
+    responses(
+        (status = 200, description = "Committed", body = Object, example = json!({"success": true, "status": "success", "received": true, "message": "Stored.", "callId": "019c758b-c31b-781d-be9b-73dfed5cadf8"})),
+        (status = 400, description = "INVALID_PAYLOAD: no JSON, or no message.type", body = super::docs::ErrorEnvelope),
+        (status = 401, description = "INVALID_SIGNATURE, TIMESTAMP_OUT_OF_RANGE", body = super::docs::ErrorEnvelope),
+        (status = 413, description = "PAYLOAD_TOO_LARGE", body = super::docs::ErrorEnvelope),
+        (status = 429, description = "RATE_LIMITED: too many failed proofs", body = super::docs::ErrorEnvelope),
+        (status = 503, description = "STORE_UNAVAILABLE: not committed, send it again", body = super::docs::ErrorEnvelope),
+    ),
+    security((), ("vapiSecret" = []), ("bearer" = []))
+)]
+pub(super) async fn receive(State(api): State<Api>, VerifiedWebhook { body, delivery }: VerifiedWebhook) -> Result<Response, ApiError> {
+    let Inbound { event, question, odd_call_id } = message::read(&body.bytes, delivery, api.clock.now())?;
+    let (kind, call_id) = (event.source.clone(), event.call_id.clone());
+    let started = tokio::time::Instant::now();
+    let applied = commit(&api, event).await;
+    api.metrics.webhook_delivered(&kind, result_label(applied.as_ref(), odd_call_id), started.elapsed(), api.clock.now().0);
+    let answer = match (question, applied) {
+        (Some(question), applied) => {
+            if let Err(error) = applied {
+                warn!(%error, event_type = kind, "A question was answered without being stored");
+            }
+            harmless(&question)
+        }
+        (None, Ok(applied)) => acknowledged(applied, call_id.as_ref()),
+        (None, Err(error)) => return Err(error.into()),
+    };
+    let told = Told { call_id, event_type: Some(kind), ..Told::default() };
+    Ok((axum::Extension(told), Json(answer)).into_response())
+}
+
+async fn commit(api: &Api, event: crate::call::event::CallEvent) -> Result<Applied, StoreError> {
+    let late = |_| Err(StoreError::Unavailable("no answer within 5 s".to_owned()));
+    timeout(COMMIT_DEADLINE, api.registry.apply(event)).await.unwrap_or_else(late)
+}
+
+fn result_label(applied: Result<&Applied, &StoreError>, odd_call_id: bool) -> &'static str {
+    match applied {
+        Ok(_) if odd_call_id => "odd_call_id",
+        Ok(Applied::Stored) => "stored",
+        Ok(Applied::Duplicate) => "duplicate",
+        Ok(Applied::Deleted) => "deleted",
+        Ok(Applied::NotKept) => "not_kept",
+        Err(_) => "failed",
+    }
+}
+
+fn acknowledged(applied: Applied, call_id: Option<&CallId>) -> Value {
+    let message = match applied {
+        Applied::Stored => "Stored.",
+        Applied::Duplicate => "Stored before; nothing changed.",
+        Applied::Deleted => "The call was deleted; ignored.",
+        Applied::NotKept => "Received; messages of this type are not kept.",
+    };
+    json!({"success": true, "status": "success", "received": true, "message": message, "callId": call_id.map(CallId::as_str)})
+}
+
+/// What is answered while nothing is configured: it harms no call.
+fn harmless(question: &Question) -> Value {
+    const NO_TOOL: &str = "No tool is configured.";
+    match question {
+        Question::ToolCalls(tools) => {
+            let results = tools.iter().map(|(id, name)| json!({"toolCallId": id, "name": name, "error": NO_TOOL}));
+            json!({"results": results.collect::<Vec<_>>()})
+        }
+        Question::FunctionCall => json!({"result": NO_TOOL}),
+        Question::Assistant => json!({"error": "No assistant is configured to take this call."}),
+        Question::Destination => json!({"error": "No destination is configured."}),
+        Question::Documents => json!({"documents": []}),
+        Question::Endpointing => json!({"timeoutSeconds": 0.6}),
+        Question::Predial => json!({"eligible": false}),
+        Question::Voice => json!({"error": "No voice is configured."}),
+    }
+}
+
+/// Shows that the webhook's address can be reached. Open to everyone.
+#[utoipa::path(
+    get,
+    path = "/api/v1/webhooks/vapi/test",
+    operation_id = "testWebhook",
+    tag = "Webhooks",
+    responses((status = 200, description = "Reachable", body = Object, example = json!({"message": "VAPI webhook endpoint is accessible", "status": "ok"}))),
+    security(())
+)]
+pub(super) async fn test() -> Json<Value> {
+    Json(json!({"message": "VAPI webhook endpoint is accessible", "status": "ok"}))
+}
