@@ -2,3 +2,4 @@
 pub mod call;
 pub mod clock;
 pub mod store;
+pub mod vapi;
