@@ -246,9 +246,8 @@ fn sip_verdict(sip_status: i64) -> Option<Verdict> {
 pub fn status(kind: OutcomeKind, user_spoke: bool) -> &'static str {
     match kind {
         Busy | NoAnswer => NoAnswer.as_str(),
-        Canceled | Error => Error.as_str(),
         Unknown if user_spoke => Completed.as_str(),
-        Unknown => Error.as_str(),
+        Canceled | Error | Unknown => Error.as_str(),
         Completed | Voicemail | Timeout => kind.as_str(),
     }
 }

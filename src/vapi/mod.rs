@@ -9,3 +9,4 @@ pub mod facts;
 pub mod json;
 pub mod message;
 pub mod redact;
+pub mod signature;
