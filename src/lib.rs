@@ -1,4 +1,5 @@
 //! Ringback.
 pub mod call;
 pub mod clock;
+pub mod config;
 pub mod store;
