@@ -1,0 +1,139 @@
+//! Where calls are kept and for how long, on disk and in memory.
+
+use std::{ops::RangeInclusive, path::PathBuf};
+
+use super::{
+    ConfigError,
+    reader::{Reader, boolean, milliseconds},
+};
+use crate::call::time::DAY;
+
+/// Most connections to one store.
+const CONNECTIONS: RangeInclusive<u32> = 1..=1_000;
+/// Longest time in the cache: 30 days.
+const TTL_SECONDS: RangeInclusive<u32> = 0..=2_592_000;
+/// Bounds of the cache; the greatest is 1 TB.
+const CACHE_MB: RangeInclusive<u64> = 1..=1_048_576;
+/// Longest retention: a century.
+const DAYS: RangeInclusive<i64> = 0..=36_500;
+/// Bytes in what variables call MB.
+pub(super) const MB: u64 = 1_048_576;
+
+/// The engine and where its data lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DatabaseUrl {
+    /// Nothing outlives the process.
+    Memory,
+    /// An SQLite file.
+    Sqlite {
+        /// The file.
+        path: PathBuf,
+        /// It may lie on a file system that forgets.
+        ephemeral: bool,
+    },
+}
+
+/// What to do with a schema that is behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Migrate {
+    /// Bring it up to date.
+    Auto,
+    /// Refuse to start.
+    Check,
+}
+
+/// The durable store.
+#[derive(Debug, Clone)]
+pub struct StoreConfig {
+    /// The engine and where its data lies.
+    pub url: DatabaseUrl,
+    /// Connections that read.
+    pub max_connections: u32,
+    /// What to do with a schema that is behind.
+    pub migrate: Migrate,
+    /// Milliseconds for which a record is kept; `None`: for good.
+    pub retention_ms: Option<i64>,
+    /// Milliseconds for which a body is kept; `None`: as long as its record.
+    pub payload_retention_ms: Option<i64>,
+    /// Folder for records that are removed.
+    pub archive: Option<PathBuf>,
+}
+
+impl StoreConfig {
+    /// Only what commands need that open the store without serving it.
+    ///
+    /// # Errors
+    /// When a value can't be used.
+    pub fn from_env(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let mut reader = Reader::new(&lookup);
+        let store = Self::read(&mut reader);
+        reader.finish(store).map(|(store, _)| store)
+    }
+
+    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
+        Self {
+            url: database_url(reader),
+            max_connections: reader.whole("DATABASE_MAX_CONNECTIONS", CONNECTIONS),
+            migrate: reader.word("MIGRATE", &[("auto", Migrate::Auto), ("check", Migrate::Check)]),
+            retention_ms: days(reader, "RETENTION_DAYS"),
+            payload_retention_ms: days(reader, "PAYLOAD_RETENTION_DAYS"),
+            archive: reader.text("RETENTION_ARCHIVE").map(PathBuf::from),
+        }
+    }
+}
+
+/// Answers kept in memory.
+#[derive(Debug, Clone)]
+pub struct CacheConfig {
+    /// Milliseconds for which an answer is kept; 0 keeps none.
+    pub ttl_ms: i64,
+    /// Bytes at most.
+    pub max_bytes: u64,
+}
+
+impl CacheConfig {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
+        Self {
+            ttl_ms: milliseconds(reader.seconds("CACHE_TTL_SECONDS", TTL_SECONDS)),
+            max_bytes: reader.whole("CACHE_MAX_MB", CACHE_MB) * MB,
+        }
+    }
+}
+
+fn days(reader: &mut Reader<'_>, name: &'static str) -> Option<i64> {
+    let days = reader.whole(name, DAYS);
+    (days > 0).then_some(days * DAY)
+}
+
+fn database_url(reader: &mut Reader<'_>) -> DatabaseUrl {
+    let text = reader.text("DATABASE_URL");
+    let default = super::variables::default_of("DATABASE_URL");
+    parse(text.as_deref().unwrap_or(default)).unwrap_or_else(|problem| {
+        reader.problem(format!("DATABASE_URL {problem}"));
+        DatabaseUrl::Memory
+    })
+}
+
+fn parse(url: &str) -> Result<DatabaseUrl, &'static str> {
+    const EXPECTED: &str = "must be memory: or sqlite:PATH";
+    let (scheme, rest) = url.split_once(':').ok_or(EXPECTED)?;
+    match scheme {
+        "memory" if rest.is_empty() => Ok(DatabaseUrl::Memory),
+        "sqlite" if rest.starts_with(":memory:") => Err("must be memory: for a store in memory"),
+        "sqlite" => sqlite(rest),
+        "postgres" | "postgresql" | "redis" | "rediss" => {
+            Err("names an engine that this release does not have; use memory: or sqlite:PATH")
+        }
+        _ => Err(EXPECTED),
+    }
+}
+
+fn sqlite(rest: &str) -> Result<DatabaseUrl, &'static str> {
+    let (path, query) = rest.split_once('?').unwrap_or((rest, "ephemeral=false"));
+    let path = path.strip_prefix("//").unwrap_or(path);
+    if path.is_empty() || path.ends_with('/') {
+        return Err("must name a file after sqlite:");
+    }
+    let ephemeral = query.strip_prefix("ephemeral=").and_then(boolean).ok_or("may only have ?ephemeral=true after the path")?;
+    Ok(DatabaseUrl::Sqlite { path: PathBuf::from(path), ephemeral })
+}
