@@ -1,0 +1,3 @@
+//! Vapi's words, in and out.
+
+pub mod client;
