@@ -5,6 +5,7 @@
 //! and states facts; what they mean together is decided in [`crate::call`].
 
 pub mod call;
+pub mod client;
 pub mod facts;
 pub mod json;
 pub mod message;

@@ -1,0 +1,217 @@
+//! Asking Vapi over its REST interface.
+//!
+//! Wanted: whatever Vapi or what stands before it (Cloudflare, a proxy, nothing) does, one request ends within its timeout in one
+//! of a few outcomes that policy can act on, and neither the key nor a stranger's page ever gets into an error text.
+//!
+//! - All requests of all clones pass one limiter, before their time begins to count.
+//! - Redirects are never followed: the recording routes answer with one, and the key must not travel.
+//! - No proxy is taken from the environment.
+//! - What an answer means is decided in [`answer`], which is pure.
+
+pub mod answer;
+
+use std::{fmt, num::NonZeroU32, sync::Arc, time::Duration};
+
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use hyper::body::Bytes;
+use reqwest::{
+    Client, StatusCode, Url,
+    header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue},
+    redirect,
+};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::{call::id::CallId, clock::Clock};
+
+pub use answer::{Fetched, RecordingKind, RecordingLink};
+
+/// Requests per second that Ringback allows itself: Vapi does not publish its limit.
+pub const REQUESTS_PER_SECOND: NonZeroU32 = NonZeroU32::new(5).expect("5 is not 0");
+/// How long one request may take in all: connect, headers and body.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// The largest answer that is read, in bytes after decompression. The largest real call seen has 238 KB.
+const MAX_ANSWER_BYTES: usize = 20 * 1_048_576;
+
+/// Told after each request: the operation, and the status of a whole answer (`None` when there was none).
+pub type Observer = Arc<dyn Fn(&'static str, Option<u16>) + Send + Sync>;
+
+/// What a client needs to know.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where Vapi is, such as `https://api.vapi.ai`; may have a path.
+    pub url: String,
+    /// The organisation's private key.
+    pub key: SecretString,
+    /// Requests per second of all clones together.
+    pub requests_per_second: NonZeroU32,
+    /// How long one request may take in all.
+    pub timeout: Duration,
+}
+
+impl Settings {
+    /// The usual limits, for Vapi at `url`.
+    #[must_use]
+    pub fn new(url: impl Into<String>, key: SecretString) -> Self {
+        Self { url: url.into(), key, requests_per_second: REQUESTS_PER_SECOND, timeout: REQUEST_TIMEOUT }
+    }
+}
+
+/// Why no client could be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The address is no `http` or `https` URL with a host.
+    #[error("the address of Vapi is no http or https URL")]
+    Url,
+    /// The key cannot stand in a header.
+    #[error("the key of Vapi has characters that cannot be sent in a header")]
+    Key,
+    /// TLS could not be set up.
+    #[error("the HTTP client could not be set up: {0}")]
+    Http(#[from] reqwest::Error),
+}
+
+/// Asks Vapi. A clone is cheap and shares connections and limiter.
+#[derive(Clone)]
+pub struct VapiClient {
+    shared: Arc<Shared>,
+    observer: Option<Observer>,
+}
+
+struct Shared {
+    http: Client,
+    url: Url,
+    authorization: HeaderValue,
+    limiter: DefaultDirectRateLimiter,
+    timeout: Duration,
+    clock: Clock,
+}
+
+impl VapiClient {
+    /// A client; asks nothing yet.
+    ///
+    /// # Errors
+    /// [`ClientError`] when the address or the key is unusable, or TLS cannot be set up.
+    pub fn new(settings: &Settings, clock: Clock) -> Result<Self, ClientError> {
+        let url = Url::parse(settings.url.trim()).ok().ok_or(ClientError::Url)?;
+        if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+            return Err(ClientError::Url);
+        }
+        let mut authorization = HeaderValue::try_from(format!("Bearer {}", settings.key.expose_secret())).ok().ok_or(ClientError::Key)?;
+        authorization.set_sensitive(true);
+        let shared = Shared {
+            http: plain_http()?,
+            url,
+            authorization,
+            limiter: RateLimiter::direct(Quota::per_second(settings.requests_per_second)),
+            timeout: settings.timeout,
+            clock,
+        };
+        Ok(Self { shared: Arc::new(shared), observer: None })
+    }
+
+    /// The same client, whose requests (and those of its later clones) are told to `observer`.
+    #[must_use]
+    pub fn observed_by(self, observer: Observer) -> Self {
+        Self { observer: Some(observer), ..self }
+    }
+
+    /// Asks for a call: `GET /call/{id}`.
+    pub async fn call(&self, id: &CallId) -> Fetched {
+        if !stands_in_a_path(id) {
+            return Fetched::Unknown;
+        }
+        match self.ask("call", &["call", id.as_str()]).await {
+            Ok(whole) => answer::of_call(whole, self.shared.clock.now()),
+            Err(error) => Fetched::Failed { error, retry_after_ms: None },
+        }
+    }
+
+    /// Asks for a fresh link to a recording: `GET /call/{id}/{kind}-recording`. The link opens without a key, for some minutes.
+    pub async fn recording_link(&self, id: &CallId, kind: RecordingKind) -> RecordingLink {
+        if !stands_in_a_path(id) {
+            return RecordingLink::Missing;
+        }
+        match self.ask("recording", &["call", id.as_str(), kind.route()]).await {
+            Ok(whole) => answer::of_recording(&whole, &self.shared.url, self.shared.clock.now()),
+            Err(error) => RecordingLink::Failed { error, retry_after_ms: None },
+        }
+    }
+
+    /// One request, read to its end; an error is words for a poller.
+    async fn ask(&self, operation: &'static str, path: &[&str]) -> Result<Whole, String> {
+        let shared = &*self.shared;
+        shared.limiter.until_ready().await;
+        let asked = tokio::time::timeout(shared.timeout, shared.get(path)).await;
+        let outcome = asked.unwrap_or_else(|_| Err(format!("no whole answer from Vapi within {} s", shared.timeout.as_secs_f32())));
+        if let Some(observer) = &self.observer {
+            observer(operation, outcome.as_ref().ok().map(|whole| whole.status.as_u16()));
+        }
+        outcome
+    }
+}
+
+impl fmt::Debug for VapiClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VapiClient").field("host", &self.shared.url.host_str()).finish_non_exhaustive()
+    }
+}
+
+/// An answer that came to its end.
+#[derive(Debug)]
+pub struct Whole {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body, decompressed.
+    pub body: Bytes,
+}
+
+impl Shared {
+    async fn get(&self, path: &[&str]) -> Result<Whole, String> {
+        let mut url = self.url.clone();
+        // `new` has refused URLs that cannot have a path.
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path);
+        }
+        let request = self.http.get(url).header(AUTHORIZATION, self.authorization.clone()).header(ACCEPT, "application/json");
+        let mut response = request.send().await.map_err(|error| in_words(&error))?;
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| in_words(&error))? {
+            if body.len() + chunk.len() > MAX_ANSWER_BYTES {
+                return Err(format!("Vapi's answer is larger than {} MB", MAX_ANSWER_BYTES / 1_048_576));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Whole { status: response.status(), headers: response.headers().clone(), body: body.into() })
+    }
+}
+
+/// An HTTP client that takes no proxy from the environment, follows no redirect and trusts the machine's certificates.
+///
+/// # Errors
+/// When TLS cannot be set up.
+pub fn plain_http() -> Result<Client, reqwest::Error> {
+    // Err means that it is installed already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Client::builder().no_proxy().redirect(redirect::Policy::none()).user_agent(concat!("ringback/", env!("CARGO_PKG_VERSION"))).build()
+}
+
+/// `.` and `..` are call ids by their letters, but in a path they would name another route.
+fn stands_in_a_path(id: &CallId) -> bool {
+    !matches!(id.as_str(), "." | "..")
+}
+
+/// Why there is no whole answer. Never the error's own text, which may hold an address.
+fn in_words(error: &reqwest::Error) -> String {
+    let words = if error.is_connect() {
+        "Vapi could not be reached"
+    } else if error.is_timeout() {
+        "Vapi did not answer in time"
+    } else if error.is_body() || error.is_decode() {
+        "Vapi's answer was cut off or garbled"
+    } else {
+        "the connection to Vapi failed"
+    };
+    words.to_owned()
+}

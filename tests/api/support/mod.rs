@@ -1,0 +1,3 @@
+//! What stories share.
+
+pub(crate) mod vapi;
