@@ -1,0 +1,4 @@
+//! One binary of integration tests.
+
+mod store_contract;
+mod store_support;
