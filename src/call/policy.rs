@@ -37,8 +37,20 @@ pub struct Plan {
 pub struct Due {
     /// When.
     pub at: Millis,
-    /// Why; enrichment goes before checks.
+    /// Why.
     pub reason: FetchReason,
+}
+
+impl Due {
+    /// In which order work that is due is taken; the least first: what pollers wait for, what somebody asked for, what may have been lost.
+    #[must_use]
+    pub fn urgency(self) -> u8 {
+        match self.reason {
+            FetchReason::Enrich => 0,
+            FetchReason::Manual => 1,
+            FetchReason::Check => 2,
+        }
+    }
 }
 
 /// The moment of a decision.

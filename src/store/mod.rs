@@ -5,15 +5,29 @@
 //! - A record changes by compare-and-set on its *revision*; who loses loads, joins and tries again.
 //! - An event id is stored once, for good: a second one makes the whole commit a [`Committed::Duplicate`].
 //! - A deleted call leaves a keyed hash; commits for it answer [`Committed::Deleted`].
+//!
+//! | Module | What it holds |
+//! |---|---|
+//! | [`memory`] | a store that is gone with the process |
+//! | [`query`] | what can be asked of a list |
+//! | [`disk`] | where a store lies, and how much room there is |
+//! | `pack`, `tombstone` | compression, and what is left of a deleted call |
 
-
-
+pub mod disk;
+pub mod memory;
 pub mod query;
 
+mod pack;
+mod tombstone;
 
 use std::sync::Arc;
 
-use crate::call::{event::CallEvent, id::CallId, record::CallRecord, time::Millis};
+use crate::call::{
+    event::CallEvent,
+    id::CallId,
+    record::CallRecord,
+    time::Millis,
+};
 
 pub use crate::call::policy::Due;
 
@@ -160,6 +174,8 @@ pub struct StoreHealth {
     pub size_bytes: u64,
     /// Bytes free where it lies; `None` for memory.
     pub free_bytes: Option<u64>,
+    /// Bytes of the whole file system it lies on; `None` for memory.
+    pub disk_bytes: Option<u64>,
     /// Calls that wait to be fetched.
     pub pending: u64,
     /// When the longest waiting of them fell due.
@@ -175,6 +191,63 @@ pub enum StoreError {
     /// It can't be used as it is: a newer schema, another process holds it, a file system that forgets. The text tells the operator what to do.
     #[error("{0}")]
     Unusable(String),
+}
+
+/// The engines. A closed set: an enum, not a generic.
+#[derive(Debug, Clone)]
+pub enum Store {
+    /// Gone with the process.
+    Memory(memory::MemoryStore),
+}
+
+/// Writes one method of [`Store`] that asks whichever engine is there.
+macro_rules! verbs {
+    ($($(#[$doc:meta])* $name:ident($($argument:ident: $type:ty),*) -> $answer:ty;)*) => {
+        impl Store {
+            $(
+                $(#[$doc])*
+                ///
+                /// # Errors
+                /// [`StoreError`] when the engine can't answer.
+                pub async fn $name(&self, $($argument: $type),*) -> Result<$answer, StoreError> {
+                    match self {
+                        Self::Memory(store) => store.$name($($argument),*).await,
+                    }
+                }
+            )*
+        }
+    };
+}
+
+verbs! {
+    /// The call as it stands.
+    load(id: &CallId) -> Loaded;
+    /// Writes one transaction; returns when it is durable.
+    commit(commit: Commit) -> Committed;
+    /// Calls that match, in order, from a cursor or an offset on.
+    list(filter: CallFilter) -> CallPage;
+    /// What happened to a call, in order of time; empty when nothing is known. `bodies` adds the redacted bodies.
+    timeline(id: &CallId, bodies: bool) -> Vec<TimelineEntry>;
+    /// Takes at most `limit` calls that are due at `now`, enrichment first, and holds them until `until`, so that nobody else takes them.
+    lease_due(now: Millis, until: Millis, limit: usize) -> Vec<CallId>;
+    /// When the next unleased call falls due.
+    next_due() -> Option<Millis>;
+    /// Changes only when a call is due (no revision check), and ends its lease.
+    set_due(id: &CallId, due: Option<Due>) -> ();
+    /// Erases record and events for good; leaves a tombstone if the call was known or `always`. Tells whether it was known.
+    delete(id: &CallId, at: Millis, always: bool) -> bool;
+    /// Drops at most `limit` records that are too old, with their events, and all bodies that are; returns the dropped calls, oldest first.
+    purge(retention: Retention, limit: usize) -> Vec<Arc<StoredCall>>;
+    /// Records that [`Store::purge`] would drop, oldest first, at most `limit`: to archive them first.
+    purgeable(retention: Retention, limit: usize) -> Vec<Arc<StoredCall>>;
+    /// Bodies of events whose facts could not be read by another version: `(event id, call, received at, body)`.
+    unfolded() -> Vec<UnfoldedEvent>;
+    /// Can it be read and written right now?
+    health() -> StoreHealth;
+    /// Drops the bodies of the `count` oldest events that still have one, to make room; returns how many went.
+    drop_oldest_bodies(count: usize) -> usize;
+    /// Writes all there is to disk and closes. Later verbs fail.
+    close() -> ();
 }
 
 /// An event that waits for a version that understands it.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::StoredCall;
+use super::{Columns, StoredCall};
 use crate::call::{id::CallId, time::Millis};
 
 /// Which moment sorts a list and bounds it by `since` and `until`.
@@ -70,4 +70,46 @@ pub struct CallPage {
     pub calls: Vec<Arc<StoredCall>>,
     /// Where the next page begins; `None` on the last.
     pub next: Option<PageCursor>,
+}
+
+impl CallFilter {
+    /// The moment that sorts this call in this list; `None` leaves it out.
+    pub(super) fn moment(&self, call: &StoredCall, columns: &Columns) -> Option<Millis> {
+        match self.by {
+            SortBy::CreatedAt => Some(call.created_at),
+            SortBy::UpdatedAt => Some(call.updated_at),
+            SortBy::EndedAt => columns.ended_at,
+        }
+    }
+
+    /// Does a call that has the moment `at` belong to this list? What the SQL back ends say in SQL.
+    pub(super) fn matches(&self, at: Millis, columns: &Columns) -> bool {
+        let is_any = |wanted: &[String], value: Option<&str>| wanted.is_empty() || wanted.iter().any(|it| value == Some(it.as_str()));
+        let phone = is_any(&self.phone, columns.customer_digits.as_deref()) || is_any(&self.phone, columns.provider_digits.as_deref());
+        phone
+            && self.since.is_none_or(|since| at >= since)
+            && self.until.is_none_or(|until| at < until)
+            && is_any(&self.status, Some(columns.status))
+            && is_any(&self.call_status, Some(columns.call_status))
+            && is_any(&self.data_status, Some(columns.data_status))
+            && is_any(&self.assistant_id, columns.assistant_id.as_deref())
+            && is_any(&self.provider_id, columns.provider_id.as_deref())
+            && is_any(&self.service_request_id, columns.service_request_id.as_deref())
+            && is_any(&self.correlation_id, columns.correlation_id.as_deref())
+            && self.matches_metadata(&columns.metadata)
+            && self.matches_words(&columns.search)
+    }
+
+    fn matches_metadata(&self, metadata: &str) -> bool {
+        if self.metadata.values().all(Vec::is_empty) {
+            return true;
+        }
+        let there: BTreeMap<String, String> = serde_json::from_str(metadata).unwrap_or_default();
+        self.metadata.iter().all(|(key, wanted)| wanted.is_empty() || there.get(key).is_some_and(|value| wanted.contains(value)))
+    }
+
+    /// Do all words occur in this text?
+    pub(super) fn matches_words(&self, search: &str) -> bool {
+        self.words.iter().all(|word| search.contains(word.as_str()))
+    }
 }

@@ -1,4 +1,6 @@
-//! Stories told over the wire, in one binary.
+//! Stories told over the wire, and the contract of every store, in one binary.
 
+mod store_contract;
+mod store_support;
 mod support;
 mod vapi_client;

@@ -1,0 +1,136 @@
+//! Words that the store's stories are told in: events, calls, commits.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use ringback::{
+    call::{
+        event::{CallEvent, EventKind, Keep},
+        field::{Longest, Rank, Stamped},
+        id::CallId,
+        record::{CallRecord, CallState, FetchReason, Settled},
+        time::Millis,
+    },
+    store::{CallWrite, Columns, Commit, Due, Loaded, Store, StoredCall},
+};
+
+/// The moment at which most stories begin.
+pub(crate) const START: Millis = Millis(1_760_000_000_000);
+
+pub(crate) fn at(milliseconds: i64) -> Millis {
+    START.plus(milliseconds)
+}
+
+pub(crate) fn call_id(id: &str) -> CallId {
+    CallId::parse(id).expect("a call id")
+}
+
+/// A webhook that was kept whole, about this call.
+pub(crate) fn delivery(event_id: &str, call: &str) -> CallEvent {
+    CallEvent {
+        id: event_id.to_owned(),
+        kind: EventKind::Delivery,
+        source: "end-of-call-report".to_owned(),
+        call_id: (!call.is_empty()).then(|| call_id(call)),
+        sent_at: Some(START),
+        received_at: at(5),
+        proof: Some("signature"),
+        keep: Keep::Whole,
+        facts: Box::default(),
+        folded: true,
+        body: format!(r#"{{"event":"{event_id}"}}"#).into_bytes(),
+        details: None,
+    }
+}
+
+/// A call as it stands after its first commit.
+pub(crate) fn stored(id: &str) -> StoredCall {
+    StoredCall {
+        id: call_id(id),
+        record: CallRecord { state: CallState::InProgress, heard_live: true, ..CallRecord::default() },
+        revision: 1,
+        version: 1,
+        fingerprint: u64::MAX - 7,
+        created_at: START,
+        updated_at: START,
+        due: None,
+    }
+}
+
+/// The same call with a report, settled.
+pub(crate) fn done(mut call: StoredCall) -> StoredCall {
+    call.record.reported = true;
+    call.record.settled = Some(Settled::Complete);
+    call
+}
+
+/// The same call with words in it.
+pub(crate) fn saying(mut call: StoredCall, transcript: &str) -> StoredCall {
+    let summary = Stamped { value: "They talked.".to_owned(), rank: Rank::REPORT, sent_at: Some(START) };
+    call.record.summary = Some(summary);
+    call.record.transcript = Some(Longest { value: transcript.to_owned(), authoritative: true, sent_at: None });
+    call
+}
+
+/// The call one write later.
+pub(crate) fn next(call: &StoredCall) -> StoredCall {
+    StoredCall { revision: call.revision + 1, version: call.version + 1, updated_at: call.updated_at.plus(1), ..call.clone() }
+}
+
+pub(crate) fn due(milliseconds: i64, reason: FetchReason) -> Due {
+    Due { at: at(milliseconds), reason }
+}
+
+/// Columns such as a view would make.
+pub(crate) fn columns() -> Columns {
+    Columns {
+        status: "pending",
+        call_status: "in-progress",
+        data_status: "pending",
+        search: "ada lovelace +4915112345 they talked.".to_owned(),
+        ..Columns::default()
+    }
+}
+
+pub(crate) fn metadata(pairs: &[(&str, &str)]) -> String {
+    serde_json::to_string(&pairs.iter().copied().collect::<BTreeMap<_, _>>()).expect("texts are JSON")
+}
+
+/// A commit of this event that writes nothing.
+pub(crate) fn noting(event: CallEvent) -> Commit {
+    Commit { event, changed: Vec::new(), more: Vec::new(), write: None }
+}
+
+/// A commit of this event that writes this call over the revision before it.
+pub(crate) fn writing(event: CallEvent, call: &StoredCall) -> Commit {
+    writing_with(event, call, columns())
+}
+
+pub(crate) fn writing_with(event: CallEvent, call: &StoredCall, columns: Columns) -> Commit {
+    let expected = call.revision.checked_sub(1).filter(|revision| *revision > 0);
+    let write = CallWrite { call: Arc::new(call.clone()), expected, columns };
+    Commit { event, changed: vec!["callStatus", "transcript"], more: Vec::new(), write: Some(write) }
+}
+
+/// Stores a call by a first event named after it.
+pub(crate) async fn put(store: &Store, call: &StoredCall, columns: Columns) {
+    let event = CallEvent { received_at: call.created_at, ..delivery(&format!("first of {}", call.id), call.id.as_str()) };
+    let outcome = store.commit(writing_with(event, call, columns)).await.expect("the store takes it");
+    assert_eq!(outcome, ringback::store::Committed::Done);
+}
+
+/// The call as the store has it.
+pub(crate) async fn found(store: &Store, id: &str) -> StoredCall {
+    match store.load(&call_id(id)).await.expect("the store answers") {
+        Loaded::Found(call) => StoredCall::clone(&call),
+        other => panic!("{id} is {other:?}"),
+    }
+}
+
+/// The word for what a load finds.
+pub(crate) async fn lookup(store: &Store, id: &str) -> &'static str {
+    match store.load(&call_id(id)).await.expect("the store answers") {
+        Loaded::Found(_) => "found",
+        Loaded::Deleted => "deleted",
+        Loaded::Missing => "missing",
+    }
+}
