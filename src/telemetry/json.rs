@@ -1,0 +1,153 @@
+//! One log line as a flat JSON object: what every line has, then the fields of the spans around it, then its own.
+//!
+//! The library's own JSON nests the fields of spans and knows no constant ones. This one also writes as it goes instead of building values,
+//! because there is a line for every request. Keys are unique as long as an event does not repeat a field of its span.
+
+use std::fmt::{self, Write as _};
+
+use tracing::{
+    Event, Subscriber,
+    field::{Field, Visit},
+};
+use tracing_subscriber::{
+    fmt::{
+        FmtContext, FormatEvent, FormattedFields,
+        format::{JsonFields, Writer},
+        time::{FormatTime as _, SystemTime},
+    },
+    registry::LookupSpan,
+};
+
+/// Formats events as lines of JSON.
+#[derive(Debug)]
+pub struct JsonLines {
+    /// The fields that never change, ready to be written.
+    constant: String,
+}
+
+impl JsonLines {
+    /// Lines of this instance of the service.
+    #[must_use]
+    pub fn new(instance: &str) -> Self {
+        let mut constant = ",\"instance\":\"".to_owned();
+        // A `String` takes everything.
+        let _ = Escaped(&mut constant).write_str(instance);
+        constant.push_str(concat!("\",\"version\":\"", env!("CARGO_PKG_VERSION"), "\""));
+        Self { constant }
+    }
+}
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> FormatEvent<S, JsonFields> for JsonLines {
+    fn format_event(&self, context: &FmtContext<'_, S, JsonFields>, mut out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        out.write_str("{\"timestamp\":\"")?;
+        SystemTime.format_time(&mut out)?;
+        let metadata = event.metadata();
+        write!(out, "\",\"level\":\"{}\",\"target\":\"{}\"", metadata.level(), metadata.target())?;
+        out.write_str(&self.constant)?;
+        for span in context.event_scope().into_iter().flat_map(tracing_subscriber::registry::Scope::from_root) {
+            let extensions = span.extensions();
+            let fields = extensions.get::<FormattedFields<JsonFields>>().map_or("", |fields| fields.as_str());
+            let inner = fields.trim_start_matches('{').strip_suffix('}').unwrap_or_default();
+            if !inner.is_empty() {
+                write!(out, ",{inner}")?;
+            }
+        }
+        let mut fields = Fields { out, result: Ok(()) };
+        event.record(&mut fields);
+        fields.result?;
+        fields.out.write_str("}\n")
+    }
+}
+
+/// Writes each field as `,"name":value`.
+struct Fields<'a> {
+    out: Writer<'a>,
+    result: fmt::Result,
+}
+
+impl Fields<'_> {
+    fn field(&mut self, field: &Field, write: impl FnOnce(&mut Writer<'_>) -> fmt::Result) {
+        let name = field.name();
+        // Where a line of the `log` crate stands in its source is of no use here.
+        if self.result.is_ok() && !matches!(name, "log.file" | "log.line" | "log.module_path") {
+            let name = name.strip_prefix("r#").unwrap_or(name);
+            self.result = write!(self.out, ",\"{name}\":").and_then(|()| write(&mut self.out));
+        }
+    }
+
+    fn text(&mut self, field: &Field, text: fmt::Arguments<'_>) {
+        self.field(field, |out| {
+            out.write_char('"')?;
+            Escaped(&mut *out).write_fmt(text)?;
+            out.write_char('"')
+        });
+    }
+}
+
+impl Visit for Fields<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.text(field, format_args!("{value:?}"));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.text(field, format_args!("{value}"));
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        // JSON has no word for infinity.
+        if value.is_finite() { self.field(field, |out| write!(out, "{value}")) } else { self.field(field, |out| out.write_str("null")) }
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.field(field, |out| write!(out, "{value}"));
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.field(field, |out| write!(out, "{value}"));
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.field(field, |out| write!(out, "{value}"));
+    }
+}
+
+/// Escapes what is written for a JSON string (RFC 8259, section 7).
+struct Escaped<W>(W);
+
+impl<W: fmt::Write> fmt::Write for Escaped<W> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let mut plain = 0;
+        for (index, byte) in text.bytes().enumerate() {
+            if byte >= b' ' && byte != b'"' && byte != b'\\' {
+                continue;
+            }
+            self.0.write_str(&text[plain..index])?;
+            match byte {
+                b'"' | b'\\' => write!(self.0, "\\{}", char::from(byte))?,
+                b'\n' => self.0.write_str("\\n")?,
+                _ => write!(self.0, "\\u{byte:04x}")?,
+            }
+            plain = index + 1;
+        }
+        self.0.write_str(&text[plain..])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use proptest::{prelude::any, proptest};
+
+    use super::Escaped;
+
+    proptest! {
+        #[test]
+        fn any_text_survives_being_escaped(text in any::<String>(), more in "[\\x00-\\x20\"\\\\]{0,8}") {
+            let mut json = "\"".to_owned();
+            write!(Escaped(&mut json), "{text}{more}").unwrap();
+            json.push('"');
+            assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text + &more);
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! Every metric there is (CONTRACT section 9), behind methods that say what happened.
+//!
+//! Labels are bounded: they are fixed texts of ours, HTTP statuses, or message types of a known list. No ids, no numbers of phones.
+
+use std::{
+    fmt,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::{Metric, Registry},
+};
+
+use super::{
+    exposition,
+    route::{RequestLabels, RouteLabels, RouteMetrics},
+};
+use crate::call::time::Millis;
+
+/// Upper bounds, in seconds, of what answers and commits take.
+const SHORT: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+/// Upper bounds, in seconds, of the time from a call's end until it is done.
+const LONG: [f64; 12] = [0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 600.0, 3_600.0, 21_600.0];
+/// What is outside a known list.
+const OTHER: &str = "other";
+/// Methods that are told apart.
+const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+/// Message types that are told apart: those of Vapi's `OpenAPI` document, those seen besides, and older ones.
+const MESSAGE_TYPES: [&str; 37] = [
+    "assistant-request",
+    "assistant.speechStarted",
+    "assistant.started",
+    "call-connected",
+    "call-end",
+    "call-ended",
+    "call-in-progress",
+    "call-started",
+    "call.artifact.upload",
+    "call.delete.failed",
+    "call.deleted",
+    "call.endpointing.request",
+    "campaign.predial",
+    "chat.created",
+    "chat.deleted",
+    "conversation-update",
+    "end-of-call-report",
+    "function-call",
+    "handoff-destination-request",
+    "hang",
+    "knowledge-base-request",
+    "language-change-detected",
+    "language-changed",
+    "model-output",
+    "phone-call-control",
+    "session.created",
+    "session.deleted",
+    "session.updated",
+    "speech-update",
+    "status-update",
+    "tool-calls",
+    "transcript",
+    "transfer-destination-request",
+    "transfer-update",
+    "user-interrupted",
+    "voice-input",
+    "voice-request",
+];
+
+/// How a request to Vapi ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum VapiStatus {
+    /// An answer with this HTTP status.
+    Code(u16),
+    /// No answer; a fixed word such as `timeout`.
+    Failed(&'static str),
+}
+
+impl EncodeLabelValue for VapiStatus {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        match self {
+            Self::Code(code) => EncodeLabelValue::encode(code, encoder),
+            Self::Failed(word) => EncodeLabelValue::encode(word, encoder),
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DeliveryLabels {
+    r#type: &'static str,
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabels {
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DoneLabels {
+    status: &'static str,
+    data_status: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResultLabels {
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct VapiLabels {
+    operation: &'static str,
+    status: VapiStatus,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OperationLabels {
+    operation: &'static str,
+}
+
+/// Labels of a gauge that is absent until it is set.
+type NoLabels = [(&'static str, &'static str); 0];
+type Seconds = Gauge<f64, AtomicU64>;
+type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
+
+/// All metrics; clones are the same metrics. Nothing is global: two services in one process count apart.
+#[derive(Debug, Clone)]
+pub struct Metrics(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    request_duration: Histograms<RouteLabels>,
+    deliveries: Family<DeliveryLabels, Counter>,
+    rejections: Family<ReasonLabels, Counter>,
+    commit_duration: Histogram,
+    last_received: Family<NoLabels, Seconds>,
+    calls_done: Family<DoneLabels, Counter>,
+    completion: Histogram,
+    enrichment_attempts: Family<ResultLabels, Counter>,
+    enrichment_pending: Gauge,
+    enrichment_oldest: Seconds,
+    vapi_requests: Family<VapiLabels, Counter>,
+    waiters: Gauge,
+    cache_hits: Counter,
+    cache_misses: Counter,
+    cache_bytes: Gauge,
+    store_up: Gauge,
+    store_duration: Histograms<OperationLabels>,
+    store_size: Gauge,
+    store_free: Family<NoLabels, Gauge>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// Metrics of one service, all at their beginning.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut list = List(Registry::with_prefix("ringback"));
+        let cache = list.add("cache_requests", "Answers looked up in memory", Family::<ResultLabels, Counter>::default());
+        let build = list.add("build_info", "The release that runs", Family::<[(&str, &str); 1], Gauge>::default());
+        build.get_or_create(&[("version", env!("CARGO_PKG_VERSION"))]).set(1);
+        Self(Arc::new(Inner {
+            requests: list.add("http_requests", "Requests answered", Family::default()),
+            request_duration: list.add("http_request_duration_seconds", "Time to answer, without waiting on purpose", short()),
+            deliveries: list.add("webhook_deliveries", "Webhooks let in, by what became of them", Family::default()),
+            rejections: list.add("webhook_rejections", "Webhooks turned away", Family::default()),
+            commit_duration: list.add("webhook_commit_duration_seconds", "Time to commit a webhook", Histogram::new(SHORT)),
+            last_received: list.add("webhook_last_received_timestamp_seconds", "When the last webhook was let in", Family::default()),
+            calls_done: list.add("calls_done", "Calls that became done", Family::default()),
+            completion: list.add("call_completion_seconds", "Time from the end of a call until it was done", Histogram::new(LONG)),
+            enrichment_attempts: list.add("enrichment_attempts", "Fetches of late data", Family::default()),
+            enrichment_pending: list.add("enrichment_pending", "Calls that wait to be fetched", Gauge::default()),
+            enrichment_oldest: list.add("enrichment_oldest_pending_seconds", "How long the longest of them is overdue", Seconds::default()),
+            vapi_requests: list.add("vapi_requests", "Requests to Vapi", Family::default()),
+            waiters: list.add("waiters", "Requests that wait for a result", Gauge::default()),
+            cache_hits: cache.get_or_create_owned(&ResultLabels { result: "hit" }),
+            cache_misses: cache.get_or_create_owned(&ResultLabels { result: "miss" }),
+            cache_bytes: list.add("cache_bytes", "Memory taken by answers", Gauge::default()),
+            store_up: list.add("store_up", "1 when the store answers", Gauge::default()),
+            store_duration: list.add("store_operation_duration_seconds", "Time of the store's operations", short()),
+            store_size: list.add("store_size_bytes", "Size of the store", Gauge::default()),
+            store_free: list.add("store_free_bytes", "Free space where the store lies", Family::default()),
+            registry: list.0,
+        }))
+    }
+
+    /// All metrics as text of [`exposition::CONTENT_TYPE`].
+    #[must_use]
+    pub fn render(&self) -> String {
+        let mut open = String::new();
+        // A `String` takes everything, and no metric of ours refuses to be written.
+        if let Err(error) = text::encode(&mut open, &self.0.registry) {
+            tracing::error!(%error, "metrics could not be written");
+        }
+        exposition::from_open_metrics(&open)
+    }
+
+    /// The counters of one route, given as its template, and method.
+    #[must_use]
+    pub fn route(&self, route: &'static str, method: &str) -> RouteMetrics {
+        let labels = RouteLabels { route, method: known(&METHODS, method) };
+        let duration = self.0.request_duration.get_or_create_owned(&labels);
+        RouteMetrics::new(labels, self.0.requests.clone(), duration)
+    }
+
+    /// A webhook was let in; `message_type` is Vapi's word, `result` one of ours.
+    pub fn webhook_delivered(&self, message_type: &str, result: &'static str) {
+        self.0.deliveries.get_or_create(&DeliveryLabels { r#type: known_type(message_type), result }).inc();
+    }
+
+    /// A webhook was let in at this moment.
+    pub fn webhook_received(&self, at: Millis) {
+        let since_1970 = Duration::from_millis(u64::try_from(at.0).unwrap_or_default());
+        self.0.last_received.get_or_create(&[]).set(since_1970.as_secs_f64());
+    }
+
+    /// A webhook was turned away.
+    pub fn webhook_rejected(&self, reason: &'static str) {
+        self.0.rejections.get_or_create(&ReasonLabels { reason }).inc();
+    }
+
+    /// A webhook was committed after `duration`.
+    pub fn webhook_committed(&self, duration: Duration) {
+        self.0.commit_duration.observe(duration.as_secs_f64());
+    }
+
+    /// A call became done: its `status` and `dataStatus`, and how long after its end if that is known.
+    pub fn call_done(&self, status: &'static str, data_status: &'static str, after_end: Option<Duration>) {
+        self.0.calls_done.get_or_create(&DoneLabels { status, data_status }).inc();
+        if let Some(duration) = after_end {
+            self.0.completion.observe(duration.as_secs_f64());
+        }
+    }
+
+    /// Late data was asked for.
+    pub fn enrichment_attempted(&self, result: &'static str) {
+        self.0.enrichment_attempts.get_or_create(&ResultLabels { result }).inc();
+    }
+
+    /// So many calls wait to be fetched, and the longest of them has been due for `oldest`.
+    pub fn set_enrichment_backlog(&self, pending: u64, oldest: Duration) {
+        self.0.enrichment_pending.set(number(pending));
+        self.0.enrichment_oldest.set(oldest.as_secs_f64());
+    }
+
+    /// A request to Vapi ended.
+    pub fn vapi_requested(&self, operation: &'static str, status: VapiStatus) {
+        self.0.vapi_requests.get_or_create(&VapiLabels { operation, status }).inc();
+    }
+
+    /// So many requests wait for a result.
+    pub fn set_waiters(&self, waiters: usize) {
+        self.0.waiters.set(number(waiters as u64));
+    }
+
+    /// An answer was found in memory.
+    pub fn cache_hit(&self) {
+        self.0.cache_hits.inc();
+    }
+
+    /// An answer was not found in memory.
+    pub fn cache_missed(&self) {
+        self.0.cache_misses.inc();
+    }
+
+    /// Answers take so many bytes of memory.
+    pub fn set_cache_bytes(&self, bytes: u64) {
+        self.0.cache_bytes.set(number(bytes));
+    }
+
+    /// Whether the store answers.
+    pub fn set_store_up(&self, up: bool) {
+        self.0.store_up.set(i64::from(up));
+    }
+
+    /// The store's `operation` took `duration`.
+    pub fn store_operated(&self, operation: &'static str, duration: Duration) {
+        self.0.store_duration.get_or_create(&OperationLabels { operation }).observe(duration.as_secs_f64());
+    }
+
+    /// The store takes so many bytes, and so many are free where it lies.
+    pub fn set_store_size(&self, size: u64, free: Option<u64>) {
+        self.0.store_size.set(number(size));
+        if let Some(free) = free {
+            self.0.store_free.get_or_create(&[]).set(number(free));
+        }
+    }
+}
+
+/// A registry that hands back what it is given.
+struct List(Registry);
+
+impl List {
+    fn add<M: Metric + Clone>(&mut self, name: &str, help: &str, metric: M) -> M {
+        self.0.register(name, help, metric.clone());
+        metric
+    }
+}
+
+fn short<L: Clone + std::hash::Hash + Eq>() -> Histograms<L> {
+    Family::new_with_constructor(|| Histogram::new(SHORT))
+}
+
+fn number(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// The same text out of a list, or `other`.
+fn known(list: &[&'static str], text: &str) -> &'static str {
+    list.iter().find(|entry| **entry == text).copied().unwrap_or(OTHER)
+}
+
+/// Vapi writes some types with a condition behind them, such as `transcript[transcriptType="final"]`.
+fn known_type(message_type: &str) -> &'static str {
+    let word = message_type.split('[').next().unwrap_or_default();
+    MESSAGE_TYPES.binary_search(&word).map_or(OTHER, |index| MESSAGE_TYPES[index])
+}
+
+#[cfg(test)]
+mod tests;
