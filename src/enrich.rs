@@ -241,7 +241,7 @@ impl Enricher {
             FetchOutcome::Live => "live",
             FetchOutcome::Ended { .. } => "ended",
         };
-        self.0.metrics.enrichment_attempt(result);
+        self.0.metrics.enrichment_attempted(result);
         let denied = matches!(outcome, FetchOutcome::Denied { .. });
         if denied && !self.0.denied.swap(true, Ordering::Relaxed) {
             warn!("Vapi refuses VAPI_API_KEY: results stay as their webhooks brought them until it is corrected");

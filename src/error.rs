@@ -8,11 +8,15 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use serde::Serialize;
-use serde_json::Value;
 use tracing::{error, warn};
 
-use crate::{call::id::CallId, config::Scope, store::StoreError, vapi::message::InvalidPayload};
+use crate::{
+    call::id::CallId,
+    config::Scope,
+    envelope::{Envelope, NoData},
+    store::StoreError,
+    vapi::message::InvalidPayload,
+};
 
 /// Seconds after which a caller may try again; Kestra blocks a worker for as long as it is told, so it stays small.
 const RETRY_SOON: u32 = 5;
@@ -91,7 +95,6 @@ pub struct Failure {
     code: &'static str,
     error: String,
     message: String,
-    details: Value,
     call_id: Option<CallId>,
 }
 
@@ -131,7 +134,9 @@ impl ApiError {
             Self::Forbidden(scope) => format!("This needs a token of scope {} or wider.", scope.as_str()),
             Self::AuthNotConfigured(what) => (*what).to_owned(),
             Self::ForeignOrigin => "A page of another origin may not write here; list the origin in CORS_ORIGINS to let it.".to_owned(),
-            Self::CallNotFound(_) => "Nothing was heard of this call yet. Ask again later, or wait at /calls/{id}/result?wait=30.".to_owned(),
+            Self::CallNotFound(_) => {
+                "Nothing was heard of this call yet. Ask again later, or wait at /calls/{id}/result?wait=30.".to_owned()
+            }
             Self::CallNotReady(_) => "The call is known but has no result yet. Wait for it at /calls/{id}/result?wait=30.".to_owned(),
             Self::RecordingNotAvailable(_) => "Vapi has no such recording of this call, or not yet.".to_owned(),
             Self::RouteNotFound => "See /docs for the routes.".to_owned(),
@@ -168,7 +173,7 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         self.record();
         let (status, code) = self.status();
-        let failure = Failure { code, error: self.to_string(), message: self.advice(), details: Value::Null, call_id: self.call_id() };
+        let failure = Failure { code, error: self.to_string(), message: self.advice(), call_id: self.call_id() };
         let mut response = (status, Body::empty()).into_response();
         let headers = response.headers_mut();
         if status == StatusCode::UNAUTHORIZED {
@@ -186,23 +191,9 @@ impl Failure {
     /// The envelope of an error, serialised.
     #[must_use]
     pub fn envelope(&self, request_id: &str) -> Vec<u8> {
-        #[derive(Serialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Envelope<'a> {
-            success: bool,
-            done: bool,
-            call_id: Option<&'a str>,
-            data: (),
-            code: &'a str,
-            error: &'a str,
-            message: &'a str,
-            details: &'a Value,
-            request_id: &'a str,
-        }
-        let Self { code, error, message, details, call_id } = self;
-        let call_id = call_id.as_ref().map(CallId::as_str);
-        let envelope = Envelope { success: false, done: false, call_id, data: (), code, error, message, details, request_id };
-        serde_json::to_vec(&envelope).unwrap_or_default()
+        let call_id = self.call_id.as_ref().map(CallId::as_str);
+        let (code, error, message) = (Some(self.code), Some(self.error.as_str()), Some(self.message.as_str()));
+        Envelope { success: false, call_id, code, error, message, request_id: Some(request_id), ..Envelope::of(NoData) }.to_bytes()
     }
 
     /// The call it is about.

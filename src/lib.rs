@@ -5,6 +5,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod enrich;
+pub mod envelope;
 pub mod error;
 pub mod http;
 pub mod keep;

@@ -138,10 +138,7 @@ pub fn best<T: Evidence>(a: Field<T>, b: Field<T>) -> Field<T> {
 
 /// Joins two maps key by key.
 #[must_use]
-pub fn best_of_each<T: Evidence>(
-    a: BTreeMap<String, Stamped<T>>,
-    b: BTreeMap<String, Stamped<T>>,
-) -> BTreeMap<String, Stamped<T>> {
+pub fn best_of_each<T: Evidence>(a: BTreeMap<String, Stamped<T>>, b: BTreeMap<String, Stamped<T>>) -> BTreeMap<String, Stamped<T>> {
     merge(a, b, |a, b| if a.order(&b).is_lt() { b } else { a })
 }
 

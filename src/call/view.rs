@@ -1,4 +1,4 @@
-//! What pollers see of a call: the JSON of [`CallResult`], and the envelope around every answer.
+//! What pollers see of a call: the JSON of [`CallResult`].
 //!
 //! Every key is always there, so that no template fails on a missing one: absent free text is `""`, lists are `[]`, open maps `{}`, everything
 //! else `null`.
@@ -221,27 +221,6 @@ impl<'a> CallResult<'a> {
             version: meta.version,
         }
     }
-}
-
-/// The answer to a question about one call: the envelope of every 2xx, serialised.
-#[must_use]
-pub fn envelope(result: &CallResult<'_>, done: bool) -> Vec<u8> {
-    #[derive(Serialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Envelope<'a> {
-        success: bool,
-        done: bool,
-        call_id: &'a str,
-        data: &'a CallResult<'a>,
-        code: (),
-        error: (),
-        message: (),
-        details: (),
-        request_id: (),
-    }
-    let call_id = result.call_id;
-    let answer = Envelope { success: true, done, call_id, data: result, code: (), error: (), message: (), details: (), request_id: () };
-    serde_json::to_vec(&answer).unwrap_or_default()
 }
 
 /// `callStatus`: a call with a result has ended, whatever else was heard.

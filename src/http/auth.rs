@@ -149,6 +149,7 @@ fn is_foreign(api: &Api, headers: &HeaderMap, origin: &[u8]) -> bool {
     let origin = String::from_utf8_lossy(origin);
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let same_host = origin.split_once("://").is_some_and(|(_, authority)| authority.eq_ignore_ascii_case(host));
-    let listed = api.config.http.cors_origins.iter().chain(&api.config.http.public_url).any(|listed| listed.trim_end_matches('/') == origin);
+    let listed =
+        api.config.http.cors_origins.iter().chain(&api.config.http.public_url).any(|listed| listed.trim_end_matches('/') == origin);
     !same_host && !listed
 }

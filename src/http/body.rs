@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::body::{Body, Bytes};
-use http_body_util::BodyExt;
+use futures_util::StreamExt as _;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
@@ -51,12 +51,12 @@ impl Budget {
         })
     }
 
-    async fn collect(&self, mut body: Body, limit: u64) -> Result<Held, ApiError> {
+    async fn collect(&self, body: Body, limit: u64) -> Result<Held, ApiError> {
         let mut memory: Option<OwnedSemaphorePermit> = None;
         let mut whole = Vec::new();
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|cut| ApiError::InvalidPayload(format!("The body was cut: {cut}.")))?;
-            let Ok(chunk) = frame.into_data() else { continue };
+        let mut chunks = body.into_data_stream();
+        while let Some(chunk) = chunks.next().await {
+            let chunk = chunk.map_err(|cut| ApiError::InvalidPayload(format!("The body was cut: {cut}.")))?;
             if (whole.len() + chunk.len()) as u64 > limit {
                 return Err(ApiError::PayloadTooLarge(limit));
             }

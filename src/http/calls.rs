@@ -9,7 +9,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::{
     Api,
@@ -18,9 +18,14 @@ use super::{
     parameters::{CallPath, Parameters},
 };
 use crate::{
-    call::{id::CallId, record::FetchReason, view},
+    call::{
+        id::CallId,
+        record::FetchReason,
+        view::{self, CallResult},
+    },
+    envelope::{Envelope, NoData},
     error::ApiError,
-    registry::{CachedCall, Known, never_heard_of},
+    registry::{CachedCall, Known, answer, never_heard_of},
     store::Loaded,
 };
 
@@ -35,10 +40,10 @@ pub(super) const RETRY_AFTER: u32 = 2;
     tag = "Calls",
     params(("id" = String, Path, description = "The call's id"), super::docs::ViewParameter),
     responses(
-        (status = 200, description = "There is a result; `done` tells whether more is to come", body = super::docs::CallEnvelope),
+        (status = 200, description = "There is a result; `done` tells whether more is to come", body = Envelope<CallResult>),
         (status = 304, description = "The version in If-None-Match still stands"),
-        (status = 404, description = "CALL_NOT_FOUND: nothing heard of it; CALL_NOT_READY: it has no result yet", body = super::docs::ErrorEnvelope),
-        (status = 503, description = "STORE_UNAVAILABLE", body = super::docs::ErrorEnvelope),
+        (status = 404, description = "CALL_NOT_FOUND: nothing heard of it; CALL_NOT_READY: it has no result yet", body = Envelope<NoData>),
+        (status = 503, description = "STORE_UNAVAILABLE", body = Envelope<NoData>),
     ),
     security(("bearer" = ["poll"]))
 )]
@@ -50,7 +55,7 @@ pub(super) async fn read(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let told = Told { token: caller.token, call_id: Some(id.clone()), ..Told::default() };
-    let answer = match look_up(&api, &id).await? {
+    let response = match look_up(&api, &id).await? {
         Known::Call(call) if call.has_result => shown(&api, &call, &parameters, &headers, StatusCode::OK).await?,
         Known::Call(_) => return Err(ApiError::CallNotReady(id)),
         Known::Deleted => return Err(ApiError::CallNotFound(id)),
@@ -59,7 +64,7 @@ pub(super) async fn read(
             return Err(ApiError::CallNotFound(id));
         }
     };
-    Ok((axum::Extension(told), answer).into_response())
+    Ok((axum::Extension(told), response).into_response())
 }
 
 /// The call from memory, else from the store.
@@ -93,7 +98,7 @@ async fn summary(api: &Api, call: &CachedCall) -> Result<Bytes, ApiError> {
     match api.registry.store().load(&call.id).await? {
         Loaded::Found(stored) => {
             let result = api.registry.rendered(&stored, view::View::Summary);
-            Ok(view::envelope(&result, stored.record.is_done()).into())
+            Ok(answer(&result, stored.record.is_done()).into())
         }
         Loaded::Deleted | Loaded::Missing => Err(ApiError::CallNotFound(call.id.clone())),
     }
@@ -118,6 +123,15 @@ fn matches_etag(known: &HeaderValue, etag: &HeaderValue) -> bool {
     known.split(',').map(|one| one.trim().trim_start_matches("W/")).any(|one| one == etag || one == "*")
 }
 
+/// What a deletion did.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(super) struct Erased {
+    /// The call was known, and is gone.
+    deleted: bool,
+    /// `all`, or `cache` when only memory was cleared.
+    scope: &'static str,
+}
+
 /// Erases a call, its record and its events, for good; ends no call at Vapi. `scope=cache` only drops it from memory.
 #[utoipa::path(
     delete,
@@ -129,7 +143,7 @@ fn matches_etag(known: &HeaderValue, etag: &HeaderValue) -> bool {
         ("scope" = Option<String>, Query, description = "`cache`: only drop it from memory"),
         ("always" = Option<bool>, Query, description = "Leave a tombstone even if the call was not known"),
     ),
-    responses((status = 200, description = "It is gone", body = super::docs::ObjectEnvelope)),
+    responses((status = 200, description = "It is gone", body = Envelope<Erased>)),
     security(("bearer" = ["admin"]))
 )]
 pub(super) async fn erase(
@@ -142,15 +156,15 @@ pub(super) async fn erase(
     let data = match parameters.text("scope") {
         Some("cache") => {
             api.registry.cache().forget(&id);
-            json!({"deleted": false, "scope": "cache"})
+            Erased { deleted: false, scope: "cache" }
         }
         None => {
             let known = api.registry.delete(&id, parameters.switch("always")).await?;
-            json!({"deleted": known, "scope": "all"})
+            Erased { deleted: known, scope: "all" }
         }
         Some(_) => return Err(ApiError::InvalidParameter("scope must be cache, or be left out.".to_owned())),
     };
-    Ok((axum::Extension(told), Json(enveloped(Some(&id), &data))).into_response())
+    Ok((axum::Extension(told), Json(Envelope::of(data).about(id.as_str()))).into_response())
 }
 
 /// Has Vapi asked for this call again, as soon as possible.
@@ -161,9 +175,9 @@ pub(super) async fn erase(
     tag = "Calls",
     params(("id" = String, Path, description = "The call's id")),
     responses(
-        (status = 202, description = "Vapi will be asked; `data` as it stands", body = super::docs::CallEnvelope),
-        (status = 410, description = "CALL_DELETED", body = super::docs::ErrorEnvelope),
-        (status = 502, description = "VAPI_ACCOUNT: there is no VAPI_API_KEY to ask with", body = super::docs::ErrorEnvelope),
+        (status = 202, description = "Vapi will be asked; `data` as it stands", body = Envelope<CallResult>),
+        (status = 410, description = "CALL_DELETED", body = Envelope<NoData>),
+        (status = 502, description = "VAPI_ACCOUNT: there is no VAPI_API_KEY to ask with", body = Envelope<NoData>),
     ),
     security(("bearer" = ["place"]))
 )]
@@ -172,7 +186,7 @@ pub(super) async fn fetch(State(api): State<Api>, caller: Caller<Place>, CallPat
         return Err(ApiError::VapiAccount);
     }
     let told = Told { token: caller.token, call_id: Some(id.clone()), ..Told::default() };
-    let answer = match look_up(&api, &id).await? {
+    let response = match look_up(&api, &id).await? {
         Known::Deleted => return Err(ApiError::CallDeleted(id)),
         Known::Nothing => {
             api.enricher.ask_at_once(&id);
@@ -183,13 +197,5 @@ pub(super) async fn fetch(State(api): State<Api>, caller: Caller<Place>, CallPat
             json_answer(StatusCode::ACCEPTED, call.body.clone(), Some(&call.etag))
         }
     };
-    Ok((axum::Extension(told), answer).into_response())
-}
-
-/// The envelope of a 2xx whose data is no call.
-pub(super) fn enveloped(id: Option<&CallId>, data: &Value) -> Value {
-    json!({
-        "success": true, "done": false, "callId": id.map(CallId::as_str), "data": data,
-        "code": null, "error": null, "message": null, "details": null, "requestId": null,
-    })
+    Ok((axum::Extension(told), response).into_response())
 }

@@ -3,7 +3,7 @@
 use axum::{
     Json,
     extract::State,
-    http::{HeaderMap, StatusCode, header},
+    http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ use super::{
     auth::{Caller, Read},
     parameters::Parameters,
 };
-use crate::{call::view::At, error::ApiError, keep::low_on_disk};
+use crate::{call::view::At, error::ApiError, keep::low_on_disk, telemetry::exposition};
 
 /// The process runs. Open to everyone.
 #[utoipa::path(
@@ -58,7 +58,7 @@ pub(super) async fn ready(
             "disk": {"ok": !low_on_disk(&health_now), "freeBytes": health_now.free_bytes},
             "vapi": {"ok": api.client.is_none() || !api.enricher.is_denied(), "keyConfigured": api.client.is_some()},
             "clock": {"ok": true, "now": At(api.clock.now())},
-            "webhooks": {"lastReceivedAt": api.metrics.webhook_last_received().map(|at| At(crate::call::time::Millis(at)))},
+            "webhooks": {"lastReceivedAt": api.metrics.last_webhook().map(At)},
             "backlog": {"pendingFetches": health_now.pending, "oldestDueAt": health_now.oldest_due.map(At), "waiters": api.registry.waiters().count()},
             "stopping": api.lifecycle.is_stopping(),
         });
@@ -75,11 +75,11 @@ pub(super) async fn ready(
     responses((status = 200, description = "Metrics", content_type = "text/plain", body = String)),
     security(("bearer" = ["read"]))
 )]
-pub(super) async fn metrics(State(api): State<Api>, _caller: Caller<Read>, _headers: HeaderMap) -> Response {
-    api.metrics.waiters(api.registry.waiters().count());
-    api.metrics.cache_bytes(api.registry.cache().weighted_size());
+pub(super) async fn metrics(State(api): State<Api>, _caller: Caller<Read>) -> Response {
+    api.metrics.set_waiters(api.registry.waiters().count());
+    api.metrics.set_cache_bytes(api.registry.cache().weighted_size());
     if let Ok(health) = api.registry.store().health().await {
         api.metrics.store_health(&health, api.clock.now());
     }
-    ([(header::CONTENT_TYPE, api.metrics.content_type())], api.metrics.render()).into_response()
+    ([(header::CONTENT_TYPE, exposition::CONTENT_TYPE)], api.metrics.render()).into_response()
 }

@@ -6,17 +6,20 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde_json::{Value, json};
 
 use super::{
     Api,
     auth::{Caller, ReadOpen},
-    calls::enveloped,
     observe::Told,
     parameters::{Parameters, split},
 };
 use crate::{
-    call::{id::CallId, time::Millis, view::View},
+    call::{
+        id::CallId,
+        time::Millis,
+        view::{CallResult, View},
+    },
+    envelope::{Envelope, NoData, Pagination},
     error::ApiError,
     store::{CallFilter, CallPage, PageCursor, SortBy},
 };
@@ -52,8 +55,8 @@ const MOST_SKIPPED: usize = 1_000_000;
         super::docs::ViewParameter,
     ),
     responses(
-        (status = 200, description = "A page", body = super::docs::ListEnvelope),
-        (status = 400, description = "INVALID_PARAMETER", body = super::docs::ErrorEnvelope),
+        (status = 200, description = "A page", body = Envelope<Vec<CallResult>>),
+        (status = 400, description = "INVALID_PARAMETER", body = Envelope<NoData>),
     ),
     security(("bearer" = ["read"]))
 )]
@@ -61,9 +64,9 @@ pub(super) async fn calls(State(api): State<Api>, caller: Caller<ReadOpen>, para
     let filter = filter(&parameters)?;
     let (limit, view) = (filter.limit, parameters.view(View::Summary)?);
     let page = api.registry.list(filter).await?;
-    let next = page.next.as_ref().map(encoded);
-    let pagination = json!({"limit": limit, "nextCursor": next, "hasMore": next.is_some()});
-    Ok(answer(&api, caller, &page, view, &pagination))
+    let next_cursor = page.next.as_ref().map(encoded);
+    let pagination = Pagination { limit, offset: None, has_more: next_cursor.is_some(), next_cursor };
+    Ok(answer(&api, caller, &page, view, pagination))
 }
 
 /// Calls with a customer's or provider's number, newest first.
@@ -79,8 +82,8 @@ pub(super) async fn calls(State(api): State<Api>, caller: Caller<ReadOpen>, para
         super::docs::ViewParameter,
     ),
     responses(
-        (status = 200, description = "A page", body = super::docs::ListEnvelope),
-        (status = 400, description = "INVALID_PARAMETER", body = super::docs::ErrorEnvelope),
+        (status = 200, description = "A page", body = Envelope<Vec<CallResult>>),
+        (status = 400, description = "INVALID_PARAMETER", body = Envelope<NoData>),
     ),
     security(("bearer" = ["read"]))
 )]
@@ -95,16 +98,15 @@ pub(super) async fn by_phone(
     let view = parameters.view(View::Summary)?;
     let filter = CallFilter { phone: vec![digits("phone", &phone)?], limit, offset, ..CallFilter::default() };
     let page = api.registry.list(filter).await?;
-    let pagination = json!({"limit": limit, "offset": offset, "hasMore": page.next.is_some()});
-    Ok(answer(&api, caller, &page, view, &pagination))
+    let pagination = Pagination { limit, offset: Some(offset), has_more: page.next.is_some(), next_cursor: None };
+    Ok(answer(&api, caller, &page, view, pagination))
 }
 
-fn answer(api: &Api, caller: Caller<ReadOpen>, page: &CallPage, view: View, pagination: &Value) -> Response {
+fn answer(api: &Api, caller: Caller<ReadOpen>, page: &CallPage, view: View, pagination: Pagination) -> Response {
     let rows: Vec<_> = page.calls.iter().map(|call| api.registry.rendered(call, view)).collect();
-    let mut body = enveloped(None, &json!(rows));
-    body["count"] = rows.len().into();
-    body["pagination"] = pagination.clone();
-    (axum::Extension(Told { token: caller.token, ..Told::default() }), Json(body)).into_response()
+    let count = rows.len();
+    let told = Told { token: caller.token, ..Told::default() };
+    (axum::Extension(told), Json(Envelope::of(rows).paged(count, pagination))).into_response()
 }
 
 fn filter(parameters: &Parameters) -> Result<CallFilter, ApiError> {

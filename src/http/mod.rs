@@ -10,6 +10,7 @@ mod calls;
 mod docs;
 mod health;
 mod list;
+mod meters;
 mod observe;
 mod parameters;
 mod path;
@@ -25,13 +26,12 @@ use std::sync::Arc;
 use axum::{
     Router,
     http::{HeaderName, HeaderValue, Method},
-    middleware::{from_fn, from_fn_with_state},
-    routing::{MethodRouter, any, delete, get, post},
+    middleware::from_fn_with_state,
+    routing::{any, delete, get, post},
 };
 use tower_http::{catch_panic::CatchPanicLayer, cors::CorsLayer};
 
-pub use docs::openapi;
-pub use path::Regular;
+pub use self::{body::Budget, docs::openapi, meters::Meters, path::Regular, proof::Gate};
 
 use crate::{
     clock::Clock, config::Config, enrich::Enricher, error::ApiError, lifecycle::Lifecycle, registry::Registry, telemetry::Metrics,
@@ -62,6 +62,8 @@ pub struct Shared {
     pub lifecycle: Lifecycle,
     /// Counts.
     pub metrics: Metrics,
+    /// Counts requests by route.
+    pub meters: Meters,
 }
 
 impl std::ops::Deref for Api {
@@ -80,8 +82,33 @@ impl Api {
     }
 }
 
-pub use body::Budget;
-pub use proof::Gate;
+/// Where Vapi's messages are taken; the first is the one to configure, the others are for older senders.
+const WEBHOOK_PATHS: [&str; 4] =
+    ["/api/v1/vapi/webhook", "/api/v1/vapi/webhooks/vapi", "/api/v1/webhooks/vapi", "/api/v1/sessions/vapi/webhook"];
+
+/// Templates of all routes, by which requests are counted.
+pub const TEMPLATES: [&str; 20] = [
+    "/",
+    "/api/v1/sessions/vapi/webhook",
+    "/api/v1/vapi/cache",
+    "/api/v1/vapi/cache/stats",
+    "/api/v1/vapi/calls",
+    "/api/v1/vapi/calls/by-phone/{phone}",
+    "/api/v1/vapi/calls/{id}",
+    "/api/v1/vapi/calls/{id}/fetch",
+    "/api/v1/vapi/calls/{id}/recording",
+    "/api/v1/vapi/calls/{id}/result",
+    "/api/v1/vapi/calls/{id}/timeline",
+    "/api/v1/vapi/webhook",
+    "/api/v1/webhooks/vapi",
+    "/api/v1/webhooks/vapi/test",
+    "/livez",
+    "/metrics",
+    "/openapi.json",
+    "/readyz",
+    "/t/{token}/api/v1/vapi/calls/{id}",
+    "/t/{token}/api/v1/vapi/calls/{id}/result",
+];
 
 /// All routes. Paths under `/api/v1/vapi` are the API; the webhook has aliases for older senders.
 pub fn router(api: &Api) -> Router {
@@ -106,7 +133,7 @@ pub fn router(api: &Api) -> Router {
         .route("/docs/{*file}", get(docs::page))
         .route("/", get(docs::entrance));
     for path in webhook_paths(&api.config) {
-        router = router.route(&path, post(webhook::receive) as MethodRouter<Api>);
+        router = router.route(path, post(webhook::receive));
     }
     router
         .fallback(any(async || ApiError::RouteNotFound))
@@ -115,19 +142,12 @@ pub fn router(api: &Api) -> Router {
         .layer(CatchPanicLayer::custom(observe::panicked))
         .layer(from_fn_with_state(api.clone(), observe::observe))
         .layer(tower::util::option_layer(cors(&api.config.http.cors_origins)))
-        .layer(from_fn(async |request, next: axum::middleware::Next| next.run(request).await))
         .with_state(api.clone())
 }
 
-fn webhook_paths(config: &Config) -> Vec<String> {
-    let fixed = [
-        "/api/v1/vapi/webhook",
-        "/api/v1/vapi/webhooks/vapi",
-        "/api/v1/webhooks/vapi",
-        "/api/v1/sessions/vapi/webhook",
-    ];
-    let own = config.webhook.path.iter().filter(|path| !fixed.contains(&path.as_str())).cloned();
-    fixed.into_iter().map(str::to_owned).chain(own).collect()
+fn webhook_paths(config: &Config) -> impl Iterator<Item = &str> {
+    let own = config.webhook.path.as_deref().filter(|path| !WEBHOOK_PATHS.contains(path));
+    WEBHOOK_PATHS.into_iter().chain(own)
 }
 
 fn cors(origins: &[String]) -> Option<CorsLayer> {

@@ -15,16 +15,13 @@ use super::{Api, server::Peer};
 use crate::{
     call::id::CallId,
     error::{ApiError, Failure},
+    lifecycle::panic_reason,
 };
 
 /// The longest request id that is taken over.
 const LONGEST_REQUEST_ID: usize = 128;
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_CALL_ID: HeaderName = HeaderName::from_static("x-call-id");
-
-/// The id of a request, ours or taken over.
-#[derive(Debug, Clone)]
-pub struct RequestId(pub HeaderValue);
 
 /// The address a request came from, past trusted proxies.
 #[derive(Debug, Clone, Copy)]
@@ -51,7 +48,6 @@ pub async fn observe(State(api): State<Api>, mut request: Request, next: Next) -
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
     request.extensions_mut().insert(ClientIp(client));
-    request.extensions_mut().insert(RequestId(id.clone()));
 
     let mut response = next.run(request).await;
 
@@ -59,9 +55,9 @@ pub async fn observe(State(api): State<Api>, mut request: Request, next: Next) -
     let told = response.extensions_mut().remove::<Told>().unwrap_or_default();
     let call_id = told.call_id.as_ref().or_else(|| failure.as_ref().and_then(Failure::call_id));
     let status = response.status().as_u16();
-    let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
     let latency = started.elapsed().saturating_sub(told.waited);
-    api.metrics.http_request(route, method.as_str(), status, latency);
+    api.meters.observe(route.as_ref().map(MatchedPath::as_str), method.as_str(), status, latency);
+    let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
     info!(
         request_id = id.to_str().unwrap_or_default(),
         route,
@@ -101,8 +97,8 @@ fn client_ip(api: &Api, request: &Request) -> IpAddr {
     api.config.access.trusted_proxies.client_ip(peer, request.headers())
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the signature that the panic layer calls")]
 /// A handler panicked: 500 in the envelope, the cause in the log.
-pub fn panicked(cause: Box<dyn Any + Send>) -> Response {
-    let words = cause.downcast_ref::<&str>().map(|text| (*text).to_owned()).or_else(|| cause.downcast_ref::<String>().cloned());
-    ApiError::Internal(format!("panic: {}", words.unwrap_or_default())).into_response()
+pub(super) fn panicked(cause: Box<dyn Any + Send>) -> Response {
+    ApiError::Internal(format!("panic: {}", panic_reason(cause.as_ref()))).into_response()
 }

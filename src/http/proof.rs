@@ -11,12 +11,7 @@ use axum::{
     http::{HeaderMap, Uri, header},
 };
 
-use super::{
-    Api,
-    auth::is_of_this_machine,
-    body::Held,
-    observe::ClientIp,
-};
+use super::{Api, auth::is_of_this_machine, body::Held, observe::ClientIp};
 use crate::{
     call::{id::CallId, time::Millis},
     error::ApiError,
@@ -34,7 +29,8 @@ const FAILURE_WINDOW: i64 = 60_000;
 const MOST_ADDRESSES: usize = 10_000;
 
 const SET_SECRET: &str = "Webhooks from elsewhere need a proof: set VAPI_WEBHOOK_SECRET, here and as the server credential at Vapi.";
-const NO_PROOF: &str = "The request carries no proof: send x-vapi-secret, Authorization: Bearer, or a signature with one of VAPI_WEBHOOK_SECRET.";
+const NO_PROOF: &str =
+    "The request carries no proof: send x-vapi-secret, Authorization: Bearer, or a signature with one of VAPI_WEBHOOK_SECRET.";
 const WRONG_PROOF: &str = "The proof does not fit any of VAPI_WEBHOOK_SECRET, or is of a kind that VAPI_WEBHOOK_AUTH does not allow.";
 
 /// Checks proofs and remembers who failed.

@@ -14,19 +14,14 @@ use super::{
     parameters::{CallPath, Parameters},
 };
 use crate::{
+    envelope::{Envelope, NoData},
     error::ApiError,
     vapi::client::{RecordingKind, RecordingLink, VapiClient},
 };
 
 /// Headers that go along when a recording is streamed: ranges must work, or no player can seek.
-const PASSED_ON: [HeaderName; 6] = [
-    header::ACCEPT_RANGES,
-    header::CONTENT_LENGTH,
-    header::CONTENT_RANGE,
-    header::CONTENT_TYPE,
-    header::ETAG,
-    header::LAST_MODIFIED,
-];
+const PASSED_ON: [HeaderName; 6] =
+    [header::ACCEPT_RANGES, header::CONTENT_LENGTH, header::CONTENT_RANGE, header::CONTENT_TYPE, header::ETAG, header::LAST_MODIFIED];
 
 /// The recording: a redirect to a fresh link, or with `proxy=1` the sound itself, ranges too.
 #[utoipa::path(
@@ -43,8 +38,8 @@ const PASSED_ON: [HeaderName; 6] = [
         (status = 200, description = "The sound, with proxy=1"),
         (status = 206, description = "A range of it, with proxy=1"),
         (status = 302, description = "A link that works for some minutes"),
-        (status = 404, description = "RECORDING_NOT_AVAILABLE", body = super::docs::ErrorEnvelope),
-        (status = 502, description = "VAPI_ACCOUNT, VAPI_UNAVAILABLE", body = super::docs::ErrorEnvelope),
+        (status = 404, description = "RECORDING_NOT_AVAILABLE", body = Envelope<NoData>),
+        (status = 502, description = "VAPI_ACCOUNT, VAPI_UNAVAILABLE", body = Envelope<NoData>),
     ),
     security(("bearer" = ["read"]))
 )]
@@ -59,7 +54,7 @@ pub(super) async fn play(
     let Some(client) = &api.client else { return Err(ApiError::VapiAccount) };
     let link = match client.recording_link(&id, kind).await {
         RecordingLink::At(link) => link,
-        RecordingLink::NotThere => return Err(ApiError::RecordingNotAvailable(id)),
+        RecordingLink::Missing => return Err(ApiError::RecordingNotAvailable(id)),
         RecordingLink::Denied { .. } => return Err(ApiError::VapiAccount),
         RecordingLink::Failed { error, .. } => return Err(ApiError::VapiUnavailable(error)),
     };
@@ -67,12 +62,12 @@ pub(super) async fn play(
     let answer = if parameters.switch("proxy") {
         streamed(client, &link, &headers).await?
     } else {
-        (StatusCode::FOUND, [(header::LOCATION, link)]).into_response()
+        (StatusCode::FOUND, [(header::LOCATION, link.to_string())]).into_response()
     };
     Ok((axum::Extension(told), answer).into_response())
 }
 
-async fn streamed(client: &VapiClient, link: &str, headers: &HeaderMap) -> Result<Response, ApiError> {
+async fn streamed(client: &VapiClient, link: &reqwest::Url, headers: &HeaderMap) -> Result<Response, ApiError> {
     let sound = client.open(link, headers.get(header::RANGE)).await.map_err(ApiError::VapiUnavailable)?;
     let mut response = Response::builder().status(sound.status());
     for name in PASSED_ON {

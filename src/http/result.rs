@@ -17,7 +17,8 @@ use super::{
     parameters::{CallPath, Parameters},
 };
 use crate::{
-    call::id::CallId,
+    call::{id::CallId, view::CallResult},
+    envelope::{Envelope, NoData},
     error::ApiError,
     registry::{Known, never_heard_of},
 };
@@ -34,12 +35,12 @@ use crate::{
         super::docs::ViewParameter,
     ),
     responses(
-        (status = 200, description = "Done", body = super::docs::CallEnvelope),
-        (status = 202, description = "Not done yet; ask again", body = super::docs::CallEnvelope),
-        (status = 400, description = "INVALID_PARAMETER", body = super::docs::ErrorEnvelope),
-        (status = 404, description = "CALL_NOT_FOUND: Vapi said twice that it knows no such call", body = super::docs::ErrorEnvelope),
-        (status = 410, description = "CALL_DELETED", body = super::docs::ErrorEnvelope),
-        (status = 503, description = "STORE_UNAVAILABLE", body = super::docs::ErrorEnvelope),
+        (status = 200, description = "Done", body = Envelope<CallResult>),
+        (status = 202, description = "Not done yet; ask again", body = Envelope<CallResult>),
+        (status = 400, description = "INVALID_PARAMETER", body = Envelope<NoData>),
+        (status = 404, description = "CALL_NOT_FOUND: Vapi said twice that it knows no such call", body = Envelope<NoData>),
+        (status = 410, description = "CALL_DELETED", body = Envelope<NoData>),
+        (status = 503, description = "STORE_UNAVAILABLE", body = Envelope<NoData>),
     ),
     security(("bearer" = ["poll"]))
 )]

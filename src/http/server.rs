@@ -42,7 +42,7 @@ pub async fn serve(listener: TcpListener, router: Router, lifecycle: Lifecycle) 
         let Ok(place) = Arc::clone(&room).acquire_owned().await else { break };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = lifecycle.closed_to_new_connections() => break,
+            () = lifecycle.soft_stopped() => break,
         };
         match accepted {
             Ok((stream, address)) => {

@@ -14,6 +14,7 @@ use tracing::warn;
 use super::{Api, observe::Told, proof::VerifiedWebhook};
 use crate::{
     call::id::CallId,
+    envelope::{Envelope, NoData},
     error::ApiError,
     registry::Applied,
     store::StoreError,
@@ -34,11 +35,11 @@ const COMMIT_DEADLINE: Duration = Duration::from_secs(5);
     request_body(content = Object, description = "A Vapi server message: {\"message\":{\"type\":…}}", example = json!({"message": {"type": "status-update", "status": "in-progress", "timestamp": 1_790_421_495_120_u64, "call": {"id": "019c758b-c31b-781d-be9b-73dfed5cadf8"}}})),
     responses(
         (status = 200, description = "Committed", body = Object, example = json!({"success": true, "status": "success", "received": true, "message": "Stored.", "callId": "019c758b-c31b-781d-be9b-73dfed5cadf8"})),
-        (status = 400, description = "INVALID_PAYLOAD: no JSON, or no message.type", body = super::docs::ErrorEnvelope),
-        (status = 401, description = "INVALID_SIGNATURE, TIMESTAMP_OUT_OF_RANGE", body = super::docs::ErrorEnvelope),
-        (status = 413, description = "PAYLOAD_TOO_LARGE", body = super::docs::ErrorEnvelope),
-        (status = 429, description = "RATE_LIMITED: too many failed proofs", body = super::docs::ErrorEnvelope),
-        (status = 503, description = "STORE_UNAVAILABLE: not committed, send it again", body = super::docs::ErrorEnvelope),
+        (status = 400, description = "INVALID_PAYLOAD: no JSON, or no message.type", body = Envelope<NoData>),
+        (status = 401, description = "INVALID_SIGNATURE, TIMESTAMP_OUT_OF_RANGE", body = Envelope<NoData>),
+        (status = 413, description = "PAYLOAD_TOO_LARGE", body = Envelope<NoData>),
+        (status = 429, description = "RATE_LIMITED: too many failed proofs", body = Envelope<NoData>),
+        (status = 503, description = "STORE_UNAVAILABLE: not committed, send it again", body = Envelope<NoData>),
     ),
     security((), ("vapiSecret" = []), ("bearer" = []))
 )]
@@ -47,7 +48,9 @@ pub(super) async fn receive(State(api): State<Api>, VerifiedWebhook { body, deli
     let (kind, call_id) = (event.source.clone(), event.call_id.clone());
     let started = tokio::time::Instant::now();
     let applied = commit(&api, event).await;
-    api.metrics.webhook_delivered(&kind, result_label(applied.as_ref(), odd_call_id), started.elapsed(), api.clock.now().0);
+    api.metrics.webhook_received(api.clock.now());
+    api.metrics.webhook_committed(started.elapsed());
+    api.metrics.webhook_delivered(&kind, result_label(applied.as_ref(), odd_call_id));
     let answer = match (question, applied) {
         (Some(question), applied) => {
             if let Err(error) = applied {

@@ -109,9 +109,13 @@ impl Cache {
     #[must_use]
     pub fn find(&self, id: &str, now: Millis) -> Option<Arc<CachedCall>> {
         let found = self.entries.get(id).filter(|call| call.expires_at > now);
-        let count = if found.is_some() { &self.counts.hits } else { &self.counts.misses };
-        count.fetch_add(1, Ordering::Relaxed);
-        self.metrics.cache_request(found.is_some());
+        if found.is_some() {
+            self.counts.hits.fetch_add(1, Ordering::Relaxed);
+            self.metrics.cache_hit();
+        } else {
+            self.counts.misses.fetch_add(1, Ordering::Relaxed);
+            self.metrics.cache_missed();
+        }
         found
     }
 

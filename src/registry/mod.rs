@@ -23,12 +23,13 @@ use std::sync::{
     Arc,
     atomic::{AtomicI64, Ordering},
 };
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
 pub use self::{
     cache::{Cache, CacheStats, CachedCall, CachedEntry},
-    render::{Rendered, never_heard_of},
+    render::{Rendered, answer, never_heard_of},
     waiters::{WaitTicket, Waiters},
 };
 use self::{render::Step, turns::Turns};
@@ -41,7 +42,7 @@ use crate::{
     },
     clock::Clock,
     lifecycle::Lifecycle,
-    store::{CallPage, CallFilter, CallWrite, Commit, Committed, Loaded, Store, StoreError, StoredCall},
+    store::{CallFilter, CallPage, CallWrite, Commit, Committed, Loaded, Store, StoreError, StoredCall},
     telemetry::Metrics,
 };
 
@@ -167,6 +168,7 @@ impl Registry {
                 Loaded::Found(call) => self.step(&id, Some(call), &change),
             };
             let Step { after, changed, settled, visible } = step;
+            let done_now = settled.is_some();
             let expected = match &before {
                 Loaded::Found(call) => Some(call.revision),
                 _ => None,
@@ -179,6 +181,9 @@ impl Registry {
                 committed => {
                     if let (Committed::Done, Some(call)) = (committed, after) {
                         self.publish(&call, visible);
+                        if done_now {
+                            self.count_done(&call);
+                        }
                     }
                     return Ok(applied(committed));
                 }
@@ -188,12 +193,7 @@ impl Registry {
     }
 
     fn step(&self, id: &CallId, before: Option<&Arc<StoredCall>>, change: &Change) -> Step {
-        let moment = Moment {
-            now: self.0.clock.now(),
-            jitter: jitter(),
-            not_before: change.not_before,
-            after_fetch: change.after_fetch,
-        };
+        let moment = Moment { now: self.0.clock.now(), jitter: jitter(), not_before: change.not_before, after_fetch: change.after_fetch };
         render::step(id, before.map(Arc::as_ref), change, &self.0.plan, moment)
     }
 
@@ -219,6 +219,7 @@ impl Registry {
     fn count_done(&self, call: &StoredCall) {
         use crate::call::view::{data_status, ended_at, status};
         let took = ended_at(&call.record).map(|ended| self.0.clock.now().since(ended));
+        let took = took.map(|milliseconds| Duration::from_millis(u64::try_from(milliseconds).unwrap_or_default()));
         self.0.metrics.call_done(status(&call.record), data_status(&call.record), took);
     }
 

@@ -13,13 +13,15 @@ use super::{Change, cache::CachedCall};
 use crate::{
     call::{
         event::{CallEvent, EventKind, Keep},
+        field::{Longest, Stamped},
         id::CallId,
         join::join,
         policy::{self, Moment, Plan},
-        record::{CallRecord, FetchReason, Settled},
+        record::{CallRecord, CallState, Fetch, FetchReason, Line, Settled, ToolCall},
         time::Millis,
-        view::{self, CallResult, Meta, View},
+        view::{CallResult, Meta, View},
     },
+    envelope::Envelope,
     store::StoredCall,
 };
 
@@ -130,7 +132,7 @@ pub(super) fn cached(call: &Arc<StoredCall>, base: &str, now: Millis) -> CachedC
     let done = call.record.is_done();
     CachedCall {
         id: call.id.clone(),
-        body: view::envelope(&view(call, View::Full, base), done).into(),
+        body: answer(&view(call, View::Full, base), done).into(),
         etag: etag(call.version),
         done,
         has_result: call.record.has_result(),
@@ -146,7 +148,13 @@ pub(super) fn cached(call: &Arc<StoredCall>, base: &str, now: Millis) -> CachedC
 #[must_use]
 pub fn never_heard_of(id: &CallId) -> Vec<u8> {
     let record = CallRecord::default();
-    view::envelope(&CallResult::of(id, &record, Meta::default(), View::Full, ""), false)
+    answer(&CallResult::of(id, &record, Meta::default(), View::Full, ""), false)
+}
+
+/// The answer about a call, serialised.
+#[must_use]
+pub fn answer(result: &Rendered<'_>, done: bool) -> Vec<u8> {
+    Envelope { done, ..Envelope::of(result).about(result.call_id) }.to_bytes()
 }
 
 fn etag(version: u64) -> HeaderValue {
@@ -203,11 +211,6 @@ trait Shown {
 macro_rules! shown_as_it_is {
     ($($type:ty),*) => { $(impl Shown for $type { fn shows_the_same(&self, other: &Self) -> bool { self == other } })* };
 }
-
-use crate::call::{
-    field::{Longest, Stamped},
-    record::{CallState, Fetch, Line, ToolCall},
-};
 
 shown_as_it_is!(
     bool,

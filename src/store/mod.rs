@@ -22,12 +22,7 @@ mod tombstone;
 
 use std::sync::Arc;
 
-use crate::call::{
-    event::CallEvent,
-    id::CallId,
-    record::CallRecord,
-    time::Millis,
-};
+use crate::call::{event::CallEvent, id::CallId, record::CallRecord, time::Millis};
 
 pub use crate::call::policy::Due;
 

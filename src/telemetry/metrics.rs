@@ -18,7 +18,7 @@ use super::{
     exposition,
     route::{RequestLabels, RouteLabels, RouteMetrics},
 };
-use crate::call::time::Millis;
+use crate::{call::time::Millis, store::StoreHealth};
 
 /// Upper bounds, in seconds, of what answers and commits take.
 const SHORT: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -223,6 +223,14 @@ impl Metrics {
         self.0.last_received.get_or_create(&[]).set(since_1970.as_secs_f64());
     }
 
+    /// When the last webhook was let in, if one was.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "milliseconds since 1970 are far below 2^53")]
+    pub fn last_webhook(&self) -> Option<Millis> {
+        let seconds = self.0.last_received.get(&[])?.get();
+        Some(Millis((seconds * 1e3).round() as i64))
+    }
+
     /// A webhook was turned away.
     pub fn webhook_rejected(&self, reason: &'static str) {
         self.0.rejections.get_or_create(&ReasonLabels { reason }).inc();
@@ -285,6 +293,14 @@ impl Metrics {
     /// The store's `operation` took `duration`.
     pub fn store_operated(&self, operation: &'static str, duration: Duration) {
         self.0.store_duration.get_or_create(&OperationLabels { operation }).observe(duration.as_secs_f64());
+    }
+
+    /// How the store is doing at `now`.
+    pub fn store_health(&self, health: &StoreHealth, now: Millis) {
+        let overdue = health.oldest_due.map_or(0, |due| now.since(due).max(0));
+        self.set_store_up(true);
+        self.set_store_size(health.size_bytes, health.free_bytes);
+        self.set_enrichment_backlog(health.pending, Duration::from_millis(u64::try_from(overdue).unwrap_or_default()));
     }
 
     /// The store takes so many bytes, and so many are free where it lies.

@@ -137,6 +137,19 @@ impl VapiClient {
         }
     }
 
+    /// Opens a link that Vapi gave, without our key: it is meant for everyone who has it. `range` is passed on.
+    ///
+    /// # Errors
+    /// Words for the caller when there is no answer.
+    pub async fn open(&self, link: &Url, range: Option<&HeaderValue>) -> Result<reqwest::Response, String> {
+        let mut request = self.shared.http.get(link.clone());
+        if let Some(range) = range {
+            request = request.header(reqwest::header::RANGE, range.clone());
+        }
+        let opened = tokio::time::timeout(self.shared.timeout, request.send()).await;
+        opened.map_err(|_late| "the recording did not open in time".to_owned())?.map_err(|error| in_words(&error))
+    }
+
     /// One request, read to its end; an error is words for a poller.
     async fn ask(&self, operation: &'static str, path: &[&str]) -> Result<Whole, String> {
         let shared = &*self.shared;

@@ -204,7 +204,8 @@ impl<'n, 'a> Subject<'n, 'a> {
 
     fn promises(&self) -> Promises {
         let mut promises = Promises::default();
-        let assistants = [self.call.at("assistant"), self.body.at("assistant"), self.call.at("assistantOverrides"), self.body.at("assistantOverrides")];
+        let assistants =
+            [self.call.at("assistant"), self.body.at("assistant"), self.call.at("assistantOverrides"), self.body.at("assistantOverrides")];
         for assistant in assistants {
             let plan = assistant.at("analysisPlan");
             overlay(&mut promises.summary, plan.at("summaryPlan"));

@@ -251,9 +251,11 @@ impl<'n, 'a> Reader<'n, 'a> {
             resulted_at: self.sent_at,
             started_at: stated_moment(self.message.at("startedAt")).map(stamp),
             ended_at: stated_moment(self.message.at("endedAt")).map(stamp),
-            duration_seconds: duration
-                .filter(|seconds| seconds.is_finite() && *seconds >= 0.0)
-                .map(|value| crate::call::field::Stamped { value, rank: Rank::REPORT, sent_at: self.sent_at }),
+            duration_seconds: duration.filter(|seconds| seconds.is_finite() && *seconds >= 0.0).map(|value| crate::call::field::Stamped {
+                value,
+                rank: Rank::REPORT,
+                sent_at: self.sent_at,
+            }),
             ..facts
         }
     }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::{At, CallId, CallRecord, Json, Open, Settled, ToolCall, metadata_text, messages, text, verdict};
+use super::{At, CallId, CallRecord, Json, Open, Settled, ToolCall, messages, metadata_text, text, verdict};
 use crate::call::{
     field::Field,
     policy,

@@ -1,0 +1,181 @@
+//! The one place where the parts are wired. Tests start the same two functions as `ringback serve`.
+
+use std::sync::Arc;
+
+use axum::Router;
+use secrecy::ExposeSecret as _;
+use tokio::net::TcpListener;
+use tracing::{error, info, warn};
+
+use crate::{
+    call::policy::Plan,
+    clock::Clock,
+    config::{Config, DatabaseUrl},
+    enrich::Enricher,
+    http::{self, Api, Budget, Gate, Shared},
+    keep::{KeepPlan, Keeper},
+    lifecycle::Lifecycle,
+    registry::{Cache, Parts, Registry, Waiters},
+    store::{Store, StoreError, memory::MemoryStore},
+    telemetry::{Metrics, VapiStatus},
+    vapi::{
+        client::{ClientError, Settings, VapiClient},
+        message,
+        signature::{self, Secrets, Verifier},
+    },
+};
+
+/// The service, ready to run.
+pub struct App {
+    api: Api,
+    keeper: Keeper,
+}
+
+/// Why the service can't start. The sentence tells the operator what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store can't be opened.
+    #[error("DATABASE_URL: {0}")]
+    Store(#[from] StoreError),
+    /// Vapi's client can't be made.
+    #[error("VAPI_API_URL or VAPI_API_KEY: {0}")]
+    Vapi(#[from] ClientError),
+    /// The webhook proofs can't be checked as configured.
+    #[error("{0}")]
+    Webhook(String),
+}
+
+impl App {
+    /// Wires the parts: opens the store, builds everything else in memory.
+    ///
+    /// # Errors
+    /// [`StartError`] when the store, the client or the webhook proofs can't be had as configured.
+    pub async fn build(config: Config, clock: Clock) -> Result<Self, StartError> {
+        let metrics = Metrics::new();
+        let lifecycle = Lifecycle::new(config.shutdown.clone());
+        let store = open_store(&config)?;
+        let client = vapi_client(&config, &clock, &metrics)?;
+        let gate = Gate::new(verifier(&config)?);
+        let cache_bytes = config.cache.max_bytes;
+        let registry = Registry::new(Parts {
+            store,
+            cache: Cache::new(config.cache.ttl_ms, cache_bytes, metrics.clone()),
+            waiters: Waiters::new(config.http.max_waiters),
+            plan: Plan { can_ask: client.is_some(), delays: config.complete.delays_ms.clone(), grace: config.complete.grace_ms },
+            base: config.http.public_url.clone().unwrap_or_default(),
+            clock: clock.clone(),
+            lifecycle: lifecycle.clone(),
+            metrics: metrics.clone(),
+        });
+        let enricher = Enricher::new(registry.clone(), client.clone(), clock.clone(), metrics.clone());
+        let plan = KeepPlan {
+            records: config.store.retention_ms,
+            bodies: config.store.payload_retention_ms,
+            archive: config.store.archive.clone(),
+        };
+        let keeper = Keeper::new(registry.clone(), clock.clone(), metrics.clone(), plan);
+        let meters = http::Meters::new(&metrics, &http::TEMPLATES);
+        let shared = Shared { config, registry, enricher, client, gate, bodies: Budget::default(), clock, lifecycle, metrics, meters };
+        Ok(Self { api: Api::new(shared), keeper })
+    }
+
+    /// What handlers share: tests look inside and move things on.
+    #[must_use]
+    pub fn api(&self) -> &Api {
+        &self.api
+    }
+
+    /// Keeps the store as it should be.
+    #[must_use]
+    pub fn keeper(&self) -> &Keeper {
+        &self.keeper
+    }
+
+    /// Stops the service.
+    #[must_use]
+    pub fn lifecycle(&self) -> &Lifecycle {
+        &self.api.lifecycle
+    }
+
+    /// All routes, as [`App::run`] serves them.
+    #[must_use]
+    pub fn router(&self) -> Router {
+        http::router(&self.api)
+    }
+
+    /// Serves on `listener` until the lifecycle ends; returns the exit code.
+    pub async fn run(self, listener: TcpListener) -> u8 {
+        let Self { api, keeper } = self;
+        let lifecycle = api.lifecycle.clone();
+        refold(&api.registry).await;
+        lifecycle.spawn("http", http::server::serve(listener, http::router(&api), lifecycle.clone()));
+        lifecycle.spawn("enrich", api.enricher.clone().run(lifecycle.clone()));
+        lifecycle.spawn("keep", keeper.run(lifecycle.clone()));
+        let code = lifecycle.supervise().await;
+        if let Err(error) = api.registry.store().close().await {
+            error!(%error, "The store could not be closed cleanly; nothing that was acknowledged is lost");
+            return code.max(1);
+        }
+        info!(code, "Stopped");
+        code
+    }
+}
+
+/// Folds the events that an earlier version kept raw because it could not read them.
+async fn refold(registry: &Registry) {
+    let unfolded = match registry.store().unfolded().await {
+        Ok(unfolded) => unfolded,
+        Err(error) => return warn!(%error, "Events that wait to be read again can't be listed"),
+    };
+    for raw in unfolded {
+        let Some(inbound) = message::reread(&raw.body, raw.received_at).filter(|inbound| inbound.event.folded) else {
+            warn!(event_id = raw.id, "An event still can't be read; it stays as it is");
+            continue;
+        };
+        let mut event = inbound.event;
+        event.id = raw.id;
+        if let Err(error) = registry.apply(event).await {
+            warn!(%error, "An event that was read again could not be folded");
+        }
+    }
+}
+
+fn open_store(config: &Config) -> Result<Store, StartError> {
+    match &config.store.url {
+        DatabaseUrl::Memory => Ok(Store::Memory(MemoryStore::new(config.cache.max_bytes))),
+        DatabaseUrl::Sqlite { .. } => Err(StoreError::Unusable("not merged".to_owned()).into()),
+    }
+}
+
+fn vapi_client(config: &Config, clock: &Clock, metrics: &Metrics) -> Result<Option<VapiClient>, StartError> {
+    let Some(key) = &config.vapi.api_key else { return Ok(None) };
+    let mut settings = Settings::new(&config.vapi.api_url, key.clone());
+    if let Some(rate) = std::num::NonZeroU32::new(config.vapi.requests_per_second) {
+        settings.requests_per_second = rate;
+    }
+    let metrics = metrics.clone();
+    let observer = move |operation, status: Option<u16>| {
+        metrics.vapi_requested(operation, status.map_or(VapiStatus::Failed("failed"), VapiStatus::Code));
+    };
+    Ok(Some(VapiClient::new(&settings, clock.clone())?.observed_by(Arc::new(observer))))
+}
+
+/// The verifier for the configured secrets; `None` when there are none, or webhooks are declared open.
+fn verifier(config: &Config) -> Result<Option<Verifier>, StartError> {
+    let webhook = &config.webhook;
+    if webhook.secrets.is_empty() {
+        return Ok(None);
+    }
+    let fault = |variable: &str, why: String| StartError::Webhook(format!("{variable}: {why}"));
+    let secrets: Vec<&str> = webhook.secrets.iter().map(|secret| secret.expose_secret()).collect();
+    let kinds: Result<Vec<_>, _> = webhook.auth.iter().map(|word| word.parse()).collect();
+    let plan = webhook.hmac.as_ref().map(|json| json.expose_secret().parse()).transpose();
+    let settings = signature::Settings {
+        secrets: Secrets::parse(&secrets.join(",")).map_err(|error| fault("VAPI_WEBHOOK_SECRET", error.to_string()))?,
+        kinds: kinds.map_err(|_unknown| fault("VAPI_WEBHOOK_AUTH", "takes secret, bearer, signature, standard".to_owned()))?,
+        plan: plan.map_err(|error: signature::PlanError| fault("VAPI_WEBHOOK_HMAC", error.to_string()))?.unwrap_or_default(),
+        tolerance: webhook.tolerance_ms,
+        urls: webhook.url.iter().chain(&config.http.public_url).cloned().collect(),
+    };
+    Verifier::new(&settings).map(Some).map_err(|error| fault("VAPI_WEBHOOK_HMAC", error.to_string()))
+}

@@ -1,0 +1,97 @@
+//! The OpenAPI document and the page that shows it.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    http::{StatusCode, Uri, header},
+    response::{IntoResponse, Redirect, Response},
+};
+use utoipa::{IntoParams, Modify, OpenApi, openapi::security};
+
+use crate::error::ApiError;
+
+/// How much of a call goes out.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ViewParameter {
+    /// `full`, or `summary`: the same keys with transcript, messages, toolCalls, costBreakdown and metadata empty.
+    #[expect(dead_code, reason = "read for the document only")]
+    pub view: Option<String>,
+}
+
+/// The API, as a document.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Ringback",
+        description = "Takes Vapi's webhooks, makes one reliable record of each call, and hands it to everyone who waits. Times are RFC 3339 in UTC, money is US dollars. Every JSON answer has the same keys."
+    ),
+    paths(
+        super::calls::read,
+        super::calls::erase,
+        super::calls::fetch,
+        super::result::wait,
+        super::list::calls,
+        super::list::by_phone,
+        super::timeline::read,
+        super::recording::play,
+        super::cache::stats,
+        super::cache::clear,
+        super::webhook::receive,
+        super::webhook::test,
+        super::health::live,
+        super::health::ready,
+        super::health::metrics,
+    ),
+    modifiers(&Security),
+    tags(
+        (name = "Calls", description = "Results of calls"),
+        (name = "Webhooks", description = "Where Vapi posts its messages"),
+        (name = "Cache", description = "This instance's memory"),
+        (name = "Operations", description = "Probes and metrics"),
+    )
+)]
+struct Document;
+
+struct Security;
+
+impl Modify for Security {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let components = document.components.get_or_insert_default();
+        let token = security::HttpBuilder::new()
+            .scheme(security::HttpAuthScheme::Bearer)
+            .description(Some("A token of API_TOKENS. Scopes, each with the one before: poll, read, place, admin."))
+            .build();
+        components.add_security_scheme("bearer", security::SecurityScheme::Http(token));
+        let secret = security::ApiKeyValue::with_description("x-vapi-secret", "A webhook secret; signatures are accepted as well.");
+        components.add_security_scheme("vapiSecret", security::SecurityScheme::ApiKey(security::ApiKey::Header(secret)));
+    }
+}
+
+/// The OpenAPI 3.1 document.
+#[must_use]
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    Document::openapi()
+}
+
+/// `GET /openapi.json`.
+pub(super) async fn document() -> Response {
+    Json(openapi()).into_response()
+}
+
+/// `GET /docs`: the document as a page, from inside the binary.
+pub(super) async fn page(uri: Uri) -> Result<Response, ApiError> {
+    let Some(file) = uri.path().strip_prefix("/docs/") else { return Ok(Redirect::temporary("/docs/index.html").into_response()) };
+    let config = Arc::new(utoipa_swagger_ui::Config::from("/openapi.json"));
+    match utoipa_swagger_ui::serve(file, config) {
+        Ok(Some(file)) => Ok((StatusCode::OK, [(header::CONTENT_TYPE, file.content_type)], file.bytes.into_owned()).into_response()),
+        Ok(None) => Err(ApiError::RouteNotFound),
+        Err(error) => Err(ApiError::Internal(error.to_string())),
+    }
+}
+
+/// `GET /`: until there is more to look at, the way to the documentation.
+pub(super) async fn entrance() -> Redirect {
+    Redirect::temporary("/docs/index.html")
+}

@@ -1,0 +1,163 @@
+//! What has to be done from time to time so that the store stays as it should: old things go, room is made, numbers are taken.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use tracing::{error, info, warn};
+
+use crate::{
+    call::{
+        time::{DAY, Millis},
+        view::View,
+    },
+    clock::Clock,
+    lifecycle::Lifecycle,
+    registry::Registry,
+    store::{Retention, StoreError, StoreHealth, StoredCall},
+    telemetry::Metrics,
+};
+
+/// How often the store is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(15);
+/// How often old things go.
+const PURGE_EVERY: i64 = 3_600 * 1_000;
+/// Records that go at once: a purge must not hold up the webhooks.
+const PURGE_BATCH: usize = 200;
+/// Bodies that go at once when room is short.
+const BODIES_BATCH: usize = 500;
+/// Less room than this is short …
+const LOW_BYTES: u64 = 200 * 1_048_576;
+/// … or less than this share of the disk, where that is less.
+const LOW_SHARE: u64 = 20;
+
+/// What is kept, and for how long.
+#[derive(Debug, Clone)]
+pub struct KeepPlan {
+    /// Milliseconds for which a record is kept.
+    pub records: Option<i64>,
+    /// Milliseconds for which a body is kept.
+    pub bodies: Option<i64>,
+    /// Folder for records that are removed.
+    pub archive: Option<PathBuf>,
+}
+
+/// Keeps the store as it should be.
+#[derive(Clone)]
+pub struct Keeper {
+    registry: Registry,
+    clock: Clock,
+    metrics: Metrics,
+    plan: Arc<KeepPlan>,
+}
+
+/// Is room short where the store lies? Then raw bodies go before any webhook is refused.
+#[must_use]
+pub fn low_on_disk(health: &StoreHealth) -> bool {
+    let Some(free) = health.free_bytes else { return false };
+    let floor = health.disk_bytes.map_or(LOW_BYTES, |all| (all / LOW_SHARE).min(LOW_BYTES));
+    free < floor
+}
+
+impl Keeper {
+    /// A keeper with a plan.
+    #[must_use]
+    pub fn new(registry: Registry, clock: Clock, metrics: Metrics, plan: KeepPlan) -> Self {
+        Self { registry, clock, metrics, plan: Arc::new(plan) }
+    }
+
+    /// Works until `lifecycle` stops it.
+    pub async fn run(self, lifecycle: Lifecycle) {
+        let mut purged_at: Option<Millis> = None;
+        while !lifecycle.is_stopping() {
+            self.look().await;
+            let now = self.clock.now();
+            if purged_at.is_none_or(|at| now.since(at) >= PURGE_EVERY) {
+                purged_at = Some(now);
+                if let Err(error) = self.purge(&lifecycle).await {
+                    warn!(%error, "Old records could not be removed; next try in an hour");
+                }
+            }
+            tokio::select! {
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = lifecycle.soft_stopped() => {}
+            }
+        }
+    }
+
+    /// Takes the store's numbers, and makes room where it is short.
+    pub async fn look(&self) {
+        match self.registry.store().health().await {
+            Ok(health) => {
+                self.metrics.store_health(&health, self.clock.now());
+                if low_on_disk(&health) {
+                    self.make_room().await;
+                }
+            }
+            Err(error) => {
+                self.metrics.set_store_up(false);
+                error!(%error, "The store does not answer");
+            }
+        }
+    }
+
+    async fn make_room(&self) {
+        match self.registry.store().drop_oldest_bodies(BODIES_BATCH).await {
+            Ok(0) => error!("Room is short where the store lies, and no raw body is left to drop: make room, or webhooks will be refused"),
+            Ok(dropped) => warn!(dropped, "Room is short where the store lies: the oldest raw bodies were dropped"),
+            Err(error) => error!(%error, "Room is short where the store lies, and none can be made"),
+        }
+    }
+
+    /// Removes what is too old, after archiving it.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store or the archive can't be written; nothing is removed then that was not archived.
+    pub async fn purge(&self, lifecycle: &Lifecycle) -> Result<usize, StoreError> {
+        let now = self.clock.now();
+        let before = |age: Option<i64>| age.map(|age| now.plus(-age));
+        let retention = Retention { records_before: before(self.plan.records), bodies_before: before(self.plan.bodies) };
+        let mut removed = 0;
+        while !lifecycle.is_stopping() {
+            if let Some(folder) = &self.plan.archive {
+                let old = self.registry.store().purgeable(retention, PURGE_BATCH).await?;
+                self.archive(folder, &old).map_err(|error| StoreError::Unavailable(format!("the archive can't be written: {error}")))?;
+            }
+            let gone = self.registry.store().purge(retention, PURGE_BATCH).await?;
+            gone.iter().for_each(|call| self.registry.cache().forget(&call.id));
+            removed += gone.len();
+            if gone.len() < PURGE_BATCH {
+                break;
+            }
+        }
+        if removed > 0 {
+            info!(removed, "Removed records past their retention");
+        }
+        Ok(removed)
+    }
+
+    /// Appends records to the file of the day, one JSON object a line, and waits until they are on disk.
+    fn archive(&self, folder: &Path, calls: &[Arc<StoredCall>]) -> io::Result<()> {
+        if calls.is_empty() {
+            return Ok(());
+        }
+        std::fs::create_dir_all(folder)?;
+        let day = Millis(self.clock.now().0.div_euclid(DAY) * DAY).to_string();
+        let name = format!("ringback-{}.jsonl", day.get(..10).unwrap_or("undated"));
+        let mut file = io::BufWriter::new(append_privately(&folder.join(name))?);
+        for call in calls {
+            serde_json::to_writer(&mut file, &self.registry.rendered(call, View::Full))?;
+            file.write_all(b"\n")?;
+        }
+        file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
+    }
+}
+
+fn append_privately(path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    OpenOptions::new().create(true).append(true).mode(0o600).open(path)
+}
