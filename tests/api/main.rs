@@ -1,4 +1,6 @@
 //! Stories told over the wire, in one binary.
 
+mod replay;
+mod simulate;
 mod support;
 mod vapi_client;
