@@ -1,1 +1,5 @@
 //! One command a file.
+
+mod parse;
+pub mod replay;
+pub mod simulate;

@@ -32,8 +32,10 @@ use secrecy::SecretString;
 use serde_json::Value;
 use tokio::{net::TcpListener, sync::mpsc::UnboundedSender};
 use tokio_util::sync::DropGuard;
+use uuid::Uuid;
 
 use crate::{clock::Clock, vapi::client};
+use chance::Chance;
 use deliver::{Post, Target};
 use script::as_map;
 use world::{Kept, World};
@@ -47,6 +49,11 @@ pub use world::{Delivery, Progress, Request};
 
 /// The key of the fake Vapi unless another is set.
 pub const KEY: &str = "sim-key";
+
+/// Puts `things` into any order, another one each time.
+pub fn shuffle<T>(things: &mut [T]) {
+    Chance::new(Uuid::new_v4().as_u64_pair().0).shuffle(things);
+}
 
 /// How the fake Vapi behaves.
 #[derive(Debug, Clone)]
@@ -142,8 +149,9 @@ impl FakeVapi {
         *self.world.webhook_url() = Some(url.to_owned());
     }
 
-    /// Places a call as `POST /call` does with this request, and begins to play it. The id.
-    #[must_use]
+    /// Places a call as `POST /call` does with this request, and begins to play it; with an empty one, a call of a saved assistant.
+    /// Returns its id.
+    #[expect(clippy::must_use_candidate, reason = "placing is done for its effect")]
     pub fn place(&self, request: Value) -> String {
         play::place(&self.world, as_map(request)).id
     }

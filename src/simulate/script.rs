@@ -272,6 +272,11 @@ impl CallScript {
         if let Some(Entry::Said { text, .. }) = script.entries.last_mut() {
             text.push_str(&"x".repeat(missing / super::bodies::COPIES_OF_A_LINE));
         }
+        // More characters can cost a digit more.
+        while size(&script) > bytes
+            && let Some(Entry::Said { text, .. }) = script.entries.last_mut()
+            && text.pop().is_some()
+        {}
         script
     }
 

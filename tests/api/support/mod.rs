@@ -1,3 +1,4 @@
 //! What stories share.
 
+pub(crate) mod receiver;
 pub(crate) mod vapi;
