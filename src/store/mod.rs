@@ -9,6 +9,7 @@
 //! | Module | What it holds |
 //! |---|---|
 //! | [`memory`] | a store that is gone with the process |
+//! | [`sqlite`] | a store in one file |
 //! | [`query`] | what can be asked of a list |
 //! | [`disk`] | where a store lies, and how much room there is |
 //! | `pack`, `tombstone` | compression, and what is left of a deleted call |
@@ -16,6 +17,7 @@
 pub mod disk;
 pub mod memory;
 pub mod query;
+pub mod sqlite;
 
 mod pack;
 mod tombstone;
@@ -193,6 +195,8 @@ pub enum StoreError {
 pub enum Store {
     /// Gone with the process.
     Memory(memory::MemoryStore),
+    /// One file.
+    Sqlite(sqlite::SqliteStore),
 }
 
 /// Writes one method of [`Store`] that asks whichever engine is there.
@@ -207,6 +211,7 @@ macro_rules! verbs {
                 pub async fn $name(&self, $($argument: $type),*) -> Result<$answer, StoreError> {
                     match self {
                         Self::Memory(store) => store.$name($($argument),*).await,
+                        Self::Sqlite(store) => store.$name($($argument),*).await,
                     }
                 }
             )*

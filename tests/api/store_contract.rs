@@ -10,7 +10,8 @@ use ringback::{
 };
 
 use crate::store_support::{
-    START, at, call_id, columns, delivery, done, due, found, lookup, metadata, next, noting, put, saying, stored, writing, writing_with,
+    START, at, call_id, columns, delivery, done, due, found, lookup, metadata, next, noting, open, put, saying, stored, writing,
+    writing_with,
 };
 
 /// Room enough for every story, in bytes.
@@ -23,6 +24,14 @@ macro_rules! on_every_engine {
             $(#[tokio::test]
             async fn $story() {
                 super::$story(super::Store::Memory(super::MemoryStore::new(super::ROOM))).await;
+            })*
+        }
+
+        mod sqlite {
+            $(#[tokio::test]
+            async fn $story() {
+                let folder = tempfile::tempdir().expect("a temporary folder");
+                super::$story(super::open(&folder.path().join("ringback.db"))).await;
             })*
         }
     };

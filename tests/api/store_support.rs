@@ -1,6 +1,6 @@
 //! Words that the store's stories are told in: events, calls, commits.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use ringback::{
     call::{
@@ -10,11 +10,24 @@ use ringback::{
         record::{CallRecord, CallState, FetchReason, Settled},
         time::Millis,
     },
-    store::{CallWrite, Columns, Commit, Due, Loaded, Store, StoredCall},
+    store::{
+        CallWrite, Columns, Commit, Due, Loaded, Store, StoredCall,
+        sqlite::{Migrate, SqliteOptions, SqliteStore},
+    },
 };
 
 /// The moment at which most stories begin.
 pub(crate) const START: Millis = Millis(1_760_000_000_000);
+
+/// How tests open the file at `path`.
+pub(crate) fn options(path: &Path) -> SqliteOptions {
+    SqliteOptions { path: path.to_owned(), max_connections: 5, migrate: Migrate::Auto, ephemeral_ok: true }
+}
+
+/// The store in the file at `path`.
+pub(crate) fn open(path: &Path) -> Store {
+    Store::Sqlite(SqliteStore::open(&options(path)).expect("the store opens"))
+}
 
 pub(crate) fn at(milliseconds: i64) -> Millis {
     START.plus(milliseconds)

@@ -1,0 +1,129 @@
+//! Lists: a filter becomes SQL, except for words, which are looked for here.
+
+use rusqlite::{Connection, params_from_iter, types::Value};
+
+use super::rows::{CallRow, call_id};
+use crate::{
+    call::time::Millis,
+    store::{CallFilter, CallPage, PageCursor, SortBy, StoreError, pack::unpack},
+};
+
+/// Conditions and what is bound in them. Values never become part of the text.
+#[derive(Default)]
+struct Conditions {
+    sql: String,
+    values: Vec<Value>,
+}
+
+impl Conditions {
+    fn and(&mut self, condition: &str, values: impl IntoIterator<Item = Value>) {
+        self.sql.push_str(if self.sql.is_empty() { " WHERE " } else { " AND " });
+        self.sql.push_str(condition);
+        self.values.extend(values);
+    }
+
+    fn and_any(&mut self, column: &str, wanted: &[String]) {
+        if !wanted.is_empty() {
+            self.and(&format!("{column} IN ({})", marks(wanted.len())), texts(wanted));
+        }
+    }
+
+    fn of(filter: &CallFilter) -> Self {
+        let mut all = Self::default();
+        let moment = column(filter.by);
+        if filter.by == SortBy::EndedAt {
+            all.and("c.ended_at IS NOT NULL", []);
+        }
+        if !filter.phone.is_empty() {
+            let marks = marks(filter.phone.len());
+            let either = format!("(c.customer_digits IN ({marks}) OR c.provider_digits IN ({marks}))");
+            all.and(&either, texts(&filter.phone).chain(texts(&filter.phone)));
+        }
+        all.and_any("c.status", &filter.status);
+        all.and_any("c.call_status", &filter.call_status);
+        all.and_any("c.data_status", &filter.data_status);
+        all.and_any("c.assistant_id", &filter.assistant_id);
+        all.and_any("c.provider_id", &filter.provider_id);
+        all.and_any("c.service_request_id", &filter.service_request_id);
+        all.and_any("c.correlation_id", &filter.correlation_id);
+        for (key, wanted) in filter.metadata.iter().filter(|(_, wanted)| !wanted.is_empty()) {
+            let exists = format!("EXISTS (SELECT 1 FROM json_each(c.metadata) WHERE key = ? AND value IN ({}))", marks(wanted.len()));
+            all.and(&exists, [Value::from(key.clone())].into_iter().chain(texts(wanted)));
+        }
+        if let Some(Millis(since)) = filter.since {
+            all.and(&format!("{moment} >= ?"), [since.into()]);
+        }
+        if let Some(Millis(until)) = filter.until {
+            all.and(&format!("{moment} < ?"), [until.into()]);
+        }
+        if let Some(PageCursor { at: Millis(at), id }) = &filter.cursor {
+            all.and(&format!("({moment}, c.id) < (?, ?)"), [(*at).into(), id.as_str().to_owned().into()]);
+        }
+        all
+    }
+}
+
+fn column(by: SortBy) -> &'static str {
+    match by {
+        SortBy::CreatedAt => "c.created_at",
+        SortBy::UpdatedAt => "c.updated_at",
+        SortBy::EndedAt => "c.ended_at",
+    }
+}
+
+fn marks(count: usize) -> String {
+    vec!["?"; count].join(",")
+}
+
+fn texts(values: &[String]) -> impl Iterator<Item = Value> {
+    values.iter().cloned().map(Value::from)
+}
+
+/// One page, newest first, from one snapshot.
+pub(super) fn list(db: &Connection, filter: &CallFilter) -> Result<CallPage, StoreError> {
+    let snapshot = db.unchecked_transaction()?;
+    let mut rows = matching(&snapshot, filter)?;
+    let more = rows.len() > filter.limit;
+    rows.truncate(filter.limit);
+    let cursor = rows.last().filter(|_| more).map(|(_, at, id)| Ok::<_, StoreError>(PageCursor { at: Millis(*at), id: call_id(id)? }));
+    let next = cursor.transpose()?;
+    let mut calls = Vec::with_capacity(rows.len());
+    for (n, _, _) in rows {
+        if let Some(row) = CallRow::by_n(&snapshot, n)? {
+            calls.push(row.unpacked()?);
+        }
+    }
+    Ok(CallPage { calls, next })
+}
+
+/// Number, moment and id of the calls on the page, and of one more if there is one.
+fn matching(db: &Connection, filter: &CallFilter) -> Result<Vec<(i64, i64, String)>, StoreError> {
+    let Conditions { sql, mut values } = Conditions::of(filter);
+    let moment = column(filter.by);
+    let wanted = filter.limit.saturating_add(1);
+    let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+    if filter.words.is_empty() {
+        values.extend([wanted, filter.offset].map(|number| Value::from(i64::try_from(number).unwrap_or(i64::MAX))));
+        let text = format!("SELECT c.n, {moment}, c.id FROM calls c{sql} ORDER BY {moment} DESC, c.id DESC LIMIT ? OFFSET ?");
+        let mut find = db.prepare_cached(&text)?;
+        return Ok(find.query_map(params_from_iter(values), row)?.collect::<rusqlite::Result<_>>()?);
+    }
+    let text =
+        format!("SELECT c.n, {moment}, c.id, r.search FROM calls c JOIN records r ON r.call = c.n{sql} ORDER BY {moment} DESC, c.id DESC");
+    let mut find = db.prepare_cached(&text)?;
+    let mut rows = find.query(params_from_iter(values))?;
+    let (mut found, mut skip) = (Vec::new(), filter.offset);
+    while found.len() < wanted
+        && let Some(there) = rows.next()?
+    {
+        let search = unpack(there.get_ref(3)?.as_blob().unwrap_or_default())?;
+        if !filter.matches_words(&String::from_utf8_lossy(&search)) {
+            continue;
+        }
+        match skip.checked_sub(1) {
+            Some(left) => skip = left,
+            None => found.push(row(there)?),
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,238 @@
+//! A store in one SQLite file.
+//!
+//! Design: callers encode, one thread writes, a few connections read, and another thread copies the log into the file. A file has one process
+//! at a time (a lock beside it); only backups read along.
+//!
+//! | Module | What it does |
+//! |---|---|
+//! | `open`, `schema` | lock, file modes, settings; the schema and its changes |
+//! | `writer`, `checkpoint` | the thread that commits whatever is queued; the thread that copies the log |
+//! | `commit`, `upkeep` | what is written: one commit; due times, deletion, retention |
+//! | `readers`, `rows`, `list` | the pool of connections that read; rows and what they mean; lists |
+//! | `backup` | a copy of a running store |
+
+mod backup;
+mod checkpoint;
+mod commit;
+mod list;
+mod open;
+mod readers;
+mod rows;
+mod schema;
+mod upkeep;
+mod writer;
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering},
+};
+
+pub use self::{backup::backup, schema::Migrate};
+use self::{
+    commit::{APP, EncodedCommit, is_buried},
+    readers::{Read, Readers},
+    rows::CallRow,
+    writer::Writer,
+};
+use super::{
+    CallFilter, CallPage, Commit, Committed, Due, Loaded, Retention, StoreError, StoreHealth, StoredCall, TimelineEntry, UnfoldedEvent,
+    disk, tombstone::TombstoneKey,
+};
+use crate::call::{id::CallId, time::Millis};
+
+/// Bytes that small work writes, about.
+const SMALL: usize = 8_192;
+/// Records, events or bodies that one transaction of a purge takes, so that commits get their turn in between.
+const PURGE_STEP: usize = 50;
+
+/// Where the store is, and how it is opened.
+#[derive(Debug, Clone)]
+pub struct SqliteOptions {
+    /// The file; made when it isn't there.
+    pub path: PathBuf,
+    /// Connections that read, at least one. The writer has its own.
+    pub max_connections: usize,
+    /// What to do about a schema that is behind.
+    pub migrate: Migrate,
+    /// Accept a file system that is gone with the container.
+    pub ephemeral_ok: bool,
+}
+
+/// The engine behind `sqlite:PATH`. A cheap handle.
+#[derive(Debug, Clone)]
+pub struct SqliteStore {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    path: PathBuf,
+    tombstones: TombstoneKey,
+    writer: Writer,
+    readers: Readers,
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
+impl SqliteStore {
+    /// Opens the file, or makes it, and brings its schema up to date. Blocks for some milliseconds.
+    ///
+    /// # Errors
+    /// [`StoreError::Unusable`] when another process has it, when it lies where it would be lost, when its schema is newer, or behind and
+    /// `migrate` says check, or when it is damaged or can't be written.
+    pub fn open(options: &SqliteOptions) -> Result<Self, StoreError> {
+        let path = options.path.clone();
+        if !options.ephemeral_ok {
+            open::refuse_forgetful(&path)?;
+        }
+        let lock = open::lock(&path)?;
+        open::make_private(&path)?;
+        let mut db = open::writer(&path)?;
+        schema::prepare(&mut db, &path, options.migrate)?;
+        let tombstones = schema::tombstone_key(&db, &path)?;
+        upkeep::end_leases(&db)?;
+        let readers = Readers::new(path.clone(), options.max_connections);
+        let writer = Writer::start(db, &path, lock)?;
+        Ok(Self { shared: Arc::new(Shared { path, tombstones, writer, readers }) })
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.shared.writer.submit(SMALL, work).await
+    }
+
+    /// Repeats work on at most [`PURGE_STEP`] things until less than that was left to do.
+    async fn write_all(
+        &self,
+        step: impl Fn(&rusqlite::Connection) -> rusqlite::Result<usize> + Copy + Send + 'static,
+    ) -> Result<(), StoreError> {
+        while self.write(step).await? >= PURGE_STEP {}
+        Ok(())
+    }
+}
+
+impl SqliteStore {
+    pub(super) async fn load(&self, id: &CallId) -> Result<Loaded, StoreError> {
+        let (id, hash) = (id.clone(), self.shared.tombstones.hash(id));
+        let load = move |db: &rusqlite::Connection| match CallRow::by_id(db, &id)? {
+            Some(row) => Ok(Loaded::Found(row.unpacked()?)),
+            None => Ok(if is_buried(db, &hash)? { Loaded::Deleted } else { Loaded::Missing }),
+        };
+        self.shared.readers.read(Read::Lookup, load).await
+    }
+
+    pub(super) async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
+        let encoded = EncodedCommit::of(commit, &self.shared.tombstones)?;
+        self.shared.writer.submit(encoded.weight(), move |db| encoded.run(db)).await
+    }
+
+    pub(super) async fn list(&self, filter: CallFilter) -> Result<CallPage, StoreError> {
+        self.shared.readers.read(Read::Scan, move |db| list::list(db, &filter)).await
+    }
+
+    pub(super) async fn timeline(&self, id: &CallId, bodies: bool) -> Result<Vec<TimelineEntry>, StoreError> {
+        let id = id.clone();
+        self.shared.readers.read(Read::Lookup, move |db| rows::timeline(db, &id, bodies)).await
+    }
+
+    pub(super) async fn lease_due(&self, now: Millis, until: Millis, limit: usize) -> Result<Vec<CallId>, StoreError> {
+        let taken = self.write(move |db| upkeep::lease_due(db, now, until, limit)).await?;
+        taken.iter().map(|id| rows::call_id(id)).collect()
+    }
+
+    pub(super) async fn next_due(&self) -> Result<Option<Millis>, StoreError> {
+        self.shared.readers.read(Read::Lookup, |db| Ok(upkeep::next_due(db)?)).await
+    }
+
+    pub(super) async fn set_due(&self, id: &CallId, due: Option<Due>) -> Result<(), StoreError> {
+        let id = id.clone();
+        self.write(move |db| upkeep::set_due(db, &id, due)).await
+    }
+
+    pub(super) async fn delete(&self, id: &CallId, at: Millis, always: bool) -> Result<bool, StoreError> {
+        let (id, hash) = (id.clone(), self.shared.tombstones.hash(id));
+        let erase = move |db: &rusqlite::Connection| {
+            let known = upkeep::erase(db, id.as_str())?;
+            if known || always {
+                upkeep::bury(db, &hash, at)?;
+            }
+            Ok(known)
+        };
+        self.shared.writer.erase(erase).await
+    }
+
+    pub(super) async fn purge(&self, retention: Retention, limit: usize) -> Result<Vec<Arc<StoredCall>>, StoreError> {
+        if let Some(before) = retention.bodies_before {
+            self.write_all(move |db| upkeep::drop_bodies(db, before, PURGE_STEP)).await?;
+        }
+        let Some(before) = retention.records_before else { return Ok(Vec::new()) };
+        let mut gone = Vec::new();
+        while gone.len() < limit {
+            let step = PURGE_STEP.min(limit - gone.len());
+            let rows = self.write(move |db| upkeep::purge_calls(db, before, step)).await?;
+            let last = rows.len() < step;
+            gone.extend(rows.into_iter().filter_map(|row| row.unpacked().ok()));
+            if last {
+                break;
+            }
+        }
+        self.write_all(move |db| upkeep::purge_leftovers(db, before, PURGE_STEP)).await?;
+        Ok(gone)
+    }
+
+    pub(super) async fn purgeable(&self, retention: Retention, limit: usize) -> Result<Vec<Arc<StoredCall>>, StoreError> {
+        let Some(before) = retention.records_before else { return Ok(Vec::new()) };
+        let find = move |db: &rusqlite::Connection| upkeep::calls_before(db, before, limit)?.into_iter().map(CallRow::unpacked).collect();
+        self.shared.readers.read(Read::Scan, find).await
+    }
+
+    pub(super) async fn unfolded(&self) -> Result<Vec<UnfoldedEvent>, StoreError> {
+        self.shared.readers.read(Read::Scan, |db| rows::unfolded(db, APP)).await
+    }
+
+    /// Goes through the writer. As long as writing works an empty transaction is proof enough; after a failure something is really written.
+    pub(super) async fn health(&self) -> Result<StoreHealth, StoreError> {
+        let failing = self.shared.writer.is_failing();
+        let probe = move |db: &rusqlite::Connection| {
+            if failing.load(Ordering::Relaxed) {
+                upkeep::probe(db)?;
+            }
+            upkeep::waiting(db)
+        };
+        let (pending, oldest_due) = self.write(probe).await?;
+        let size = |suffix| std::fs::metadata(open::beside(&self.shared.path, suffix)).map_or(0, |file| file.len());
+        let room = disk::room(&self.shared.path);
+        Ok(StoreHealth {
+            size_bytes: size("") + size("-wal"),
+            free_bytes: room.map(|(free, _)| free),
+            disk_bytes: room.map(|(_, all)| all),
+            pending,
+            oldest_due,
+        })
+    }
+
+    pub(super) async fn drop_oldest_bodies(&self, count: usize) -> Result<usize, StoreError> {
+        let mut dropped = 0;
+        while dropped < count {
+            let step = PURGE_STEP.min(count - dropped);
+            let gone = self.write(move |db| upkeep::drop_bodies(db, Millis(i64::MAX), step)).await?;
+            dropped += gone;
+            if gone < step {
+                break;
+            }
+        }
+        self.write(upkeep::shrink).await?;
+        Ok(dropped)
+    }
+
+    pub(super) async fn close(&self) -> Result<(), StoreError> {
+        self.shared.readers.close();
+        self.shared.writer.close().await
+    }
+}

@@ -1,0 +1,144 @@
+//! Rows as they come out, and what they mean.
+
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension, Row};
+
+use crate::{
+    call::{id::CallId, record::FetchReason, time::Millis},
+    store::{
+        Due, StoreError, StoredCall, TimelineEntry, UnfoldedEvent,
+        pack::{unpack, unpack_json},
+    },
+};
+
+/// What [`CallRow::read`] reads, of `calls c`, `records r` and `dues d`.
+macro_rules! call_columns {
+    () => {
+        "c.id, c.revision, c.version, c.fingerprint, c.created_at, c.updated_at, r.record, d.reason, d.at, d.interval \
+         FROM calls c JOIN records r ON r.call = c.n LEFT JOIN dues d ON d.call = c.n "
+    };
+}
+
+const CALL_BY_ID: &str = concat!("SELECT ", call_columns!(), "WHERE c.id = ?1");
+const CALL_BY_N: &str = concat!("SELECT ", call_columns!(), "WHERE c.n = ?1");
+
+/// A call before its record is unpacked.
+pub(super) struct CallRow {
+    id: String,
+    revision: i64,
+    version: i64,
+    fingerprint: i64,
+    created_at: i64,
+    updated_at: i64,
+    record: Vec<u8>,
+    due: Option<Due>,
+}
+
+impl CallRow {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            id: row.get(0)?,
+            revision: row.get(1)?,
+            version: row.get(2)?,
+            fingerprint: row.get(3)?,
+            created_at: row.get(4)?,
+            updated_at: row.get(5)?,
+            record: row.get(6)?,
+            due: due(row, 7)?,
+        })
+    }
+
+    pub(super) fn by_id(db: &Connection, id: &CallId) -> rusqlite::Result<Option<Self>> {
+        db.prepare_cached(CALL_BY_ID)?.query_row([id.as_str()], Self::read).optional()
+    }
+
+    pub(super) fn by_n(db: &Connection, n: i64) -> rusqlite::Result<Option<Self>> {
+        db.prepare_cached(CALL_BY_N)?.query_row([n], Self::read).optional()
+    }
+
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The call itself.
+    pub(super) fn unpacked(self) -> Result<Arc<StoredCall>, StoreError> {
+        Ok(Arc::new(StoredCall {
+            id: call_id(&self.id)?,
+            record: unpack_json(&self.record)?,
+            revision: self.revision.cast_unsigned(),
+            version: self.version.cast_unsigned(),
+            fingerprint: self.fingerprint.cast_unsigned(),
+            created_at: Millis(self.created_at),
+            updated_at: Millis(self.updated_at),
+            due: self.due,
+        }))
+    }
+}
+
+/// The call id in a row.
+pub(super) fn call_id(text: &str) -> Result<CallId, StoreError> {
+    CallId::parse(text).map_err(|error| StoreError::Unavailable(format!("a stored call has no usable id: {error}")))
+}
+
+/// Reason, time and interval from three columns on; the first is null when nothing is due.
+pub(super) fn due(row: &Row<'_>, first: usize) -> rusqlite::Result<Option<Due>> {
+    let reason = match row.get::<_, Option<i64>>(first)? {
+        None => return Ok(None),
+        Some(0) => FetchReason::Enrich,
+        Some(1) => FetchReason::Manual,
+        // Also a reason that only a later release knows: to look is never wrong.
+        Some(_) => FetchReason::Check,
+    };
+    Ok(Some(Due { at: Millis(row.get(first + 1)?), reason, interval: row.get(first + 2)? }))
+}
+
+const TIMELINE: &str = "\
+SELECT received_at, kind, source, id, sent_at, proof, 0 AS repeat, changed, version, details, iif(?2, body, NULL), seq
+FROM events WHERE call_id = ?1
+UNION ALL
+SELECT r.received_at, e.kind, e.source, e.id, r.sent_at, r.proof, 1, NULL, NULL, NULL, NULL, r.n
+FROM events e JOIN repeats r ON r.event = e.seq WHERE e.call_id = ?1
+ORDER BY 1, 7, 12";
+
+/// Everything that happened to a call, in order of time.
+pub(super) fn timeline(db: &Connection, id: &CallId, bodies: bool) -> Result<Vec<TimelineEntry>, StoreError> {
+    let mut find = db.prepare_cached(TIMELINE)?;
+    let rows = find.query_map((id.as_str(), bodies), |row| Ok((timeline_entry(row)?, row.get::<_, Option<Vec<u8>>>(10)?)))?;
+    rows.map(|row| {
+        let (entry, packed) = row?;
+        let body = packed.map(|packed| unpack(&packed)).transpose()?.map(|body| String::from_utf8_lossy(&body).into_owned());
+        Ok(TimelineEntry { body, ..entry })
+    })
+    .collect()
+}
+
+fn timeline_entry(row: &Row<'_>) -> rusqlite::Result<TimelineEntry> {
+    let changed: Option<String> = row.get(7)?;
+    Ok(TimelineEntry {
+        at: Millis(row.get(0)?),
+        kind: row.get(1)?,
+        source: row.get(2)?,
+        event_id: row.get(3)?,
+        sent_at: row.get::<_, Option<i64>>(4)?.map(Millis),
+        proof: row.get(5)?,
+        duplicate: row.get(6)?,
+        changed: changed.iter().flat_map(|names| names.split(',')).map(str::to_owned).collect(),
+        version: row.get::<_, Option<i64>>(8)?.map(i64::cast_unsigned),
+        details: row.get(9)?,
+        body: None,
+    })
+}
+
+/// Events that another release could not read.
+pub(super) fn unfolded(db: &Connection, app: &str) -> Result<Vec<UnfoldedEvent>, StoreError> {
+    let mut find = db.prepare_cached(
+        "SELECT id, source, received_at, body FROM events WHERE folded = 0 AND app IS NOT ?1 AND has_body = 1 ORDER BY seq",
+    )?;
+    let rows = find.query_map([app], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get::<_, Vec<u8>>(3)?)))?;
+    rows.map(|row| {
+        let (id, source, received_at, body) = row?;
+        Ok(UnfoldedEvent { id, source, received_at: Millis(received_at), body: unpack(&body)? })
+    })
+    .collect()
+}

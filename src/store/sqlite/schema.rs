@@ -1,0 +1,111 @@
+//! The schema and its changes, embedded in order.
+//!
+//! `PRAGMA user_version` holds *major × 1000 + step*. Within a major the steps only add, so this release runs on a schema that is further
+//! along; a newer major stops the start. `PRAGMA application_id` tells a store from any other SQLite file.
+
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+};
+
+use rusqlite::Connection;
+
+use super::open::{Failure, broken};
+use crate::store::{StoreError, tombstone::TombstoneKey};
+
+/// "Ring", in ASCII.
+const APPLICATION_ID: i64 = 0x5269_6e67;
+/// Steps in one major.
+const MAJOR: i64 = 1_000;
+
+/// The changes, oldest first: the version each leads to, and its SQL.
+const STEPS: &[(i64, &str)] = &[(1_001, include_str!("../migrations/sqlite/0001_calls.sql"))];
+
+/// What to do about a schema that is behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Migrate {
+    /// Bring it up to date; an existing file is copied beside itself first.
+    #[default]
+    Auto,
+    /// Refuse to open.
+    Check,
+}
+
+/// Brings the schema to where this release needs it, or says why that can't be.
+pub(super) fn prepare(db: &mut Connection, path: &Path, migrate: Migrate) -> Result<(), StoreError> {
+    let newest = STEPS.last().map_or(0, |step| step.0);
+    let standing = version(db, path)?;
+    if standing / MAJOR > newest / MAJOR {
+        return Err(StoreError::Unusable(format!(
+            "{} was written by a newer major release of Ringback (its schema is {standing}, this release knows {newest}): start that release",
+            path.display()
+        )));
+    }
+    if standing >= newest {
+        return Ok(());
+    }
+    if migrate == Migrate::Check {
+        return Err(StoreError::Unusable(format!(
+            "the schema of {} is behind (it is {standing}, this release needs {newest}) and MIGRATE is check: run `ringback migrate` first",
+            path.display()
+        )));
+    }
+    if standing > 0 {
+        let copy = copy_beside(db, path, newest)?;
+        tracing::info!(from = standing, to = newest, copy = %copy.display(), "the schema is brought up to date");
+    }
+    apply(db, standing).broken(path)
+}
+
+/// The schema's version; 0 for an empty file.
+fn version(db: &Connection, path: &Path) -> Result<i64, StoreError> {
+    let number = |name: &str| db.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).broken(path);
+    let tables: i64 = db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).broken(path)?;
+    if tables > 0 && number("application_id")? != APPLICATION_ID {
+        return Err(StoreError::Unusable(format!("{} is an SQLite file of another program: choose another path", path.display())));
+    }
+    if tables == 0 { Ok(0) } else { number("user_version") }
+}
+
+/// Refuses a file that is no store.
+pub(super) fn is_store(db: &Connection, path: &Path) -> Result<(), StoreError> {
+    match version(db, path)? {
+        0 => Err(StoreError::Unusable(format!("there is no store in {}", path.display()))),
+        _ => Ok(()),
+    }
+}
+
+fn apply(db: &mut Connection, standing: i64) -> rusqlite::Result<()> {
+    let transaction = db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    for (version, sql) in STEPS.iter().filter(|(version, _)| *version > standing) {
+        transaction.execute_batch(sql)?;
+        transaction.pragma_update(None, "user_version", version)?;
+    }
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.commit()
+}
+
+/// Copies the file to `<file>.before-v<version>`. We hold the lock, so after a full checkpoint the file alone is the whole store.
+fn copy_beside(db: &Connection, path: &Path, version: i64) -> Result<PathBuf, StoreError> {
+    db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).broken(path)?;
+    let copy = super::open::beside(path, &format!(".before-v{version}"));
+    let unfinished = super::open::beside(path, &format!(".before-v{version}.part"));
+    let write = || -> io::Result<()> {
+        fs::copy(path, &unfinished)?;
+        File::open(&unfinished)?.sync_all()?;
+        fs::rename(&unfinished, &copy)
+    };
+    write().map_err(|error| {
+        StoreError::Unusable(format!("{} can't be copied to {} before its schema changes: {error}", path.display(), copy.display()))
+    })?;
+    Ok(copy)
+}
+
+/// The key of the tombstones; made with the store.
+pub(super) fn tombstone_key(db: &Connection, path: &Path) -> Result<TombstoneKey, StoreError> {
+    let fresh = TombstoneKey::random();
+    db.execute("INSERT OR IGNORE INTO meta (key, value) VALUES ('tombstone_key', ?1)", [fresh.as_bytes()]).broken(path)?;
+    let bytes = db.query_row("SELECT value FROM meta WHERE key = 'tombstone_key'", [], |row| row.get(0));
+    bytes.map(TombstoneKey::from_bytes).map_err(|error| broken(path, &error))
+}

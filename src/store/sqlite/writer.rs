@@ -1,0 +1,225 @@
+//! The one thread that writes.
+//!
+//! Properties wanted:
+//! - Work is answered after it is durable (`synchronous=FULL`: COMMIT returns after the log's fsync).
+//! - One fsync serves everything that queued up during the last one: work is run in the order it came, in one transaction.
+//! - If SQLite fails, nothing of the group happened and everyone in it is told so. The next group tries afresh.
+//! - Work once queued is done, whether or not somebody still waits for the answer.
+//!
+//! Work decides before it writes, so that a refusal (repeat, conflict, deleted) needs nothing undone and harms nobody in its group.
+
+use std::{
+    fs::File,
+    path::Path,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use rusqlite::{Connection, TransactionBehavior};
+use tokio::sync::{
+    mpsc::{self, error::TryRecvError},
+    oneshot,
+};
+
+use super::checkpoint::{CUT_AGAIN, Log, truncate};
+use crate::store::StoreError;
+
+/// Pieces of work that can wait for the writer.
+const QUEUE: usize = 1_024;
+/// Pieces of work in one transaction, at most.
+const GROUP: usize = 256;
+/// Bytes written by one transaction, about, at most.
+const GROUP_BYTES: usize = 8 * 1_048_576;
+/// How long an answer is waited for. HTTP gives up earlier; this is for everyone else.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Something to do inside a transaction. `run` may run once only; `answer` comes after the commit, or after everything was rolled back.
+trait Work: Send {
+    fn weight(&self) -> usize;
+    fn erases(&self) -> bool;
+    fn run(&mut self, db: &Connection) -> rusqlite::Result<()>;
+    fn answer(self: Box<Self>, outcome: Result<(), &str>);
+}
+
+/// Work as a function, and who waits for what it returns.
+struct Task<F, T> {
+    weight: usize,
+    erases: bool,
+    work: Option<F>,
+    result: Option<T>,
+    reply: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<T: Send, F: FnOnce(&Connection) -> rusqlite::Result<T> + Send> Work for Task<F, T> {
+    fn weight(&self) -> usize {
+        self.weight
+    }
+
+    fn erases(&self) -> bool {
+        self.erases
+    }
+
+    fn run(&mut self, db: &Connection) -> rusqlite::Result<()> {
+        if let Some(work) = self.work.take() {
+            self.result = Some(work(db)?);
+        }
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>, outcome: Result<(), &str>) {
+        let answer = match (outcome, self.result) {
+            (Ok(()), Some(result)) => Ok(result),
+            (Err(error), _) => Err(StoreError::Unavailable(error.to_owned())),
+            (Ok(()), None) => Err(StoreError::Unavailable("the work was not run".to_owned())),
+        };
+        // Nobody waits any more: the work is done all the same.
+        let _ = self.reply.send(answer);
+    }
+}
+
+/// The way to the writer. Dropped or closed, the thread finishes what is queued and ends.
+#[derive(Debug)]
+pub(super) struct Writer {
+    queue: Mutex<Option<mpsc::Sender<Box<dyn Work>>>>,
+    thread: Mutex<Option<JoinHandle<Result<(), StoreError>>>>,
+    failing: Arc<AtomicBool>,
+}
+
+impl std::fmt::Debug for dyn Work {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Work")
+    }
+}
+
+fn closed() -> StoreError {
+    StoreError::Unavailable("it is closed".to_owned())
+}
+
+impl Writer {
+    /// Starts the thread. It holds `lock` until it ends.
+    pub(super) fn start(db: Connection, path: &Path, lock: File) -> Result<Self, StoreError> {
+        let (queue, work) = mpsc::channel(QUEUE);
+        let failing = Arc::new(AtomicBool::new(false));
+        let log = Log::start(path)?;
+        let state = Thread { db, log, failing: Arc::clone(&failing), _lock: lock };
+        let thread = std::thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || state.run(work))
+            .map_err(|error| StoreError::Unavailable(format!("no thread for the writer: {error}")))?;
+        Ok(Self { queue: Mutex::new(Some(queue)), thread: Mutex::new(Some(thread)), failing })
+    }
+
+    /// Did the last group fail?
+    pub(super) fn is_failing(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.failing)
+    }
+
+    /// Does something in a transaction and returns when that is durable. `weight`: about how many bytes it writes.
+    pub(super) async fn submit<T: Send + 'static>(
+        &self,
+        weight: usize,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.queue(Box::new(Task { weight, erases: false, work: Some(work), result: None, reply }), answer).await
+    }
+
+    /// The same for work that erases: the log is cut before the answer, unless a reader prevents it; then soon after.
+    pub(super) async fn erase<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.queue(Box::new(Task { weight: 0, erases: true, work: Some(work), result: None, reply }), answer).await
+    }
+
+    async fn queue<T>(&self, task: Box<dyn Work>, answer: oneshot::Receiver<Result<T, StoreError>>) -> Result<T, StoreError> {
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or_else(closed)?;
+        let answered = tokio::time::timeout(PATIENCE, async {
+            queue.send(task).await.ok().ok_or_else(closed)?;
+            drop(queue);
+            answer.await.unwrap_or_else(|_| Err(StoreError::Unavailable("the writer has stopped".to_owned())))
+        });
+        answered.await.unwrap_or_else(|_| Err(StoreError::Unavailable(format!("no answer within {PATIENCE:?}"))))
+    }
+
+    /// Finishes what is queued, copies the log into the file and ends the thread.
+    pub(super) async fn close(&self) -> Result<(), StoreError> {
+        drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take().ok_or_else(closed)?;
+        let crashed = || StoreError::Unavailable("the writer crashed".to_owned());
+        tokio::task::spawn_blocking(move || thread.join()).await.ok().and_then(Result::ok).ok_or_else(crashed)?
+    }
+}
+
+struct Thread {
+    db: Connection,
+    log: Log,
+    failing: Arc<AtomicBool>,
+    _lock: File,
+}
+
+impl Thread {
+    fn run(mut self, mut work: mpsc::Receiver<Box<dyn Work>>) -> Result<(), StoreError> {
+        let mut group = Vec::with_capacity(GROUP);
+        while let Some(first) = self.next(&mut work) {
+            let mut bytes = first.weight();
+            group.push(first);
+            while group.len() < GROUP
+                && bytes < GROUP_BYTES
+                && let Ok(more) = work.try_recv()
+            {
+                bytes += more.weight();
+                group.push(more);
+            }
+            self.commit(&mut group);
+            self.log.written(&self.db, bytes);
+        }
+        self.log.finish();
+        truncate(&self.db).map(|_| ()).map_err(StoreError::from)
+    }
+
+    fn next(&mut self, work: &mut mpsc::Receiver<Box<dyn Work>>) -> Option<Box<dyn Work>> {
+        while self.log.holds_erased() {
+            match work.try_recv() {
+                Ok(next) => return Some(next),
+                Err(TryRecvError::Disconnected) => return None,
+                Err(TryRecvError::Empty) => std::thread::sleep(CUT_AGAIN),
+            }
+            self.log.cut_when_free(&self.db);
+        }
+        work.blocking_recv()
+    }
+
+    fn commit(&mut self, group: &mut Vec<Box<dyn Work>>) {
+        let outcome = self.transact(group).map_err(|error| error.to_string());
+        let was_failing = self.failing.swap(outcome.is_err(), Ordering::Relaxed);
+        match &outcome {
+            Err(error) if !was_failing => tracing::error!(%error, "the store can't write; what was asked of it is refused"),
+            Ok(()) if was_failing => tracing::info!("the store can write again"),
+            _ => {}
+        }
+        if outcome.is_ok() && group.iter().any(|work| work.erases()) {
+            self.log.forget_erased(&self.db);
+        }
+        for work in group.drain(..) {
+            work.answer(outcome.as_ref().copied().map_err(String::as_str));
+        }
+        if outcome.is_err() {
+            // On a full disk the log is what can be given back.
+            self.log.cut_when_free(&self.db);
+        }
+    }
+
+    fn transact(&mut self, group: &mut [Box<dyn Work>]) -> rusqlite::Result<()> {
+        let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        for work in group {
+            work.run(&transaction)?;
+        }
+        transaction.commit()
+    }
+}
