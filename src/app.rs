@@ -10,13 +10,17 @@ use tracing::{error, info, warn};
 use crate::{
     call::policy::Plan,
     clock::Clock,
-    config::{Config, DatabaseUrl},
+    config::{self, Config, DatabaseUrl, StoreConfig},
     enrich::Enricher,
     http::{self, Api, Budget, Gate, Shared},
     keep::{KeepPlan, Keeper},
     lifecycle::Lifecycle,
     registry::{Cache, Parts, Registry, Waiters},
-    store::{Store, StoreError, memory::MemoryStore},
+    store::{
+        Store, StoreError,
+        memory::MemoryStore,
+        sqlite::{self, SqliteOptions, SqliteStore},
+    },
     telemetry::{Metrics, VapiStatus},
     vapi::{
         client::{ClientError, Settings, VapiClient},
@@ -53,7 +57,7 @@ impl App {
     pub async fn build(config: Config, clock: Clock) -> Result<Self, StartError> {
         let metrics = Metrics::new();
         let lifecycle = Lifecycle::new(config.shutdown.clone());
-        let store = open_store(&config)?;
+        let store = open_store(&config.store, config.cache.max_bytes, !config.http.is_loopback())?;
         let client = vapi_client(&config, &clock, &metrics)?;
         let gate = Gate::new(verifier(&config)?);
         let cache_bytes = config.cache.max_bytes;
@@ -140,10 +144,25 @@ async fn refold(registry: &Registry) {
     }
 }
 
-fn open_store(config: &Config) -> Result<Store, StartError> {
-    match &config.store.url {
-        DatabaseUrl::Memory => Ok(Store::Memory(MemoryStore::new(config.cache.max_bytes))),
-        DatabaseUrl::Sqlite { .. } => Err(StoreError::Unusable("not merged".to_owned()).into()),
+/// Opens the configured store. Off loopback, a file on a file system that forgets is refused: what is acknowledged must outlive the container.
+///
+/// # Errors
+/// [`StoreError::Unusable`] when it can't be opened as configured.
+pub fn open_store(config: &StoreConfig, memory_bytes: u64, exposed: bool) -> Result<Store, StoreError> {
+    match &config.url {
+        DatabaseUrl::Memory => Ok(Store::Memory(MemoryStore::new(memory_bytes))),
+        DatabaseUrl::Sqlite { path, ephemeral } => {
+            let options = SqliteOptions {
+                path: path.clone(),
+                max_connections: usize::try_from(config.max_connections).unwrap_or(usize::MAX),
+                migrate: match config.migrate {
+                    config::Migrate::Auto => sqlite::Migrate::Auto,
+                    config::Migrate::Check => sqlite::Migrate::Check,
+                },
+                ephemeral_ok: *ephemeral || !exposed,
+            };
+            SqliteStore::open(&options).map(Store::Sqlite)
+        }
     }
 }
 

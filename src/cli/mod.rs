@@ -1,5 +1,149 @@
-//! One command a file.
+//! The command line: one command a file.
+//!
+//! stdout carries results only; logs and progress go to stderr. Exit codes: 0 done, 1 failed, 2 usage, 78 configuration, 124 timed out,
+//! 130 interrupted.
 
+mod backup;
+mod healthcheck;
+mod migrate;
+mod openapi;
 mod parse;
 pub mod replay;
+mod result;
+mod serve;
 pub mod simulate;
+
+use std::{path::Path, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+use secrecy::SecretString;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{ClientConfig, Environment};
+
+/// The configuration can't be used (`EX_CONFIG` of sysexits).
+const EXIT_CONFIGURATION: u8 = 78;
+/// The time given was not enough.
+const EXIT_TIMED_OUT: u8 = 124;
+
+/// One reliable result per Vapi call, for everyone who waits.
+#[derive(Debug, Parser)]
+#[command(name = "ringback", version, about, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the service (the default)
+    Serve,
+    /// Exit 0 when the running service is ready
+    Healthcheck(Remote),
+    /// Bring the store's schema up to date
+    Migrate,
+    /// Copy the SQLite store of a running service, consistently
+    Backup(backup::BackupArgs),
+    /// Print the result of a call, or wait for it
+    Result(result::ResultArgs),
+    /// Run a fake Vapi to try things on, without an account
+    Simulate(simulate::SimulateArgs),
+    /// Post recorded webhook bodies, signed afresh
+    Replay(replay::ReplayArgs),
+    /// Print the OpenAPI 3.1 document
+    Openapi,
+}
+
+/// Where the running service is, and how to be let in.
+#[derive(Debug, clap::Args)]
+struct Remote {
+    /// Address of the service [default: RINGBACK_URL, BACKEND_URL or http://127.0.0.1:$PORT]
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+    /// API token [default: RINGBACK_TOKEN]
+    #[arg(long)]
+    token: Option<SecretString>,
+}
+
+impl Remote {
+    fn resolve(self, environment: &Environment) -> Result<ClientConfig, ExitCode> {
+        let configured = ClientConfig::from_env(|name| environment.get(name));
+        match (configured, self.url) {
+            (Ok(config), url) => Ok(ClientConfig {
+                url: url.map_or(config.url, |url| url.trim_end_matches('/').to_owned()),
+                token: self.token.or(config.token),
+            }),
+            (Err(_), Some(url)) => Ok(ClientConfig { url: url.trim_end_matches('/').to_owned(), token: self.token }),
+            (Err(error), None) => Err(unusable(&error)),
+        }
+    }
+}
+
+/// Runs the program.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let environment = match Environment::load(Path::new(".env")) {
+        Ok(environment) => environment,
+        Err(error) => return unusable(&error),
+    };
+    let command = cli.command.unwrap_or(Command::Serve);
+    match command {
+        Command::Openapi => openapi::run(),
+        Command::Backup(args) => backup::run(&args, &environment),
+        command => match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+            Ok(runtime) => runtime.block_on(run(command, &environment)),
+            Err(error) => failed(&format!("the runtime can't start: {error}")),
+        },
+    }
+}
+
+async fn run(command: Command, environment: &Environment) -> ExitCode {
+    match command {
+        Command::Serve => serve::run(environment).await,
+        Command::Migrate => migrate::run(environment).await,
+        Command::Healthcheck(remote) => match remote.resolve(environment) {
+            Ok(config) => healthcheck::run(&config).await,
+            Err(code) => code,
+        },
+        Command::Result(args) => result::run(args, environment).await,
+        Command::Simulate(args) => match client_url(environment) {
+            Ok(url) => simulate::run(args, &url, interrupted()).await,
+            Err(code) => code,
+        },
+        Command::Replay(args) => match client_url(environment) {
+            Ok(url) => replay::run(args, &url).await,
+            Err(code) => code,
+        },
+        Command::Openapi | Command::Backup(_) => ExitCode::SUCCESS,
+    }
+}
+
+fn client_url(environment: &Environment) -> Result<String, ExitCode> {
+    ClientConfig::from_env(|name| environment.get(name)).map(|config| config.url).map_err(|error| unusable(&error))
+}
+
+/// Cancelled at Ctrl-C.
+#[expect(clippy::disallowed_methods, reason = "lives as long as the command; there is no service whose tasks are tracked")]
+fn interrupted() -> CancellationToken {
+    let token = CancellationToken::new();
+    let stop = token.clone();
+    tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            stop.cancel();
+        }
+    });
+    token
+}
+
+/// Says why the configuration can't be used.
+fn unusable(error: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("ringback: {error}");
+    ExitCode::from(EXIT_CONFIGURATION)
+}
+
+/// Says why a command failed.
+fn failed(why: &str) -> ExitCode {
+    eprintln!("ringback: {why}");
+    ExitCode::FAILURE
+}

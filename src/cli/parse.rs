@@ -69,3 +69,9 @@ mod tests {
         assert!(probability("1.1").is_err() && probability("-0.1").is_err() && pace("-0.1").is_err() && pace("inf").is_err());
     }
 }
+
+/// Seconds, 0 or more.
+pub(super) fn seconds(text: &str) -> Result<f64, String> {
+    let seconds = text.trim().parse().ok().filter(|seconds: &f64| seconds.is_finite() && (0.0..=1e9).contains(seconds));
+    seconds.ok_or_else(|| "give a number of seconds, 0 or more".to_owned())
+}

@@ -211,7 +211,7 @@ fn length(body: &[u8]) -> i64 {
 
 fn standing(db: &Connection, id: &CallId) -> rusqlite::Result<Option<Standing>> {
     let mut find = db.prepare_cached(
-        "SELECT c.n, c.revision, c.ended_at, c.customer_digits, c.provider_digits, d.reason, d.at, d.interval \
+        "SELECT c.n, c.revision, c.ended_at, c.customer_digits, c.provider_digits, d.reason, d.at \
          FROM calls c LEFT JOIN dues d ON d.call = c.n WHERE c.id = ?1",
     )?;
     find.query_row([id.as_str()], |row| {
@@ -318,10 +318,10 @@ fn some_text(text: &str) -> Option<&str> {
 
 /// Sets when a call is due, and ends its lease.
 pub(super) fn put_due(db: &Connection, n: i64, due: Option<Due>) -> rusqlite::Result<()> {
-    let Some(Due { at: Millis(at), interval, .. }) = due else {
+    let Some(Due { at: Millis(at), .. }) = due else {
         return db.prepare_cached("DELETE FROM dues WHERE call = ?1")?.execute([n]).map(|_| ());
     };
-    db.prepare_cached("INSERT OR REPLACE INTO dues (call, reason, at, interval, lease_until) VALUES (?1, ?2, ?3, ?4, NULL)")?
-        .execute(params![n, due.map(Due::urgency), at, interval])
+    db.prepare_cached("INSERT OR REPLACE INTO dues (call, reason, at, lease_until) VALUES (?1, ?2, ?3, NULL)")?
+        .execute(params![n, due.map(Due::urgency), at])
         .map(|_| ())
 }

@@ -15,7 +15,7 @@ use crate::{
 /// What [`CallRow::read`] reads, of `calls c`, `records r` and `dues d`.
 macro_rules! call_columns {
     () => {
-        "c.id, c.revision, c.version, c.fingerprint, c.created_at, c.updated_at, r.record, d.reason, d.at, d.interval \
+        "c.id, c.revision, c.version, c.fingerprint, c.created_at, c.updated_at, r.record, d.reason, d.at \
          FROM calls c JOIN records r ON r.call = c.n LEFT JOIN dues d ON d.call = c.n "
     };
 }
@@ -81,7 +81,7 @@ pub(super) fn call_id(text: &str) -> Result<CallId, StoreError> {
     CallId::parse(text).map_err(|error| StoreError::Unavailable(format!("a stored call has no usable id: {error}")))
 }
 
-/// Reason, time and interval from three columns on; the first is null when nothing is due.
+/// Reason and time from two columns on; the first is null when nothing is due.
 pub(super) fn due(row: &Row<'_>, first: usize) -> rusqlite::Result<Option<Due>> {
     let reason = match row.get::<_, Option<i64>>(first)? {
         None => return Ok(None),
@@ -90,7 +90,7 @@ pub(super) fn due(row: &Row<'_>, first: usize) -> rusqlite::Result<Option<Due>> 
         // Also a reason that only a later release knows: to look is never wrong.
         Some(_) => FetchReason::Check,
     };
-    Ok(Some(Due { at: Millis(row.get(first + 1)?), reason, interval: row.get(first + 2)? }))
+    Ok(Some(Due { at: Millis(row.get(first + 1)?), reason }))
 }
 
 const TIMELINE: &str = "\

@@ -45,7 +45,6 @@ CREATE TABLE dues (
     call INTEGER PRIMARY KEY,
     reason INTEGER NOT NULL,
     at INTEGER NOT NULL,
-    interval INTEGER NOT NULL,
     lease_until INTEGER
 ) STRICT;
 CREATE INDEX dues_in_order ON dues (reason, at);
