@@ -2,7 +2,7 @@
 //!
 //! | Module | What it holds |
 //! |---|---|
-//! | [`variables`] | all variables as data; `.env.example` and the README's table are made of it |
+//! | [`mod@variables`] | all variables as data; `.env.example` and the README's table are made of it |
 //! | [`environment`] | the process's environment above a `.env` file |
 //! | `reader` | one value after another; collects all problems, shows no value |
 //! | [`http`], [`store`], [`vapi`], [`access`], [`client`] | what the parts of the program need |
