@@ -46,6 +46,11 @@ impl<'a> Reader<'a> {
         self.problems.push(sentence.into());
     }
 
+    /// Whether `name` is free of problems so far.
+    pub(super) fn is_fine(&self, name: &str) -> bool {
+        !self.problems.iter().any(|problem| problem.starts_with(name))
+    }
+
     /// Notes something that the start log shows.
     pub(super) fn warn(&mut self, sentence: impl Into<String>) {
         self.warnings.push(sentence.into());

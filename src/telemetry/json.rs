@@ -42,8 +42,9 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> FormatEvent<S, JsonFields> for Json
         out.write_str("{\"timestamp\":\"")?;
         SystemTime.format_time(&mut out)?;
         let metadata = event.metadata();
-        write!(out, "\",\"level\":\"{}\",\"target\":\"{}\"", metadata.level(), metadata.target())?;
-        out.write_str(&self.constant)?;
+        for part in ["\",\"level\":\"", metadata.level().as_str(), "\",\"target\":\"", metadata.target(), "\"", &self.constant] {
+            out.write_str(part)?;
+        }
         for span in context.event_scope().into_iter().flat_map(tracing_subscriber::registry::Scope::from_root) {
             let extensions = span.extensions();
             let fields = extensions.get::<FormattedFields<JsonFields>>().map_or("", |fields| fields.as_str());
@@ -71,26 +72,27 @@ impl Fields<'_> {
         // Where a line of the `log` crate stands in its source is of no use here.
         if self.result.is_ok() && !matches!(name, "log.file" | "log.line" | "log.module_path") {
             let name = name.strip_prefix("r#").unwrap_or(name);
-            self.result = write!(self.out, ",\"{name}\":").and_then(|()| write(&mut self.out));
+            let before = [",\"", name, "\":"].into_iter().try_for_each(|part| self.out.write_str(part));
+            self.result = before.and_then(|()| write(&mut self.out));
         }
     }
 
-    fn text(&mut self, field: &Field, text: fmt::Arguments<'_>) {
+    fn text(&mut self, field: &Field, write: impl FnOnce(&mut Escaped<&mut Writer<'_>>) -> fmt::Result) {
         self.field(field, |out| {
-            out.write_char('"')?;
-            Escaped(&mut *out).write_fmt(text)?;
-            out.write_char('"')
+            out.write_str("\"")?;
+            write(&mut Escaped(out))?;
+            out.write_str("\"")
         });
     }
 }
 
 impl Visit for Fields<'_> {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.text(field, format_args!("{value:?}"));
+        self.text(field, |out| write!(out, "{value:?}"));
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.text(field, format_args!("{value}"));
+        self.text(field, |out| out.write_str(value));
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {

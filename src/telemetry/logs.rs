@@ -3,10 +3,14 @@
 //! A thread of its own writes them, many lines at a time when there are many. When nobody reads stderr any more, lines are dropped:
 //! a stuck pipe must not keep webhooks from being answered.
 
-use std::io::{BufWriter, IsTerminal as _, stderr};
+use std::{
+    io::{self, BufWriter, IsTerminal as _, Write, stderr},
+    thread,
+    time::Duration,
+};
 
 use tracing::Dispatch;
-use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{
     EnvFilter, Registry,
     fmt::{self, MakeWriter, format::JsonFields},
@@ -24,6 +28,8 @@ use crate::{
 const WAITING_LINES: usize = 16_384;
 /// Bytes that are written at once.
 const WRITE_BYTES: usize = 65_536;
+/// After writing, the thread lets lines gather for this long. Waking it for each line would cost a request more than the line itself.
+const GATHER: Duration = Duration::from_millis(5);
 
 /// Writes what waits when it is dropped. Keep it until the very end, and drop it before [`std::process::exit`].
 #[must_use]
@@ -31,13 +37,27 @@ pub struct LogGuard {
     _worker: WorkerGuard,
 }
 
+/// The thread flushes when no line waits any more.
+struct Gathering<W>(W);
+
+impl<W: Write> Write for Gathering<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()?;
+        thread::sleep(GATHER);
+        Ok(())
+    }
+}
+
 /// Sends the log lines of the whole process to stderr, those of panics too. Only the command line does this, once.
 ///
 /// # Errors
 /// When the process has a logger already.
 pub fn start_logs(config: &LogConfig, instance: &str) -> Result<LogGuard, TryInitError> {
-    let writer = BufWriter::with_capacity(WRITE_BYTES, stderr());
-    let (lines, worker) = NonBlockingBuilder::default().buffered_lines_limit(WAITING_LINES).thread_name("logs").finish(writer);
+    let (lines, worker) = background(stderr());
     let colours = stderr().is_terminal() && !config.no_color;
     dispatch(config, instance, lines, colours).try_init()?;
     std::panic::set_hook(Box::new(|panic| {
@@ -45,6 +65,12 @@ pub fn start_logs(config: &LogConfig, instance: &str) -> Result<LogGuard, TryIni
         tracing::error!(place, reason = panic_reason(panic.payload()), "panicked");
     }));
     Ok(LogGuard { _worker: worker })
+}
+
+/// A thread that writes lines to `out`, and the way to hand it some.
+fn background(out: impl Write + Send + 'static) -> (NonBlocking, WorkerGuard) {
+    let writer = Gathering(BufWriter::with_capacity(WRITE_BYTES, out));
+    NonBlockingBuilder::default().buffered_lines_limit(WAITING_LINES).thread_name("logs").finish(writer)
 }
 
 /// What formats and filters the lines that go to `writer`.

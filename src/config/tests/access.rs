@@ -92,6 +92,12 @@ fn off_loopback_nothing_opens_by_mistake() {
 }
 
 #[test]
+fn a_token_that_was_given_but_wrong_is_told_once() {
+    let error = exposed(&[("API_TOKENS", "no-name-and-no-equals-sign")]).unwrap_err();
+    assert_eq!(error.problems, ["API_TOKENS: entry 1 must look like [scope:]name=token"]);
+}
+
+#[test]
 fn only_webhooks_and_reads_can_be_opened() {
     refused("ALLOW_UNAUTHENTICATED", "writes");
     refused("ALLOW_UNAUTHENTICATED", "true");

@@ -4,6 +4,7 @@ mod access;
 mod documents;
 mod environment;
 mod proxies;
+mod secrecy;
 mod values;
 mod vapi;
 
