@@ -1,6 +1,7 @@
 //! Stories told over the wire, and the contract of every store, in one binary.
 
 mod replay;
+mod rough_vapi;
 mod simulate;
 mod store_contract;
 mod store_support;
