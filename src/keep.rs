@@ -128,7 +128,9 @@ impl Keeper {
                 self.archive(folder, &old).map_err(|error| StoreError::Unavailable(format!("the archive can't be written: {error}")))?;
             }
             let gone = self.registry.store().purge(retention, PURGE_BATCH).await?;
-            gone.iter().for_each(|call| self.registry.cache().forget(&call.id));
+            for call in &gone {
+                self.registry.cache().forget(&call.id);
+            }
             removed += gone.len();
             if gone.len() < PURGE_BATCH {
                 break;

@@ -42,7 +42,7 @@ const NOTHING: Node<'static> = Node::Null;
 /// an emoji, is no error: it becomes U+FFFD.
 pub fn parse(body: &[u8]) -> Result<Node<'_>, serde_json::Error> {
     serde_json::from_slice(body).or_else(|error| match with_whole_surrogates(body) {
-        Some(mended) => serde_json::from_slice::<Node<'_>>(&mended).map(Node::into_owned).map_err(|_| error),
+        Some(mended) => serde_json::from_slice::<Node<'_>>(&mended).map(Node::into_owned).map_err(|_still| error),
         None => Err(error),
     })
 }
