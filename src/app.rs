@@ -12,7 +12,7 @@ use crate::{
     clock::Clock,
     config::{self, Config, DatabaseUrl, StoreConfig},
     enrich::Enricher,
-    http::{self, Api, Budget, Gate, Shared},
+    http::{self, Api, Budget, Gate, Probe, Shared},
     keep::{KeepPlan, Keeper},
     lifecycle::Lifecycle,
     registry::{Cache, Parts, Registry, Waiters},
@@ -80,7 +80,8 @@ impl App {
         };
         let keeper = Keeper::new(registry.clone(), clock.clone(), metrics.clone(), plan);
         let meters = http::Meters::new(&metrics, &http::TEMPLATES);
-        let shared = Shared { config, registry, enricher, client, gate, bodies: Budget::default(), clock, lifecycle, metrics, meters };
+        let (bodies, probe) = (Budget::new(config.http.max_body_bytes), Probe::default());
+        let shared = Shared { config, registry, enricher, client, gate, bodies, clock, lifecycle, metrics, meters, probe };
         Ok(Self { api: Api::new(shared), keeper })
     }
 
