@@ -79,7 +79,7 @@ impl App {
             archive: config.store.archive.clone(),
         };
         let keeper = Keeper::new(registry.clone(), clock.clone(), metrics.clone(), plan);
-        let meters = http::Meters::new(&metrics, &http::TEMPLATES);
+        let meters = http::Meters::new(metrics.clone(), &http::TEMPLATES);
         let (bodies, probe) = (Budget::new(config.http.max_body_bytes), Probe::default());
         let shared = Shared { config, registry, enricher, client, gate, bodies, clock, lifecycle, metrics, meters, probe };
         Ok(Self { api: Api::new(shared), keeper })

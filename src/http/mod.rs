@@ -89,7 +89,7 @@ const WEBHOOK_PATHS: [&str; 4] =
     ["/api/v1/vapi/webhook", "/api/v1/vapi/webhooks/vapi", "/api/v1/webhooks/vapi", "/api/v1/sessions/vapi/webhook"];
 
 /// Templates of all routes, by which requests are counted.
-pub const TEMPLATES: [&str; 20] = [
+pub const TEMPLATES: [&str; 23] = [
     "/",
     "/api/v1/sessions/vapi/webhook",
     "/api/v1/vapi/cache",
@@ -102,8 +102,11 @@ pub const TEMPLATES: [&str; 20] = [
     "/api/v1/vapi/calls/{id}/result",
     "/api/v1/vapi/calls/{id}/timeline",
     "/api/v1/vapi/webhook",
+    "/api/v1/vapi/webhooks/vapi",
     "/api/v1/webhooks/vapi",
     "/api/v1/webhooks/vapi/test",
+    "/docs",
+    "/docs/{*file}",
     "/livez",
     "/metrics",
     "/openapi.json",
