@@ -138,6 +138,7 @@ pub struct Line {
 /// Stored as JSON; every field may be absent, so that neighbouring versions read each other's records.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
+#[expect(clippy::struct_excessive_bools, reason = "what was heard, each joined by OR; no state machine")]
 pub struct CallRecord {
     /// Where the line is: the furthest state heard.
     pub state: CallState,

@@ -270,6 +270,7 @@ fn duration_seconds(record: &CallRecord) -> Option<f64> {
 }
 
 /// The text of a field.
+#[expect(clippy::ref_option, reason = "a field is an Option by its type, and every caller has a reference to one")]
 fn text(field: &Field<String>) -> Option<&str> {
     field.as_ref().map(|it| it.value.as_str())
 }

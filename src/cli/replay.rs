@@ -183,7 +183,11 @@ fn bodies_of(file: &Path) -> Result<Vec<String>, BadFile> {
         match documents.next() {
             Some(Ok(document)) if document.get().starts_with('{') => bodies.push(document.get().to_owned()),
             Some(Ok(_)) => return Err(no_json(line_of(&content, begin), "a body is a JSON object".to_owned())),
-            Some(Err(error)) => return Err(no_json(error.line(), error.to_string())),
+            Some(Err(error)) => {
+                // The parser names the place too.
+                let cause = error.to_string().split(" at line ").next().unwrap_or_default().to_owned();
+                return Err(no_json(error.line(), cause));
+            }
             None if bodies.is_empty() => return Err(no_json(1, "there is no JSON in it".to_owned())),
             None => return Ok(bodies),
         }

@@ -120,12 +120,12 @@ pub fn hang(script: &CallScript, at: Millis) -> Value {
     with_artifact(script, "hang", at, json!({}))
 }
 
-/// `call.artifact.upload`: late news that a recording was stored, with an artifact that is shorter than the report's.
+/// `call.artifact.upload`: late news of what was stored, with an artifact that is shorter than the report's.
 #[must_use]
 pub fn artifact_upload(script: &CallScript, at: Millis) -> Value {
     let short = script.started_at.unwrap_or(script.created_at).plus(1_500);
-    let uploads = json!({"uploads": [{"artifact": "recording", "status": "success"}], "artifact": artifact::so_far(script, short)});
-    message(script, "call.artifact.upload", at, uploads)
+    let artifacts = json!([{"type": "recording-mono", "success": true}, {"type": "log", "success": false}]);
+    message(script, "call.artifact.upload", at, json!({"artifacts": artifacts, "artifact": artifact::so_far(script, short)}))
 }
 
 /// `end-of-call-report`, sent at `at`. A call that nobody picked up has no times, no costs and no recording.

@@ -142,3 +142,73 @@ impl World {
 fn is_success(delivery: &Delivery) -> bool {
     delivery.status.is_some_and(|status| (200..300).contains(&status))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::{Value, json};
+
+    use super::{Backoff, Target, backoff};
+    use crate::simulate::script::as_map;
+
+    fn target(request: Value, fallback: Option<&str>) -> Option<Target> {
+        Target::of(&as_map(request), fallback)
+    }
+
+    fn plan(fields: &Value) -> Backoff {
+        backoff(fields).expect("an object is a plan")
+    }
+
+    #[test]
+    fn the_nearest_server_that_has_an_address_counts() {
+        let url = |request| target(request, Some("http://last")).expect("there is a last resort").url;
+        let server = |url: &str| json!({"server": {"url": url}});
+        assert_eq!(url(json!({"assistant": server("http://a"), "assistantOverrides": server("http://o")})), "http://o");
+        assert_eq!(url(json!({"assistant": server("http://a"), "assistantOverrides": {"server": {"timeoutSeconds": 3}}})), "http://a");
+        assert_eq!(url(json!({"assistantId": "saved"})), "http://last");
+        assert!(target(json!({"assistantId": "saved"}), None).is_none(), "nowhere to send to");
+    }
+
+    #[test]
+    fn a_server_is_waited_for_as_long_as_it_asks_within_vapis_bounds() {
+        let timeout = |seconds| {
+            let server = json!({"assistant": {"server": {"url": "http://a", "timeoutSeconds": seconds}}});
+            target(server, None).expect("a server").timeout
+        };
+        for (asked, seconds) in [(json!(7), 7), (json!(0), 1), (json!(9_999), 300), (json!("soon"), 20), (json!(null), 20)] {
+            assert_eq!(timeout(asked.clone()), Duration::from_secs(seconds), "{asked}");
+        }
+    }
+
+    #[test]
+    fn headers_that_cannot_be_sent_are_left_out() {
+        let server = json!({"url": "http://a", "headers": {"x-good": "1", "bad name": "2", "x-bad": "a\nb", "x-number": 3}});
+        let target = target(json!({"assistant": {"server": server}}), None).expect("a server");
+        assert_eq!(target.headers.keys().map(ToString::to_string).collect::<Vec<_>>(), ["x-good"]);
+    }
+
+    #[test]
+    fn waits_grow_only_when_the_plan_is_exponential() {
+        let waits = |plan: &Backoff| (1..=5).map(|attempt| plan.wait(attempt, Some(500))).collect::<Vec<_>>();
+        let fixed = plan(&json!({"type": "fixed", "maxRetries": 3, "baseDelaySeconds": 2}));
+        assert_eq!(waits(&fixed), [Some(2_000), Some(2_000), Some(2_000), None, None]);
+        let growing = plan(&json!({"type": "exponential", "maxRetries": 4, "baseDelaySeconds": 0.5}));
+        assert_eq!(waits(&growing), [Some(500), Some(1_000), Some(2_000), Some(4_000), None]);
+    }
+
+    #[test]
+    fn a_plan_stays_within_vapis_bounds() {
+        let wild = plan(&json!({"type": "exponential", "maxRetries": 1_000, "baseDelaySeconds": 1_000}));
+        assert_eq!(wild.wait(10, None), Some(10_000 * 512));
+        assert_eq!(wild.wait(11, None), None);
+        assert_eq!(plan(&json!({})).wait(1, None), None, "no retries unless asked for");
+        assert!(backoff(&json!(null)).is_none());
+    }
+
+    #[test]
+    fn an_excluded_status_ends_it() {
+        let plan = plan(&json!({"type": "fixed", "maxRetries": 5, "baseDelaySeconds": 1, "excludedStatusCodes": [400, 401]}));
+        assert_eq!((plan.wait(1, Some(400)), plan.wait(1, Some(402)), plan.wait(1, None)), (None, Some(1_000), Some(1_000)));
+    }
+}

@@ -144,3 +144,34 @@ async fn half(right: Response, pause: Option<CancellationToken>) -> Response {
     let pieces = stream::once(async { Ok::<Bytes, io::Error>(first) }).chain(stream::once(cut));
     Response::from_parts(parts, Body::from_stream(pieces))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Fault, Faults};
+
+    const PATH: &str = "/call/one";
+
+    #[test]
+    fn a_calls_own_fault_comes_before_the_next_and_that_before_the_lasting_one() {
+        let mut faults = Faults::default();
+        faults.last(Some(Fault::Status(500)));
+        faults.next(Fault::Status(501));
+        faults.next_of("one", Fault::Status(502));
+        faults.next_of("one", Fault::Status(503));
+        let order: Vec<Option<Fault>> = (0..5).map(|_| faults.take(PATH)).collect();
+        assert_eq!(order, [502, 503, 501, 500, 500].map(|code| Some(Fault::Status(code))));
+        faults.clear();
+        assert_eq!(faults.take(PATH), None);
+    }
+
+    #[test]
+    fn a_calls_fault_hits_its_recordings_too_and_nothing_else() {
+        let mut faults = Faults::default();
+        faults.next_of("one", Fault::Cut);
+        for other in ["/call", "/call/", "/call/on", "/call/ones", "/call/two/one", "/one"] {
+            assert_eq!(faults.take(other), None, "{other}");
+        }
+        assert_eq!(faults.take("/call/one/mono-recording"), Some(Fault::Cut));
+        assert_eq!(faults.take(PATH), None);
+    }
+}

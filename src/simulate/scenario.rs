@@ -173,3 +173,98 @@ fn tool_of(request: &Map<String, Value>) -> Option<&str> {
 }
 
 const _: () = assert!(RINGS_AFTER < PICKED_UP_AFTER && RINGS_AFTER < REFUSED_AFTER, "it rings before anything else happens");
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Map, json};
+
+    use super::{Act, Message, Plot, Scenario, acts};
+    use crate::{
+        call::time::Millis,
+        simulate::{
+            bodies::Stage,
+            script::{CallScript, Entry, as_map},
+        },
+    };
+
+    const PLACED: Millis = Millis(1_790_421_482_411);
+    const PLAIN: Plot = Plot { pace: 1.0, drop_report: false, late_analysis: false };
+
+    fn script(scenario: Scenario) -> CallScript {
+        scenario.script("one", PLACED, Map::new())
+    }
+
+    fn changes(acts: &[(Millis, Act)]) -> Vec<Stage> {
+        let stage = |(_, act): &(Millis, Act)| if let Act::Change(stage) = act { Some(*stage) } else { None };
+        acts.iter().filter_map(stage).collect()
+    }
+
+    fn sends(acts: &[(Millis, Act)], wanted: Message) -> bool {
+        acts.iter().any(|(due, act)| *act == Act::Send { message: wanted, at: *due })
+    }
+
+    #[test]
+    fn every_story_runs_forward_and_ends_with_all_that_rest_will_ever_know() {
+        for scenario in Scenario::STORIES {
+            let acts = acts(&script(scenario), PLAIN);
+            assert!(acts.is_sorted_by_key(|(due, _)| *due), "{scenario:?}");
+            assert_eq!(changes(&acts).first(), Some(&Stage::Ringing), "{scenario:?}");
+            assert_eq!(changes(&acts).last(), Some(&Stage::Analysed), "{scenario:?}");
+            assert!(sends(&acts, Message::Status(Stage::Dropped)) && sends(&acts, Message::Report), "{scenario:?}");
+        }
+    }
+
+    #[test]
+    fn a_call_has_changed_before_anybody_is_told() {
+        let acts = acts(&script(Scenario::Talk), PLAIN);
+        let place = |wanted: &dyn Fn(&Act) -> bool| acts.iter().position(|(_, act)| wanted(act));
+        let changed = place(&|act| *act == Act::Change(Stage::InProgress));
+        let told = place(&|act| matches!(act, Act::Send { message: Message::Status(Stage::InProgress), .. }));
+        assert!(changed.is_some() && changed < told, "{changed:?} {told:?}");
+    }
+
+    #[test]
+    fn nobody_talks_unless_somebody_picked_up() {
+        for scenario in [Scenario::NoAnswer, Scenario::Busy, Scenario::Error] {
+            let acts = acts(&script(scenario), PLAIN);
+            assert_eq!(changes(&acts), [Stage::Ringing, Stage::Dropped, Stage::Analysed], "{scenario:?}");
+            assert!(!sends(&acts, Message::Status(Stage::InProgress)), "{scenario:?}");
+        }
+    }
+
+    #[test]
+    fn a_dropped_report_is_not_sent_and_a_late_analysis_comes_last() {
+        let script = script(Scenario::Talk);
+        let dropped = acts(&script, Plot { drop_report: true, ..PLAIN });
+        assert!(!sends(&dropped, Message::Report));
+        let late = acts(&script, Plot { late_analysis: true, ..PLAIN });
+        assert_eq!(changes(&late)[2..], [Stage::Dropped, Stage::Reported, Stage::Analysed]);
+        assert_eq!(late.last(), Some(&(script.ended_at.plus(5_000), Act::Change(Stage::Analysed))));
+    }
+
+    #[test]
+    fn the_tool_of_the_assistant_is_the_one_that_is_asked() {
+        let asked = |request| {
+            let script = Scenario::ToolCalls.script("one", PLACED, as_map(request));
+            script.entries.into_iter().find_map(|entry| if let Entry::Asked { name, .. } = entry { Some(name) } else { None })
+        };
+        let tools = json!([{"type": "endCall"}, {"type": "function", "function": {"name": "book"}}]);
+        assert_eq!(asked(json!({"assistant": {"model": {"tools": tools}}})).as_deref(), Some("book"));
+        assert_eq!(asked(json!({"assistantId": "saved"})).as_deref(), Some("check_availability"));
+    }
+
+    #[test]
+    fn what_was_sent_with_the_request_is_what_the_call_is_about() {
+        let request = as_map(json!({"assistantId": "saved", "metadata": {"a": 1}}));
+        assert_eq!(Scenario::Talk.script("one", PLACED, request.clone()).request, request);
+        assert!(script(Scenario::Talk).request.contains_key("customer"), "an empty request gets what a call needs");
+    }
+
+    #[test]
+    fn all_takes_every_story_in_turn_and_one_takes_itself() {
+        let stories: Vec<Scenario> = (0..12).map(|index| Scenario::All.story(index)).collect();
+        assert_eq!(stories[..6], Scenario::STORIES);
+        assert_eq!(stories[6..], Scenario::STORIES);
+        assert_eq!(Scenario::Busy.story(3), Scenario::Busy);
+    }
+}

@@ -16,6 +16,9 @@ const LINE_EVERY: i64 = 2_900;
 const LINE_LASTS: i64 = 2_500;
 /// What stands where a tool has not answered yet, in Vapi's words.
 const PENDING: &str = "Tool Result Still Pending But Proceed Further If Possible.";
+/// What a saved assistant is told to do.
+const PROMPT: &str = "You ask a local business for its availability and rate. You are polite, you ask one question at a time, \
+    you never promise anything, and you say goodbye as soon as you know both or it is clear that you will not.";
 /// Lines of an ordinary talk.
 const TALK: [&str; 8] = [
     "Hi, this is Nora from the front desk. Do you have availability this week?",
@@ -118,6 +121,8 @@ pub struct CallScript {
     pub structured_outputs: Value,
     /// What `POST /call` sent; all of it is echoed in the call.
     pub request: Map<String, Value>,
+    /// The system prompt of a saved assistant.
+    pub prompt: String,
     /// The address under which recordings and logs are kept.
     pub storage: String,
     /// Counts deliveries: links are signed afresh for each.
@@ -158,6 +163,7 @@ impl CallScript {
             analysis: json!({}),
             structured_outputs: json!({}),
             request: as_map(request),
+            prompt: PROMPT.to_owned(),
             storage: "https://storage.vapi.ai".to_owned(),
             delivery: 0,
         }
@@ -207,6 +213,13 @@ impl CallScript {
     #[must_use]
     pub fn with_turns(self, turns: usize) -> Self {
         self.with_lines(TALK.into_iter().cycle().take(turns))
+    }
+
+    /// The same call of a saved assistant whose system prompt has `bytes` bytes. Real ones have ten thousand and more.
+    #[must_use]
+    pub fn with_prompt_of(mut self, bytes: usize) -> Self {
+        self.prompt = PROMPT.bytes().map(char::from).cycle().take(bytes).collect();
+        self
     }
 
     /// The same call with this `analysis`, an object.

@@ -42,7 +42,7 @@ const NOTHING: Node<'static> = Node::Null;
 /// escape, which JavaScript writes when it cuts a text in the middle of an emoji, becomes U+FFFD; a number that no float holds becomes `null`.
 pub fn parse(body: &[u8]) -> Result<Node<'_>, serde_json::Error> {
     serde_json::from_slice(body).or_else(|error| match mended(body) {
-        Some(mended) => serde_json::from_slice::<Node<'_>>(&mended).map(Node::into_owned).map_err(|_| error),
+        Some(mended) => serde_json::from_slice::<Node<'_>>(&mended).map(Node::into_owned).map_err(|_still| error),
         None => Err(error),
     })
 }

@@ -1,7 +1,7 @@
 //! A webhook's body becomes our own event at the door; nothing inward knows Vapi's messages.
 //!
 //! Only three things make a body unusable: it is no JSON, it has no `message` object, or that has no text `type`. From there on everything
-//! is optional: unknown types and fields, nulls, odd types, no call object. Each type belongs to one [`Class`], which decides what is kept of it.
+//! is optional: unknown types and fields, nulls, odd types, no call object. Each type belongs to one class, which decides what is kept of it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

@@ -8,10 +8,6 @@ use crate::simulate::script::{CallScript, as_map};
 const ORGANISATION: &str = "ef012059-88a4-4662-9b81-4d9e1539c229";
 /// The host of the sockets that steer a live call.
 const SOCKET_HOST: &str = "phone-call-websocket.aws-us-west-2-backend-production2.vapi.ai";
-/// What a saved assistant is told to do.
-const PROMPT: &str = "You ask a local business for its availability and rate. You are polite, you ask one question at a time, \
-    you never promise anything, and you say goodbye as soon as you know both or it is clear that you will not.";
-
 /// `message.call`, and the core of the call in REST: says `queued` for ever.
 pub(super) fn call(script: &CallScript) -> Value {
     let id = &script.id;
@@ -45,7 +41,7 @@ pub(super) fn assistant(script: &CallScript) -> Value {
             "name": "Availability check",
             "createdAt": "2026-01-05T10:00:00.000Z",
             "updatedAt": "2026-09-20T08:00:00.000Z",
-            "model": {"provider": "openai", "model": "gpt-4o-mini", "messages": [{"role": "system", "content": PROMPT}]},
+            "model": {"provider": "openai", "model": "gpt-4o-mini", "messages": [{"role": "system", "content": script.prompt}]},
             "voice": {"provider": "vapi", "voiceId": "Elliot"},
             "transcriber": {"provider": "deepgram", "model": "nova-2", "language": "en"},
             "firstMessage": "Hi, this is Nora from the front desk.",

@@ -196,3 +196,99 @@ fn retry_after(headers: &HeaderMap, now: Millis) -> Option<i64> {
     };
     Some(milliseconds.clamp(0, MAX_RETRY_AFTER))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
+    use reqwest::{
+        StatusCode, Url,
+        header::{CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER},
+    };
+
+    use super::{Fetched, RecordingKind, RecordingLink, Whole, clean, of_call, of_recording, retry_after};
+    use crate::call::time::Millis;
+
+    const NOW: Millis = Millis(1_790_421_482_411);
+
+    fn whole(status: u16, body: &[u8]) -> Whole {
+        Whole { status: StatusCode::from_u16(status).expect("a status"), headers: HeaderMap::new(), body: body.to_vec().into() }
+    }
+
+    fn link_from(location: &str) -> RecordingLink {
+        let mut answer = whole(302, b"");
+        answer.headers.insert(LOCATION, HeaderValue::from_str(location).expect("a header"));
+        of_recording(&answer, &Url::parse("https://api.vapi.ai/call/x/mono-recording").expect("a URL"), NOW)
+    }
+
+    #[test]
+    fn a_link_may_be_relative_but_must_lead_to_the_web() {
+        let at = |link: &str| RecordingLink::At(Url::parse(link).expect("a URL"));
+        assert_eq!(link_from("https://files.example/a.wav?X-Amz-Signature=1"), at("https://files.example/a.wav?X-Amz-Signature=1"));
+        assert_eq!(link_from("/files/a.wav"), at("https://api.vapi.ai/files/a.wav"));
+        for elsewhere in ["file:///etc/passwd", "javascript:alert(1)", "data:audio/wav,", "https://"] {
+            assert!(matches!(link_from(elsewhere), RecordingLink::Failed { .. }), "{elsewhere}");
+        }
+    }
+
+    #[test]
+    fn every_kind_is_read_by_its_word_and_asked_for_by_its_route() {
+        for kind in RecordingKind::ALL {
+            assert_eq!(RecordingKind::parse(kind.as_str()), Some(kind));
+            assert_eq!(format!("{}-recording", kind.as_str()), kind.route());
+        }
+        for unknown in ["", "Mono", "mono-recording", "../call"] {
+            assert_eq!(RecordingKind::parse(unknown), None, "{unknown}");
+        }
+    }
+
+    #[test]
+    fn a_page_is_known_by_its_type_or_by_its_first_letter() {
+        let mut answer = whole(200, b"{}");
+        answer.headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+        assert!(matches!(of_call(answer, NOW), Fetched::Failed { .. }));
+        assert!(matches!(of_call(whole(404, b"\n <!doctype html>"), NOW), Fetched::Failed { .. }));
+        assert!(matches!(of_call(whole(200, b"\n {\"a\":\"<b>\"}"), NOW), Fetched::Call(_)));
+    }
+
+    #[test]
+    fn a_call_is_valid_text_to_its_last_byte() {
+        assert!(matches!(of_call(whole(200, b"{\"a\":\"\xc3\xa9\"}"), NOW), Fetched::Call(_)));
+        assert!(matches!(of_call(whole(200, b"{\"a\":\"\xe9\"}"), NOW), Fetched::Failed { .. }));
+    }
+
+    #[test]
+    fn a_very_deep_answer_does_no_harm() {
+        let deep = format!("{}1{}", "{\"a\":".repeat(100_000), "}".repeat(100_000));
+        let _ = of_call(whole(200, deep.as_bytes()), NOW);
+        let _ = of_call(whole(500, deep.as_bytes()), NOW);
+    }
+
+    proptest! {
+        #[test]
+        fn only_a_200_can_be_a_call_and_only_a_404_unknown(status in 200_u16..600, body in any::<Vec<u8>>(), object in any::<bool>()) {
+            let body = if object { br#"{"message":"x","statusCode":1}"#.to_vec() } else { body };
+            match of_call(whole(status, &body), NOW) {
+                Fetched::Call(sent) => { prop_assert_eq!(status, 200); prop_assert_eq!(sent.to_vec(), body); }
+                Fetched::Unknown => prop_assert_eq!(status, 404),
+                Fetched::Denied { status: told } => prop_assert!(told == status && matches!(status, 401 | 403)),
+                Fetched::Failed { error, .. } => prop_assert!(error.starts_with("Vapi answered") && error.len() < 200),
+            }
+        }
+
+        #[test]
+        fn nothing_passed_on_can_be_a_key_a_number_or_an_address(reason in any::<String>()) {
+            let shown = clean(&reason);
+            prop_assert!(shown.len() <= 120);
+            prop_assert!(!shown.contains(|letter: char| letter.is_ascii_digit() || letter.is_control() || "@/+_=".contains(letter)), "{}", shown);
+        }
+
+        #[test]
+        fn a_wait_is_between_nothing_and_an_hour(text in "[ -~]{0,40}", seconds in any::<u64>()) {
+            for text in [text, seconds.to_string()] {
+                let mut headers = HeaderMap::new();
+                headers.insert(RETRY_AFTER, HeaderValue::from_str(&text).expect("printable"));
+                prop_assert!(retry_after(&headers, NOW).is_none_or(|wait| (0..=3_600_000).contains(&wait)), "{}", text);
+            }
+        }
+    }
+}
