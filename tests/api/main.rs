@@ -1,6 +1,10 @@
 //! Stories told over the wire, and the contract of every store, in one binary.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends where it fails")]
 
+mod facts;
+mod join;
+mod policy;
+mod redaction;
 mod replay;
 mod rough_vapi;
 mod simulate;
@@ -8,3 +12,4 @@ mod store_contract;
 mod store_support;
 mod support;
 mod vapi_client;
+mod view;
