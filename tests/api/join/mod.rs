@@ -1,1 +1,7 @@
-//! To come.
+//! The one rule that changes a record.
+
+mod events;
+mod laws;
+mod orders;
+mod rules;
+mod stories;
