@@ -9,7 +9,7 @@ use ringback::call::{
 use super::events::{event, living_event, record};
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     #[test]
     fn it_does_not_matter_which_comes_first(a in record(), b in record()) {
