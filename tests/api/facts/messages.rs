@@ -3,6 +3,7 @@
 use ringback::{
     call::{
         event::{EventKind, Keep},
+        id::CallId,
         record::{CallRecord, CallState},
     },
     vapi::message::{Delivery, Question, read},
@@ -108,7 +109,7 @@ const TABLE: [Row; 57] = [
 fn every_message_is_taken_for_what_it_is() {
     for row in TABLE {
         let event = heard(row.file);
-        let found = (event.source.as_str(), event.keep, event.call_id.as_ref().map(|id| id.as_str()), event.sent_at, event.facts.state);
+        let found = (event.source.as_str(), event.keep, event.call_id.as_ref().map(CallId::as_str), event.sent_at, event.facts.state);
         let expected = (row.source, row.keep, row.call, row.sent.map(|after| MADE.plus(after)), row.state);
         assert_eq!(found, expected, "{}", row.file);
         assert_eq!((event.kind, event.received_at, event.folded), (EventKind::Delivery, NOW, true), "{}", row.file);
@@ -172,7 +173,11 @@ fn whoever_asks_something_is_recognised() {
         "in the order asked, each once"
     );
     assert_eq!(asked("tool-calls-text-arguments"), Some(Question::ToolCalls(vec![tool("toolu_Moss3", "book")])));
-    assert_eq!(asked("tool-calls-flat"), Some(Question::ToolCalls(vec![tool("note-1", "send_note")])), "the copy without a name takes none away");
+    assert_eq!(
+        asked("tool-calls-flat"),
+        Some(Question::ToolCalls(vec![tool("note-1", "send_note")])),
+        "the copy without a name takes none away"
+    );
     let single = [
         ("function-call", Question::FunctionCall),
         ("assistant-request", Question::Assistant),

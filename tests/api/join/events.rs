@@ -34,7 +34,8 @@ fn timestamp() -> impl Strategy<Value = Option<Value>> {
 
 fn spoken() -> impl Strategy<Value = Value> {
     let entry = (one_of(&["bot", "user", "system"]), one_of(&["yes", "no", ""]), 0..3_i64);
-    let entry = entry.prop_map(|(role, words, time)| json!({"role": role, "message": words, "time": MADE.0 + time, "secondsFromStart": time}));
+    let entry =
+        entry.prop_map(|(role, words, time)| json!({"role": role, "message": words, "time": MADE.0 + time, "secondsFromStart": time}));
     let tools = [
         json!({"role": "tool_calls", "toolCalls": [{"id": "t1", "function": {"name": "n", "arguments": "{\"a\":1}"}}], "time": MADE.0}),
         json!({"role": "tool_call_result", "toolCallId": "t1", "result": "pending"}),
@@ -46,10 +47,12 @@ fn spoken() -> impl Strategy<Value = Value> {
 /// Members that reports, artifacts and REST objects share, each there or not.
 fn stated() -> impl Strategy<Value = Map<String, Value>> {
     let texts = (option::of(one_of(&["", "AI: hi\n", "AI: hi\nUser: yo\n", "AI: ho\n"])), option::of(one_of(&["", "short", "another"])));
-    let numbers = (option::of(one_of(&[json!(0), json!(0.5), json!(0.25), Value::Null])), option::of(one_of(&[json!(0), json!(12.5), json!("7")])));
+    let numbers =
+        (option::of(one_of(&[json!(0), json!(0.5), json!(0.25), Value::Null])), option::of(one_of(&[json!(0), json!(12.5), json!("7")])));
     let result = one_of(&[Value::Null, json!(false), json!("a"), json!("b")]);
     let outputs = prop::collection::btree_map(one_of(&["o1", "o2"]), result, 0..3);
-    let metadata = prop::collection::btree_map(one_of(&["k", "call_id"]), one_of(&[json!(""), json!("x"), json!(2), json!({"y": []})]), 0..3);
+    let metadata =
+        prop::collection::btree_map(one_of(&["k", "call_id"]), one_of(&[json!(""), json!("x"), json!(2), json!({"y": []})]), 0..3);
     let plans = option::of((any::<bool>(), any::<bool>()));
     (texts, numbers, spoken(), outputs, metadata, plans, timestamp()).prop_map(|(texts, numbers, messages, outputs, metadata, plans, started)| {
         let outputs: Map<String, Value> = outputs.into_iter().map(|(id, result)| (id.to_owned(), json!({"name": id, "result": result}))).collect();
@@ -100,13 +103,15 @@ fn webhook() -> impl Strategy<Value = CallRecord> {
 
 /// What a REST answer states.
 fn rest() -> impl Strategy<Value = CallRecord> {
-    (one_of(&["ended", "ended", "in-progress", "queued"]), stated(), 0..3_i64, option::of(one_of(&[480, 486]))).prop_map(|(status, stated, at, sip)| {
-        let mut object = Value::Object(stated);
-        object["id"] = json!(CALL);
-        object["status"] = json!(status);
-        object["phoneCallProviderDetails"] = json!({"sipStatus": sip});
-        *call::read(object.to_string().as_bytes(), &id(CALL), NOW.plus(at)).expect("this call").event.facts
-    })
+    (one_of(&["ended", "ended", "in-progress", "queued"]), stated(), 0..3_i64, option::of(one_of(&[480, 486]))).prop_map(
+        |(status, stated, at, sip)| {
+            let mut object = Value::Object(stated);
+            object["id"] = json!(CALL);
+            object["status"] = json!(status);
+            object["phoneCallProviderDetails"] = json!({"sipStatus": sip});
+            *call::read(object.to_string().as_bytes(), &id(CALL), NOW.plus(at)).expect("this call").event.facts
+        },
+    )
 }
 
 /// A note of ours: a fetch tried, or the call settled.
@@ -124,7 +129,8 @@ fn note() -> impl Strategy<Value = CallRecord> {
         let fetch = Fetch { at: NOW.plus(at), reason, outcome };
         CallRecord { fetches: BTreeMap::from([(id.to_owned(), fetch)]), ..CallRecord::default() }
     });
-    let settled = one_of(&[Settled::Complete, Settled::FetchFailed]).prop_map(|how| CallRecord { settled: Some(how), ..CallRecord::default() });
+    let settled =
+        one_of(&[Settled::Complete, Settled::FetchFailed]).prop_map(|how| CallRecord { settled: Some(how), ..CallRecord::default() });
     prop_oneof![fetch, settled]
 }
 
@@ -133,26 +139,26 @@ fn deletion() -> impl Strategy<Value = CallRecord> {
 }
 
 /// What any event of a call states.
-pub(super) fn event() -> impl Strategy<Value = CallRecord> {
+pub(crate) fn event() -> impl Strategy<Value = CallRecord> {
     prop_oneof![12 => webhook(), 6 => rest(), 4 => note(), 1 => deletion(), 1 => Just(CallRecord::default())]
 }
 
 /// The same without deletions, which make all things equal.
-pub(super) fn living_event() -> impl Strategy<Value = CallRecord> {
+pub(crate) fn living_event() -> impl Strategy<Value = CallRecord> {
     prop_oneof![6 => webhook(), 3 => rest(), 2 => note()]
 }
 
 /// One event, or several joined.
-pub(super) fn record() -> impl Strategy<Value = CallRecord> {
+pub(crate) fn record() -> impl Strategy<Value = CallRecord> {
     prop_oneof![event(), prop::collection::vec(living_event(), 2..5).prop_map(|events| join_all(&events))]
 }
 
 /// Joins events in the order given.
-pub(super) fn join_all(events: &[CallRecord]) -> CallRecord {
+pub(crate) fn join_all(events: &[CallRecord]) -> CallRecord {
     events.iter().cloned().reduce(join).unwrap_or_default()
 }
 
 /// Milliseconds, as a moment after the bodies came.
-pub(super) fn at(after: i64) -> Millis {
+pub(crate) fn at(after: i64) -> Millis {
     NOW.plus(after)
 }
