@@ -1,5 +1,6 @@
 //! Stories told over the wire, and the contract of every store, in one binary.
 
+mod architecture;
 mod replay;
 mod rough_vapi;
 mod simulate;
