@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio::net::TcpListener;
 use tracing::{error, info, warn};
 
@@ -12,7 +12,7 @@ use crate::{
     clock::Clock,
     config::{self, Config, DatabaseUrl, StoreConfig},
     enrich::Enricher,
-    http::{self, Api, Budget, Gate, Shared},
+    http::{self, Api, Budget, Gate, Probe, Shared},
     keep::{KeepPlan, Keeper},
     lifecycle::Lifecycle,
     registry::{Cache, Parts, Registry, Waiters},
@@ -54,9 +54,10 @@ impl App {
     ///
     /// # Errors
     /// [`StartError`] when the store, the client or the webhook proofs can't be had as configured.
+    #[expect(clippy::unused_async, reason = "the network engines to come are reached here")]
     pub async fn build(config: Config, clock: Clock) -> Result<Self, StartError> {
         let metrics = Metrics::new();
-        let lifecycle = Lifecycle::new(config.shutdown.clone());
+        let lifecycle = Lifecycle::new(config.shutdown);
         let store = open_store(&config.store, config.cache.max_bytes, !config.http.is_loopback())?;
         let client = vapi_client(&config, &clock, &metrics)?;
         let gate = Gate::new(verifier(&config)?);
@@ -78,8 +79,9 @@ impl App {
             archive: config.store.archive.clone(),
         };
         let keeper = Keeper::new(registry.clone(), clock.clone(), metrics.clone(), plan);
-        let meters = http::Meters::new(&metrics, &http::TEMPLATES);
-        let shared = Shared { config, registry, enricher, client, gate, bodies: Budget::default(), clock, lifecycle, metrics, meters };
+        let meters = http::Meters::new(metrics.clone(), &http::TEMPLATES);
+        let (bodies, probe) = (Budget::new(config.http.max_body_bytes), Probe::default());
+        let shared = Shared { config, registry, enricher, client, gate, bodies, clock, lifecycle, metrics, meters, probe };
         Ok(Self { api: Api::new(shared), keeper })
     }
 
@@ -102,7 +104,6 @@ impl App {
     }
 
     /// All routes, as [`App::run`] serves them.
-    #[must_use]
     pub fn router(&self) -> Router {
         http::router(&self.api)
     }
@@ -186,7 +187,7 @@ fn verifier(config: &Config) -> Result<Option<Verifier>, StartError> {
         return Ok(None);
     }
     let fault = |variable: &str, why: String| StartError::Webhook(format!("{variable}: {why}"));
-    let secrets: Vec<&str> = webhook.secrets.iter().map(|secret| secret.expose_secret()).collect();
+    let secrets: Vec<&str> = webhook.secrets.iter().map(SecretString::expose_secret).collect();
     let kinds: Result<Vec<_>, _> = webhook.auth.iter().map(|word| word.parse()).collect();
     let plan = webhook.hmac.as_ref().map(|json| json.expose_secret().parse()).transpose();
     let settings = signature::Settings {

@@ -18,7 +18,7 @@ use crate::{
     clock::Clock,
     lifecycle::Lifecycle,
     registry::Registry,
-    store::{Retention, StoreError, StoreHealth, StoredCall},
+    store::{Retention, StoreError, StoredCall},
     telemetry::Metrics,
 };
 
@@ -30,11 +30,6 @@ const PURGE_EVERY: i64 = 3_600 * 1_000;
 const PURGE_BATCH: usize = 200;
 /// Bodies that go at once when room is short.
 const BODIES_BATCH: usize = 500;
-/// Less room than this is short …
-const LOW_BYTES: u64 = 200 * 1_048_576;
-/// … or less than this share of the disk, where that is less.
-const LOW_SHARE: u64 = 20;
-
 /// What is kept, and for how long.
 #[derive(Debug, Clone)]
 pub struct KeepPlan {
@@ -53,14 +48,6 @@ pub struct Keeper {
     clock: Clock,
     metrics: Metrics,
     plan: Arc<KeepPlan>,
-}
-
-/// Is room short where the store lies? Then raw bodies go before any webhook is refused.
-#[must_use]
-pub fn low_on_disk(health: &StoreHealth) -> bool {
-    let Some(free) = health.free_bytes else { return false };
-    let floor = health.disk_bytes.map_or(LOW_BYTES, |all| (all / LOW_SHARE).min(LOW_BYTES));
-    free < floor
 }
 
 impl Keeper {
@@ -94,7 +81,7 @@ impl Keeper {
         match self.registry.store().health().await {
             Ok(health) => {
                 self.metrics.store_health(&health, self.clock.now());
-                if low_on_disk(&health) {
+                if health.is_low_on_disk() {
                     self.make_room().await;
                 }
             }
@@ -128,7 +115,9 @@ impl Keeper {
                 self.archive(folder, &old).map_err(|error| StoreError::Unavailable(format!("the archive can't be written: {error}")))?;
             }
             let gone = self.registry.store().purge(retention, PURGE_BATCH).await?;
-            gone.iter().for_each(|call| self.registry.cache().forget(&call.id));
+            for call in &gone {
+                self.registry.cache().forget(&call.id);
+            }
             removed += gone.len();
             if gone.len() < PURGE_BATCH {
                 break;

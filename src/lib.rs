@@ -1,4 +1,63 @@
-//! Ringback.
+//! Ringback stands between [Vapi](https://vapi.ai), which runs phone calls by AI, and everybody who waits for what came of a call. It takes
+//! Vapi's webhooks, makes one reliable record of each call, completes it from Vapi's REST interface, and hands it out the moment it is known.
+//!
+//! # The one idea
+//!
+//! A call is what all its events say together. A webhook, a REST answer, a decision of our own: each becomes a [`call::event::CallEvent`] at
+//! the door, and carries what it states as a small [`call::record::CallRecord`]. [`call::join::join`] puts two records together; it is
+//! commutative, associative and idempotent, and it is the only rule that changes a record. Late, lost, repeated and reordered deliveries are no
+//! special cases then. Policy ([`call::policy`]) looks at the joined record and decides when Vapi is asked and when a call is settled; it
+//! never edits.
+//!
+//! ```text
+//!  bytes ─► http::proof ─► vapi::message ─► CallEvent ─► registry ─► store (one commit) ─► cache ─► waiters
+//!                                              ▲            │
+//!                        vapi::call ◄─ vapi::client ◄── enrich (what policy found due)
+//! ```
+//!
+//! # The rooms
+//!
+//! | Module | What it is |
+//! |---|---|
+//! | [`cli`] | the commands, one a file |
+//! | [`app`] | the one place where the parts are wired |
+//! | [`http`] | the HTTP face: route table, extractors, one file a resource |
+//! | [`enrich`] | asks Vapi for what its webhooks did not bring |
+//! | [`keep`] | retention, archive, room on disk |
+//! | [`registry`] | all the calls: the one writer, the cache, those who wait |
+//! | [`vapi`] | Vapi's words, in and out: proofs, messages, REST, redaction |
+//! | [`store`] | the durable truth: memory, SQLite |
+//! | [`call`] | our words, pure: event, record, join, policy, view |
+//! | [`simulate`] | a stateful fake Vapi, for users, tests and benches |
+//! | [`config`], [`clock`], [`lifecycle`], [`telemetry`], [`envelope`], [`error`] | what every room has: settings, time, tasks, logs and metrics, answers |
+//!
+//! Imports go one way: `cli → app → http → {enrich, keep} → registry → vapi → store → call`.
+//!
+//! # Walkthrough: a report comes in
+//!
+//! 1. [`http::server`] accepts the connection; `http::observe` gives the request its id and, at the end, its log line.
+//! 2. The extractor `http::proof::VerifiedWebhook` looks for a proof in the headers, reads the body within its limits, and has
+//!    [`vapi::signature`] check the raw bytes. No handler can see a body that was not verified.
+//! 3. [`vapi::message::read`] parses the body into a borrowed tree ([`vapi::json`]), redacts it ([`vapi::redact`]), names the event by the hash
+//!    of what is left, and reads the facts it states ([`vapi::facts`]).
+//! 4. [`registry::Registry::apply`] takes the call's turn, joins the facts to the record, lets policy look at it, and hands event, record and
+//!    due time to [`store::Store::commit`] as one transaction. The SQLite store has one writer that commits whatever is queued.
+//! 5. Once that is durable: the serialised answer goes into the cache, waiters are woken if the call is done, and the handler answers 200.
+//! 6. If analysis is missing, the record has a due time. [`enrich`] takes it by lease, asks Vapi, and the answer goes through steps 4 and 5.
+//!
+//! # Walkthrough: a poller waits
+//!
+//! 1. `GET /calls/{id}/result?wait=30` comes in; `http::auth::Caller` checks the token's scope.
+//! 2. `http::result::wait` asks the registry: from memory, else from the store. If the call is done, its bytes are the answer.
+//! 3. Else it takes a ticket ([`registry::Waiters`]), looks once more, and sleeps until the ticket is woken, the time is over, or the
+//!    service is about to stop. A ticket that is dropped frees its place.
+//! 4. The commit that settles the call wakes every ticket of that call and no other.
+//!
+//! # What is promised
+//!
+//! A 200 to a webhook means that it is on disk. `kill -9` at any moment loses no acknowledged event. `done` never goes back. No secret that
+//! came in a body is stored, logged or shown.
+
 pub mod app;
 pub mod call;
 pub mod cli;

@@ -57,10 +57,10 @@ enum Command {
 /// Where the running service is, and how to be let in.
 #[derive(Debug, clap::Args)]
 struct Remote {
-    /// Address of the service [default: RINGBACK_URL, BACKEND_URL or http://127.0.0.1:$PORT]
+    /// Address of the service [default: `RINGBACK_URL`, `BACKEND_URL` or `http://127.0.0.1:$PORT`]
     #[arg(long, value_name = "URL")]
     url: Option<String>,
-    /// API token [default: RINGBACK_TOKEN]
+    /// API token [default: `RINGBACK_TOKEN`]
     #[arg(long)]
     token: Option<SecretString>,
 }

@@ -41,6 +41,12 @@ pub(super) fn webhook_url(text: &str) -> Result<Url, String> {
     Ok(url)
 }
 
+/// Seconds, 0 or more.
+pub(super) fn seconds(text: &str) -> Result<f64, String> {
+    let seconds = text.trim().parse().ok().filter(|seconds: &f64| seconds.is_finite() && (0.0..=1e9).contains(seconds));
+    seconds.ok_or_else(|| "give a number of seconds, 0 or more".to_owned())
+}
+
 fn number(text: &str) -> Option<f64> {
     text.trim().parse().ok()
 }
@@ -68,10 +74,4 @@ mod tests {
         }
         assert!(probability("1.1").is_err() && probability("-0.1").is_err() && pace("-0.1").is_err() && pace("inf").is_err());
     }
-}
-
-/// Seconds, 0 or more.
-pub(super) fn seconds(text: &str) -> Result<f64, String> {
-    let seconds = text.trim().parse().ok().filter(|seconds: &f64| seconds.is_finite() && (0.0..=1e9).contains(seconds));
-    seconds.ok_or_else(|| "give a number of seconds, 0 or more".to_owned())
 }

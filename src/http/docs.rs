@@ -14,10 +14,10 @@ use crate::error::ApiError;
 /// How much of a call goes out.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
-pub struct ViewParameter {
+pub(super) struct ViewParameter {
     /// `full`, or `summary`: the same keys with transcript, messages, toolCalls, costBreakdown and metadata empty.
     #[expect(dead_code, reason = "read for the document only")]
-    pub view: Option<String>,
+    pub(super) view: Option<String>,
 }
 
 /// The API, as a document.

@@ -1,5 +1,7 @@
 //! Is it alive, is it ready, how is it doing.
 
+use std::time::Duration;
+
 use axum::{
     Json,
     extract::State,
@@ -7,13 +9,41 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde_json::{Value, json};
+use tokio::{sync::Mutex, time::Instant};
 
 use super::{
     Api,
     auth::{Caller, Read},
     parameters::Parameters,
 };
-use crate::{call::view::At, error::ApiError, keep::low_on_disk, telemetry::exposition};
+use crate::{
+    call::view::At,
+    error::ApiError,
+    store::{Store, StoreHealth},
+    telemetry::exposition,
+};
+
+/// The store is asked at most this often on behalf of probes, which are open to everyone: each look costs a write.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// Looks at the store for probes and metrics, and remembers for a moment what it saw.
+#[derive(Debug, Default)]
+pub struct Probe(Mutex<Option<(Instant, Option<StoreHealth>)>>);
+
+impl Probe {
+    /// How the store is doing; `None` when it does not answer.
+    async fn look(&self, store: &Store) -> Option<StoreHealth> {
+        let mut last = self.0.lock().await;
+        if let Some((at, seen)) = *last
+            && at.elapsed() < LOOK_EVERY
+        {
+            return seen;
+        }
+        let seen = store.health().await.ok();
+        *last = Some((Instant::now(), seen));
+        seen
+    }
+}
 
 /// The process runs. Open to everyone.
 #[utoipa::path(
@@ -46,16 +76,16 @@ pub(super) async fn ready(
     parameters: Parameters,
     caller: Result<Caller<Read>, ApiError>,
 ) -> Result<Response, ApiError> {
-    let health = api.registry.store().health().await;
-    let ready = health.is_ok() && !api.lifecycle.is_stopping();
+    let health = api.probe.look(api.registry.store()).await;
+    let ready = health.is_some() && !api.lifecycle.is_stopping();
     let (status, word) = if ready { (StatusCode::OK, "ok") } else { (StatusCode::SERVICE_UNAVAILABLE, "unavailable") };
     let mut body = json!({"status": word});
     if parameters.switch("verbose") {
         caller?;
-        let health_now = health.as_ref().ok().copied().unwrap_or_default();
+        let health_now = health.unwrap_or_default();
         body["checks"] = json!({
-            "store": {"ok": health.is_ok(), "sizeBytes": health_now.size_bytes},
-            "disk": {"ok": !low_on_disk(&health_now), "freeBytes": health_now.free_bytes},
+            "store": {"ok": health.is_some(), "sizeBytes": health_now.size_bytes},
+            "disk": {"ok": !health_now.is_low_on_disk(), "freeBytes": health_now.free_bytes},
             "vapi": {"ok": api.client.is_none() || !api.enricher.is_denied(), "keyConfigured": api.client.is_some()},
             "clock": {"ok": true, "now": At(api.clock.now())},
             "webhooks": {"lastReceivedAt": api.metrics.last_webhook().map(At)},
@@ -78,8 +108,9 @@ pub(super) async fn ready(
 pub(super) async fn metrics(State(api): State<Api>, _caller: Caller<Read>) -> Response {
     api.metrics.set_waiters(api.registry.waiters().count());
     api.metrics.set_cache_bytes(api.registry.cache().weighted_size());
-    if let Ok(health) = api.registry.store().health().await {
-        api.metrics.store_health(&health, api.clock.now());
+    match api.probe.look(api.registry.store()).await {
+        Some(health) => api.metrics.store_health(&health, api.clock.now()),
+        None => api.metrics.set_store_up(false),
     }
     ([(header::CONTENT_TYPE, exposition::CONTENT_TYPE)], api.metrics.render()).into_response()
 }

@@ -1,7 +1,7 @@
 //! The HTTP face: the whole route table and its layers on one screen. No rule of the domain lives here.
 //!
-//! From the outside in: the path is made regular ([`path`]), the request is observed ([`observe`]: id, log line, metrics, error envelope), a
-//! foreign origin is kept from writing, and the route's extractors let it in ([`auth`], [`proof`]).
+//! From the outside in: the path is made regular (`path`), the request is observed (`observe`: id, log line, metrics, error envelope), a
+//! foreign origin is kept from writing, and the route's extractors let it in ([`auth`], `proof`).
 
 pub mod auth;
 mod body;
@@ -31,7 +31,7 @@ use axum::{
 };
 use tower_http::{catch_panic::CatchPanicLayer, cors::CorsLayer};
 
-pub use self::{body::Budget, docs::openapi, meters::Meters, path::Regular, proof::Gate};
+pub use self::{body::Budget, docs::openapi, health::Probe, meters::Meters, path::Regular, proof::Gate};
 
 use crate::{
     clock::Clock, config::Config, enrich::Enricher, error::ApiError, lifecycle::Lifecycle, registry::Registry, telemetry::Metrics,
@@ -64,6 +64,8 @@ pub struct Shared {
     pub metrics: Metrics,
     /// Counts requests by route.
     pub meters: Meters,
+    /// Looks at the store, not too often.
+    pub probe: Probe,
 }
 
 impl std::ops::Deref for Api {
@@ -87,7 +89,7 @@ const WEBHOOK_PATHS: [&str; 4] =
     ["/api/v1/vapi/webhook", "/api/v1/vapi/webhooks/vapi", "/api/v1/webhooks/vapi", "/api/v1/sessions/vapi/webhook"];
 
 /// Templates of all routes, by which requests are counted.
-pub const TEMPLATES: [&str; 20] = [
+pub const TEMPLATES: [&str; 23] = [
     "/",
     "/api/v1/sessions/vapi/webhook",
     "/api/v1/vapi/cache",
@@ -100,8 +102,11 @@ pub const TEMPLATES: [&str; 20] = [
     "/api/v1/vapi/calls/{id}/result",
     "/api/v1/vapi/calls/{id}/timeline",
     "/api/v1/vapi/webhook",
+    "/api/v1/vapi/webhooks/vapi",
     "/api/v1/webhooks/vapi",
     "/api/v1/webhooks/vapi/test",
+    "/docs",
+    "/docs/{*file}",
     "/livez",
     "/metrics",
     "/openapi.json",

@@ -25,23 +25,23 @@ const X_CALL_ID: HeaderName = HeaderName::from_static("x-call-id");
 
 /// The address a request came from, past trusted proxies.
 #[derive(Debug, Clone, Copy)]
-pub struct ClientIp(pub IpAddr);
+pub(super) struct ClientIp(pub(super) IpAddr);
 
 /// What handlers tell the log about a request, by response extension.
 #[derive(Debug, Clone, Default)]
-pub struct Told {
+pub(super) struct Told {
     /// The call it is about.
-    pub call_id: Option<CallId>,
+    pub(super) call_id: Option<CallId>,
     /// The token that was used, by name.
-    pub token: Option<String>,
+    pub(super) token: Option<String>,
     /// The type of message that came in.
-    pub event_type: Option<String>,
+    pub(super) event_type: Option<String>,
     /// Time spent waiting on purpose, which is no latency.
-    pub waited: Duration,
+    pub(super) waited: Duration,
 }
 
 /// Runs a request and notes what there is to note.
-pub async fn observe(State(api): State<Api>, mut request: Request, next: Next) -> Response {
+pub(super) async fn observe(State(api): State<Api>, mut request: Request, next: Next) -> Response {
     let started = tokio::time::Instant::now();
     let id = request_id(request.headers().get(&X_REQUEST_ID));
     let client = client_ip(&api, &request);

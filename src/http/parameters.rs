@@ -15,7 +15,7 @@ use crate::{
 
 /// The `{id}` of the path, checked.
 #[derive(Debug)]
-pub struct CallPath(pub CallId);
+pub(super) struct CallPath(pub(super) CallId);
 
 impl FromRequestParts<Api> for CallPath {
     type Rejection = ApiError;
@@ -30,7 +30,7 @@ impl FromRequestParts<Api> for CallPath {
 
 /// The parameters of the query, by name. Unknown ones are left alone.
 #[derive(Debug)]
-pub struct Parameters(HashMap<String, String>);
+pub(super) struct Parameters(HashMap<String, String>);
 
 impl FromRequestParts<Api> for Parameters {
     type Rejection = ApiError;
@@ -47,48 +47,48 @@ impl FromRequestParts<Api> for Parameters {
 
 impl Parameters {
     /// A parameter's text; an empty one counts as absent.
-    pub fn text(&self, name: &str) -> Option<&str> {
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(|text| text.trim()).filter(|text| !text.is_empty())
     }
 
     /// All parameters whose name begins with `prefix`, without it.
-    pub fn starting_with(&self, prefix: &str) -> impl Iterator<Item = (&str, &str)> {
+    pub(super) fn starting_with(&self, prefix: &str) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().filter_map(move |(name, value)| Some((name.strip_prefix(prefix)?, value.as_str())))
     }
 
     /// A comma separated list.
-    pub fn list(&self, name: &str) -> Vec<String> {
+    pub(super) fn list(&self, name: &str) -> Vec<String> {
         self.text(name).map(split).unwrap_or_default()
     }
 
     /// A whole number between two bounds.
-    pub fn number(&self, name: &str, least: usize, most: usize, default: usize) -> Result<usize, ApiError> {
+    pub(super) fn number(&self, name: &str, least: usize, most: usize, default: usize) -> Result<usize, ApiError> {
         let Some(text) = self.text(name) else { return Ok(default) };
         let number = text.parse().ok().filter(|number| (least..=most).contains(number));
         number.ok_or_else(|| ApiError::InvalidParameter(format!("{name} must be a whole number from {least} to {most}.")))
     }
 
     /// Seconds, 0 when absent; may have a fraction.
-    pub fn seconds(&self, name: &str) -> Result<f64, ApiError> {
+    pub(super) fn seconds(&self, name: &str) -> Result<f64, ApiError> {
         let Some(text) = self.text(name) else { return Ok(0.0) };
         let seconds = text.parse().ok().filter(|seconds: &f64| seconds.is_finite() && *seconds >= 0.0);
         seconds.ok_or_else(|| ApiError::InvalidParameter(format!("{name} must be a number of seconds, 0 or more.")))
     }
 
     /// A moment in RFC 3339.
-    pub fn moment(&self, name: &str) -> Result<Option<Millis>, ApiError> {
+    pub(super) fn moment(&self, name: &str) -> Result<Option<Millis>, ApiError> {
         let Some(text) = self.text(name) else { return Ok(None) };
         let moment = Millis::parse_rfc3339(text);
         moment.map(Some).ok_or_else(|| ApiError::InvalidParameter(format!("{name} must be a time like 2026-01-31T12:00:00Z.")))
     }
 
     /// A switch: `1`, `true` or the bare name.
-    pub fn switch(&self, name: &str) -> bool {
+    pub(super) fn switch(&self, name: &str) -> bool {
         self.0.get(name).is_some_and(|value| matches!(value.trim(), "" | "1" | "true"))
     }
 
     /// `view=full|summary`.
-    pub fn view(&self, default: View) -> Result<View, ApiError> {
+    pub(super) fn view(&self, default: View) -> Result<View, ApiError> {
         match self.text("view") {
             None => Ok(default),
             Some("full") => Ok(View::Full),

@@ -66,11 +66,11 @@ impl Gate {
 
 /// A body whose proof was checked.
 #[derive(Debug)]
-pub struct VerifiedWebhook {
+pub(super) struct VerifiedWebhook {
     /// The raw body.
-    pub body: Held,
+    pub(super) body: Held,
     /// What the headers tell beside it.
-    pub delivery: Delivery,
+    pub(super) delivery: Delivery,
 }
 
 impl FromRequest<Api> for VerifiedWebhook {

@@ -25,6 +25,7 @@ use crate::{
 /// One thing that happened.
 #[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::option_option, reason = "absent when not asked for, null when not kept any more")]
 pub(super) struct TimelineItem<'a> {
     /// When it reached us.
     #[schema(value_type = String, format = DateTime)]

@@ -13,7 +13,7 @@ use tracing::warn;
 
 use super::{Api, observe::Told, proof::VerifiedWebhook};
 use crate::{
-    call::id::CallId,
+    call::{event::CallEvent, id::CallId},
     envelope::{Envelope, NoData},
     error::ApiError,
     registry::Applied,
@@ -23,6 +23,8 @@ use crate::{
 
 /// Vapi waits 20 s by default; a store that takes this long is as good as down.
 const COMMIT_DEADLINE: Duration = Duration::from_secs(5);
+/// Whoever asks, waits with a caller on the line: the answer goes out after this time, stored or not. The commit goes on.
+const QUESTION_DEADLINE: Duration = Duration::from_secs(2);
 
 /// Takes one message. 200 means that it is committed; a repeat is 200 and changes nothing.
 ///
@@ -47,7 +49,8 @@ pub(super) async fn receive(State(api): State<Api>, VerifiedWebhook { body, deli
     let Inbound { event, question, odd_call_id } = message::read(&body.bytes, delivery, api.clock.now())?;
     let (kind, call_id) = (event.source.clone(), event.call_id.clone());
     let started = tokio::time::Instant::now();
-    let applied = commit(&api, event).await;
+    let deadline = if question.is_some() { QUESTION_DEADLINE } else { COMMIT_DEADLINE };
+    let applied = commit(&api, event, deadline).await;
     api.metrics.webhook_received(api.clock.now());
     api.metrics.webhook_committed(started.elapsed());
     api.metrics.webhook_delivered(&kind, result_label(applied.as_ref(), odd_call_id));
@@ -65,9 +68,9 @@ pub(super) async fn receive(State(api): State<Api>, VerifiedWebhook { body, deli
     Ok((axum::Extension(told), Json(answer)).into_response())
 }
 
-async fn commit(api: &Api, event: crate::call::event::CallEvent) -> Result<Applied, StoreError> {
-    let late = |_| Err(StoreError::Unavailable("no answer within 5 s".to_owned()));
-    timeout(COMMIT_DEADLINE, api.registry.apply(event)).await.unwrap_or_else(late)
+async fn commit(api: &Api, event: CallEvent, deadline: Duration) -> Result<Applied, StoreError> {
+    let late = |_| Err(StoreError::Unavailable(format!("no answer within {} s", deadline.as_secs())));
+    timeout(deadline, api.registry.apply(event)).await.unwrap_or_else(late)
 }
 
 fn result_label(applied: Result<&Applied, &StoreError>, odd_call_id: bool) -> &'static str {

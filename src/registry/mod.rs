@@ -6,7 +6,7 @@
 //! - A dropped request drops nothing: the work runs on a task of its own, so a client that hangs up does not leave a commit without its wake-up.
 //!
 //! Races, by name:
-//! - *Two events of one call at once*: they take turns within the process ([`Turns`]), and the store's compare-and-set decides between
+//! - *Two events of one call at once*: they take turns within the process (`Turns`), and the store's compare-and-set decides between
 //!   processes; who loses loads the record again and joins again.
 //! - *A waiter registers while the call settles*: the waiter registers first and looks second; the registry publishes first and wakes second.
 //!   One of the two always sees the other.
@@ -265,6 +265,7 @@ impl Registry {
     /// # Errors
     /// [`StoreError`] when the store can't.
     pub async fn ask_now(&self, id: &CallId, reason: crate::call::record::FetchReason) -> Result<(), StoreError> {
+        let _turn = self.0.turns.enter(id).await;
         let at = self.0.clock.now();
         self.0.store.set_due(id, Some(crate::store::Due { at, reason })).await?;
         self.0.cache.forget(id);

@@ -47,7 +47,12 @@ pub(super) fn step(id: &CallId, before: Option<&StoredCall>, change: &Change, pl
     let mut record = join(was, said);
     let verdict = policy::decide(&record, before.and_then(|call| call.due), plan, moment);
     record.settled = record.settled.max(verdict.settle);
-    if before.is_some_and(|call| call.record == record && call.due == verdict.due) {
+    // An event that states nothing makes no call known.
+    let says_nothing_new = match before {
+        Some(call) => call.record == record && call.due == verdict.due,
+        None => record == CallRecord::default(),
+    };
+    if says_nothing_new {
         return Step { after: None, changed: Vec::new(), settled: None, visible: false };
     }
     let changed = changed_fields(before.map(|call| &call.record), &record);

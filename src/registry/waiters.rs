@@ -93,7 +93,6 @@ impl Room {
 
 impl WaitTicket {
     /// A future that ends at the next wake-up. It listens from the moment it is made: make it, look, then await it.
-    #[must_use]
     pub fn woken(&self) -> tokio::sync::futures::Notified<'_> {
         self.notify.notified()
     }
