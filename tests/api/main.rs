@@ -1,4 +1,5 @@
 //! One binary of integration tests.
 
 mod store_contract;
+mod store_speed;
 mod store_support;
