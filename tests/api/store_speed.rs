@@ -1,5 +1,7 @@
 //! What the SQLite store does in a second. Not a test of anything: `cargo test --release --test api store_speed -- --ignored --nocapture`.
 
+#![expect(clippy::unwrap_used, clippy::print_stdout, clippy::cast_precision_loss, reason = "it measures, and says what")]
+
 use std::{
     collections::BTreeMap,
     sync::{
@@ -18,7 +20,7 @@ use ringback::{
     store::{CallFilter, Columns, Committed, Store, StoredCall},
 };
 
-use crate::store_support::{call_id, columns, delivery, open, saying, stored, writing_with};
+use crate::store_support::{alongside, call_id, columns, delivery, open, saying, stored, writing_with};
 
 /// Clients at once.
 const CLIENTS: usize = 64;
@@ -134,8 +136,7 @@ async fn commits_of_60_kilobyte_reports() {
     let count = Arc::new(AtomicUsize::new(0));
     for clients in [1, CLIENTS] {
         let (begin, busy) = (Instant::now(), busy());
-        let tasks: Vec<_> =
-            (0..clients).map(|_| tokio::task::spawn(client(store.clone(), Arc::clone(&reports), Arc::clone(&count)))).collect();
+        let tasks: Vec<_> = (0..clients).map(|_| alongside(client(store.clone(), Arc::clone(&reports), Arc::clone(&count)))).collect();
         let mut waits = Vec::new();
         for task in tasks {
             waits.extend(task.await.unwrap());

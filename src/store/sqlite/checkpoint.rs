@@ -29,8 +29,8 @@ const NUDGE_BYTES: usize = 4 * 1_048_576;
 const LONG: i64 = 16_384;
 /// How long the writer waits for readers to leave the log.
 const READERS_TIMEOUT: Duration = Duration::from_millis(20);
-/// Time between two attempts while readers are in the way.
-pub(super) const TRY_AGAIN: Duration = Duration::from_millis(100);
+/// Time between two attempts while readers are in the way: a backup may take minutes.
+const TRY_AGAIN: Duration = Duration::from_millis(500);
 
 /// What writer and thread share.
 #[derive(Default)]
@@ -84,15 +84,18 @@ impl Log {
     }
 
     /// Cuts the log because something was erased that is still in it.
-    pub(super) fn forget_erased(&mut self, db: &Connection) {
+    pub(super) fn erased(&mut self, db: &Connection) {
         self.holds_erased = true;
         self.prevented = None;
         self.cut(db);
     }
 
-    /// Is something erased still in the log?
-    pub(super) fn holds_erased(&self) -> bool {
-        self.holds_erased
+    /// Cuts the log if something erased is still in it; true when it is there no more.
+    pub(super) fn forget_erased(&mut self, db: &Connection) -> bool {
+        if self.holds_erased {
+            self.cut(db);
+        }
+        !self.holds_erased
     }
 
     /// Copies the whole log and cuts it to nothing, when the thread is done with what it is copying.

@@ -25,7 +25,7 @@ use tokio::sync::{
     oneshot,
 };
 
-use super::checkpoint::{self, Log, TRY_AGAIN};
+use super::checkpoint::{self, Log};
 use crate::store::StoreError;
 
 /// Pieces of work that can wait for the writer.
@@ -34,6 +34,8 @@ const QUEUE: usize = 1_024;
 const GROUP: usize = 256;
 /// Bytes written by one transaction, about, at most.
 const GROUP_BYTES: usize = 8 * 1_048_576;
+/// How often work is looked for while erased bytes wait for a reader to leave the log.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// How long an answer is waited for. HTTP gives up earlier; this is for everyone else.
 const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -184,13 +186,12 @@ impl Thread {
     }
 
     fn next(&mut self, work: &mut mpsc::Receiver<Box<dyn Work>>) -> Option<Box<dyn Work>> {
-        while self.log.holds_erased() {
+        while !self.log.forget_erased(&self.db) {
             match work.try_recv() {
                 Ok(next) => return Some(next),
                 Err(TryRecvError::Disconnected) => return None,
-                Err(TryRecvError::Empty) => std::thread::sleep(TRY_AGAIN),
+                Err(TryRecvError::Empty) => std::thread::sleep(LOOK_AGAIN),
             }
-            self.log.cut(&self.db);
         }
         work.blocking_recv()
     }
@@ -204,7 +205,7 @@ impl Thread {
             _ => {}
         }
         if outcome.is_ok() && group.iter().any(|work| work.erases()) {
-            self.log.forget_erased(&self.db);
+            self.log.erased(&self.db);
         }
         for work in group.drain(..) {
             work.answer(outcome.as_ref().copied().map_err(String::as_str));
