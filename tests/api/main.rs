@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends where it fails")]
 
 mod polling;
+mod proofs;
 mod replay;
 mod rough_vapi;
 mod simulate;
@@ -9,3 +10,4 @@ mod store_contract;
 mod store_support;
 mod support;
 mod vapi_client;
+mod webhook;
