@@ -1,9 +1,12 @@
 //! Stories told over the wire, and the contract of every store, in one binary.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends where it fails")]
 
+mod outage;
 mod polling;
 mod proofs;
+mod questions;
 mod replay;
+mod result;
 mod rough_vapi;
 mod simulate;
 mod store_contract;
