@@ -2,8 +2,12 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends where it fails")]
 
 mod architecture;
+mod outage;
 mod polling;
+mod proofs;
+mod questions;
 mod replay;
+mod result;
 mod rough_vapi;
 mod simulate;
 mod store_contract;
@@ -15,3 +19,4 @@ mod store_support;
 mod support;
 mod vapi_client;
 mod store_trouble;
+mod webhook;
