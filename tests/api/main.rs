@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends where it fails")]
 
 mod architecture;
+mod readme;
 mod replay;
 mod rough_vapi;
 mod simulate;
