@@ -6,6 +6,7 @@ mod outage;
 mod polling;
 mod proofs;
 mod questions;
+mod readme;
 mod replay;
 mod result;
 mod rough_vapi;
