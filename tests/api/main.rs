@@ -17,7 +17,7 @@ mod store_load;
 mod store_speed;
 mod store_sqlite;
 mod store_support;
+mod store_trouble;
 mod support;
 mod vapi_client;
-mod store_trouble;
 mod webhook;
