@@ -1,6 +1,8 @@
 //! Stories told over the wire, and the contract of every store, in one binary.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends where it fails")]
 
+mod enrichment;
+mod faults;
 mod outage;
 mod polling;
 mod proofs;
@@ -8,6 +10,7 @@ mod questions;
 mod replay;
 mod result;
 mod rough_vapi;
+mod silence;
 mod simulate;
 mod store_contract;
 mod store_support;
