@@ -35,9 +35,10 @@ pub use self::{
 use self::{render::Step, turns::Turns};
 use crate::{
     call::{
-        event::CallEvent,
+        event::{CallEvent, Keep},
         id::CallId,
         policy::{Moment, Plan},
+        record::FetchReason,
         time::Millis,
     },
     clock::Clock,
@@ -98,6 +99,8 @@ pub struct Change {
     pub after_fetch: bool,
     /// Vapi asked not to be asked before this.
     pub not_before: Option<Millis>,
+    /// Somebody wants Vapi asked now, for this reason.
+    pub ask: Option<FetchReason>,
 }
 
 /// How an event was taken.
@@ -138,7 +141,7 @@ impl Registry {
     /// # Errors
     /// [`StoreError`] when it could not be stored; then nothing of it happened, or all of it did and a repeat will find it.
     pub async fn apply(&self, event: CallEvent) -> Result<Applied, StoreError> {
-        self.apply_change(Change { event, more: Vec::new(), after_fetch: false, not_before: None }).await
+        self.apply_change(Change { event, more: Vec::new(), after_fetch: false, not_before: None, ask: None }).await
     }
 
     /// Takes in any change; returns when it is durable.
@@ -146,7 +149,7 @@ impl Registry {
     /// # Errors
     /// As [`Registry::apply`].
     pub async fn apply_change(&self, change: Change) -> Result<Applied, StoreError> {
-        if change.event.keep == crate::call::event::Keep::Nothing {
+        if change.event.keep == Keep::Nothing && change.ask.is_none() {
             return Ok(Applied::NotKept);
         }
         let registry = self.clone();
@@ -164,6 +167,7 @@ impl Registry {
         for _ in 0..MOST_CONFLICTS {
             let step = match &before {
                 Loaded::Deleted => return Ok(Applied::Deleted),
+                Loaded::Missing if change.ask.is_some() => return Ok(Applied::NotKept),
                 Loaded::Missing => self.step(&id, None, &change),
                 Loaded::Found(call) => self.step(&id, Some(call), &change),
             };
@@ -260,17 +264,13 @@ impl Registry {
         work.await.unwrap_or_else(|crash| Err(StoreError::Unavailable(format!("the delete task ended early: {crash}"))))
     }
 
-    /// Has Vapi asked anew, as soon as the limiter allows.
+    /// Has Vapi asked anew about a known call, as soon as the limiter allows. That is a change like any other: pollers see when it is due.
     ///
     /// # Errors
     /// [`StoreError`] when the store can't.
-    pub async fn ask_now(&self, id: &CallId, reason: crate::call::record::FetchReason) -> Result<(), StoreError> {
-        let _turn = self.0.turns.enter(id).await;
-        let at = self.0.clock.now();
-        self.0.store.set_due(id, Some(crate::store::Due { at, reason })).await?;
-        self.0.cache.forget(id);
-        self.0.due.announce(at);
-        Ok(())
+    pub async fn ask_now(&self, id: &CallId, reason: FetchReason) -> Result<(), StoreError> {
+        let event = render::no_event(id, self.0.clock.now());
+        self.apply_change(Change { event, more: Vec::new(), after_fetch: false, not_before: None, ask: Some(reason) }).await.map(drop)
     }
 
     /// Calls that match a filter.
