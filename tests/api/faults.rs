@@ -153,6 +153,7 @@ async fn somebody_can_have_vapi_asked_again(engine: Engine) {
     let call = app.call(CALL).await;
     assert_eq!((&call["structuredOutputs"]["o1"]["result"], text(&call, "dataStatus")), (&json!(3), "complete"));
     // A failure afterwards takes nothing back.
+    app.clock().advance(SECOND);
     app.vapi.fail_next(Fault::Status(401));
     fetch(&app, CALL).await;
     let call = app.call(CALL).await;
