@@ -16,7 +16,7 @@ use crate::{
         field::{Longest, Stamped},
         id::CallId,
         join::join,
-        policy::{self, Moment, Plan},
+        policy::{self, Due, Moment, Plan},
         record::{CallRecord, CallState, Fetch, FetchReason, Line, Settled, ToolCall},
         time::Millis,
         view::{CallResult, Meta, View},
@@ -45,7 +45,8 @@ pub(super) fn step(id: &CallId, before: Option<&StoredCall>, change: &Change, pl
     let was = before.map(|call| call.record.clone()).unwrap_or_default();
     let said = change.more.iter().fold((*change.event.facts).clone(), |all, event| join(all, (*event.facts).clone()));
     let mut record = join(was, said);
-    let verdict = policy::decide(&record, before.and_then(|call| call.due), plan, moment);
+    let asked = change.ask.map(|reason| Due { at: moment.now, reason });
+    let verdict = policy::decide(&record, asked.or(before.and_then(|call| call.due)), plan, moment);
     record.settled = record.settled.max(verdict.settle);
     // An event that states nothing makes no call known.
     let says_nothing_new = match before {
@@ -74,6 +75,12 @@ pub(super) fn step(id: &CallId, before: Option<&StoredCall>, change: &Change, pl
     }
     let settled = verdict.settle.map(|settled| settled_event(id, settled, moment.now));
     Step { after: Some(Arc::new(after)), changed, settled, visible }
+}
+
+/// No event at all: nothing was heard, nothing is stored. It stands where a change of a call's plan alone is committed.
+pub(super) fn no_event(id: &CallId, now: Millis) -> CallEvent {
+    let settled = settled_event(id, Settled::Complete, now);
+    CallEvent { kind: EventKind::Fetch, source: "plan".to_owned(), keep: Keep::Nothing, facts: Box::default(), details: None, ..settled }
 }
 
 fn settled_event(id: &CallId, settled: Settled, now: Millis) -> CallEvent {

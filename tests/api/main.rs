@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends where it fails")]
 
 mod architecture;
+mod enrichment;
+mod faults;
 mod outage;
 mod polling;
 mod proofs;
@@ -14,6 +16,7 @@ mod redaction;
 mod replay;
 mod result;
 mod rough_vapi;
+mod silence;
 mod simulate;
 mod store_contract;
 mod store_lists;
