@@ -12,6 +12,7 @@
 //! | [`start`] | how fast a large store opens, and how much memory an idle service takes |
 
 mod disk;
+mod hostile;
 mod loss;
 mod stop;
 mod support;
