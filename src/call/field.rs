@@ -136,6 +136,15 @@ pub fn best<T: Evidence>(a: Field<T>, b: Field<T>) -> Field<T> {
     }
 }
 
+/// The earlier of two moments, where either is known.
+#[must_use]
+pub fn earliest(a: Option<Millis>, b: Option<Millis>) -> Option<Millis> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
 /// Joins two maps key by key.
 #[must_use]
 pub fn best_of_each<T: Evidence>(a: BTreeMap<String, Stamped<T>>, b: BTreeMap<String, Stamped<T>>) -> BTreeMap<String, Stamped<T>> {

@@ -10,12 +10,11 @@
 //! - *Lines give way.* Live lines are shown only while neither report nor REST brought transcript and messages. Once both are there the
 //!   lines are dropped, in the record and in everything joined later.
 
-use std::cmp::{max, min};
+use std::cmp::max;
 
 use super::{
-    field::{best, best_of_each, longest, merge},
+    field::{best, best_of_each, earliest, longest, merge},
     record::{CallRecord, Fetch, ToolCall},
-    time::Millis,
 };
 
 /// Joins what two sets of events say together.
@@ -52,14 +51,14 @@ pub fn join(a: CallRecord, b: CallRecord) -> CallRecord {
         transcript: longest(a.transcript, b.transcript),
         messages: longest(a.messages, b.messages),
         lines: a.lines.into_iter().chain(b.lines).collect(),
-        tool_calls: merge(a.tool_calls, b.tool_calls, join_tool_calls),
+        tool_calls: merge(a.tool_calls, b.tool_calls, ToolCall::join),
         metadata: best_of_each(a.metadata, b.metadata),
         variable_call_id: best(a.variable_call_id, b.variable_call_id),
         assistant_id: best(a.assistant_id, b.assistant_id),
         phone_number_id: best(a.phone_number_id, b.phone_number_id),
         customer_number: best(a.customer_number, b.customer_number),
         customer_name: best(a.customer_name, b.customer_name),
-        promises: best(a.promises, b.promises),
+        promises: a.promises.join(b.promises),
         fetches: merge(a.fetches, b.fetches, max::<Fetch>),
         settled: max(a.settled, b.settled),
         deleted_at: None,
@@ -83,22 +82,5 @@ fn drop_superseded_lines(record: &mut CallRecord) {
     let messages = record.messages.as_ref().is_some_and(|it| it.authoritative && !it.value.is_empty());
     if transcript && messages {
         record.lines.clear();
-    }
-}
-
-fn join_tool_calls(a: ToolCall, b: ToolCall) -> ToolCall {
-    ToolCall {
-        name: best(a.name, b.name),
-        arguments: best(a.arguments, b.arguments),
-        result: best(a.result, b.result),
-        error: best(a.error, b.error),
-        at: earliest(a.at, b.at),
-    }
-}
-
-fn earliest(a: Option<Millis>, b: Option<Millis>) -> Option<Millis> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(min(a, b)),
-        (a, b) => a.or(b),
     }
 }

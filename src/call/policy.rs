@@ -12,6 +12,8 @@ use super::{
 pub const REPORT_WAIT: i64 = 20 * SECOND;
 /// Checks of a silent call come at doubling intervals up to this one.
 pub const LONGEST_CHECK_INTERVAL: i64 = 6 * 3_600 * SECOND;
+/// As many doublings of a second pass the longest interval; more would overflow.
+const MOST_DOUBLINGS: usize = 20;
 /// Vapi must say twice that it knows no such call, this far apart.
 pub const UNKNOWN_TWICE: i64 = 60 * SECOND;
 /// Two ended answers with the same `updatedAt` this far apart: Vapi is done with the call.
@@ -111,31 +113,33 @@ fn settlement(record: &CallRecord, plan: &Plan) -> Option<Settled> {
     if denied {
         return Some(Settled::FetchFailed);
     }
-    let spent = tries(record) >= plan.delays.len();
+    // What was given up stays given up: nothing more is fetched for it, so the first answer that says ended is its last.
+    let spent = tries(record) >= plan.delays.len() || record.settled.is_some();
     spent.then_some(if answered { Settled::Complete } else { Settled::FetchFailed })
 }
 
-/// Does the report leave nothing to be fetched?
+/// Does the report leave nothing to be fetched? The transcript must be its own, or better: what was heard before it may be cut short.
 fn at_once(record: &CallRecord) -> bool {
-    let characters = record.transcript_text().chars().count();
+    let characters = record.transcript.as_ref().filter(|it| it.authoritative).map_or(0, |it| it.value.chars().count());
     if promises_nothing(record) { characters > 0 } else { characters > TELLING_TRANSCRIPT && promised_is_there(record) }
 }
 
 /// Is analysis explicitly off?
 #[must_use]
 pub fn promises_nothing(record: &CallRecord) -> bool {
-    record.promises.as_ref().is_some_and(|promises| promises.value.explicitly_none())
+    record.promises.explicitly_none()
 }
 
 /// Is everything there that the assistant promised? Where nothing is known of promises, one of the three parts suffices.
 fn promised_is_there(record: &CallRecord) -> bool {
-    let Some(promises) = record.promises.as_ref().map(|promises| &promises.value).filter(|promises| promises.any()) else {
+    let promises = &record.promises;
+    if !promises.any() {
         return promises_nothing(record) || !record.analysis_is_empty();
-    };
-    let kept = |promise: Promise, there: bool| promise != Promise::On || there;
-    kept(promises.summary, record.has_summary())
-        && kept(promises.structured_data, record.has_structured_data())
-        && promises.outputs.iter().all(|id| record.structured_outputs.get(id).is_some_and(|output| !output.value.is_empty()))
+    }
+    let has_output = |id: &String| record.structured_outputs.get(id).is_some_and(|output| output.value.has_result());
+    (!promises.summary_is(Promise::On) || record.has_summary())
+        && (!promises.structured_data_is(Promise::On) || record.has_structured_data())
+        && promises.output_ids().all(has_output)
 }
 
 /// Did two ended answers, far enough apart, carry the same `updatedAt`?
@@ -189,9 +193,10 @@ fn next_interval(record: &CallRecord, plan: &Plan) -> i64 {
     if record.last_fetch().is_some_and(|fetch| fetch.outcome == FetchOutcome::Unknown) {
         return UNKNOWN_TWICE;
     }
-    let checks = record.fetches.values().filter(|fetch| fetch.reason == FetchReason::Check).count();
-    let doublings = u32::try_from(checks.min(20)).unwrap_or(20);
-    plan.grace.max(SECOND).saturating_mul(1_i64 << doublings).min(LONGEST_CHECK_INTERVAL)
+    let in_this_silence = |fetch: &&Fetch| record.heard_at.is_none_or(|heard| fetch.at > heard);
+    let checks = record.fetches.values().filter(|fetch| fetch.reason == FetchReason::Check).filter(in_this_silence).count();
+    let doublings = u32::try_from(checks.min(MOST_DOUBLINGS)).unwrap_or_default();
+    first_interval(record, plan).saturating_mul(1_i64 << doublings).min(LONGEST_CHECK_INTERVAL)
 }
 
 /// Vapi said twice, far enough apart and after everything else that was heard, that it knows no such call.

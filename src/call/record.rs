@@ -8,10 +8,16 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    field::{Cost, Evidence, Field, Longest, Measured},
+    field::{Cost, Field, Longest, Measured, Stamped},
     json::Json,
     time::Millis,
 };
+
+mod assistant;
+mod fetch;
+
+pub use assistant::{Output, Promise, Promises, ToolAnswer, ToolCall};
+pub use fetch::{Fetch, FetchOutcome, FetchReason, Settled};
 
 /// Where the line is. The order is the order in which it advances; it never goes back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
@@ -127,145 +133,6 @@ pub struct Line {
     pub text: String,
 }
 
-/// What a part of the analysis plan says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Promise {
-    /// Nothing is said about it.
-    #[default]
-    Silent,
-    /// `enabled: false`.
-    Off,
-    /// The plan is there and not switched off.
-    On,
-}
-
-/// What the assistant seen in an event promises to deliver after the call.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Promises {
-    /// `analysisPlan.summaryPlan`.
-    pub summary: Promise,
-    /// `analysisPlan.structuredDataPlan`.
-    pub structured_data: Promise,
-    /// `artifactPlan.structuredOutputIds`.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub outputs: BTreeSet<String>,
-}
-
-impl Promises {
-    /// Does it promise anything?
-    #[must_use]
-    pub fn any(&self) -> bool {
-        self.summary == Promise::On || self.structured_data == Promise::On || !self.outputs.is_empty()
-    }
-
-    /// Is everything explicitly off? A summary is what an assistant makes unless told otherwise, so its plan decides.
-    #[must_use]
-    pub fn explicitly_none(&self) -> bool {
-        !self.any() && self.summary == Promise::Off
-    }
-}
-
-impl Evidence for Promises {
-    fn fill(&self) -> u8 {
-        u8::from(*self != Self::default())
-    }
-    fn canonical(&self) -> Cow<'_, [u8]> {
-        Cow::Owned(serde_json::to_vec(self).unwrap_or_default())
-    }
-}
-
-/// One question the assistant put to a tool, and what came back. Question and answer are joined apart.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct ToolCall {
-    /// The tool's name at Vapi.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Field<String>,
-    /// Its arguments.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub arguments: Field<Json>,
-    /// What it answered.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub result: Field<String>,
-    /// Why it did not.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error: Field<String>,
-    /// When it was asked, earliest heard.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub at: Option<Millis>,
-}
-
-/// Why Vapi was asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum FetchReason {
-    /// The call has a result that is not complete yet.
-    Enrich,
-    /// The call went silent without a report.
-    Check,
-    /// Somebody asked for it.
-    Manual,
-}
-
-/// What came of asking.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "is")]
-pub enum FetchOutcome {
-    /// No usable answer: network, 429, 5xx, HTML, cut, late.
-    Failed {
-        /// Why, in words for a poller.
-        error: String,
-    },
-    /// Vapi refuses our key (401, 403).
-    Denied {
-        /// Why, in words for a poller.
-        error: String,
-    },
-    /// Vapi knows no such call (404).
-    Unknown,
-    /// The call goes on.
-    Live,
-    /// The call ended.
-    Ended {
-        /// Its `updatedAt`, verbatim: two equal ones mean that Vapi is done with it.
-        updated_at: String,
-    },
-}
-
-impl FetchOutcome {
-    /// Why there is no answer, in words for a poller; `None` when there is one.
-    #[must_use]
-    pub fn error(&self) -> Option<&str> {
-        match self {
-            Self::Failed { error } | Self::Denied { error } => Some(error),
-            Self::Unknown => Some("Vapi knows no such call (404)"),
-            Self::Live | Self::Ended { .. } => None,
-        }
-    }
-}
-
-/// One time that Vapi was asked about the call.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Fetch {
-    /// When it was answered, or given up.
-    pub at: Millis,
-    /// Why it was asked.
-    pub reason: FetchReason,
-    /// What came of it.
-    #[serde(flatten)]
-    pub outcome: FetchOutcome,
-}
-
-/// How policy settled the call; complete wins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Settled {
-    /// Vapi could not be asked; what is there is all there is.
-    FetchFailed,
-    /// Nothing more is to be expected.
-    Complete,
-}
-
 /// The join of everything heard about one call.
 ///
 /// Stored as JSON; every field may be absent, so that neighbouring versions read each other's records.
@@ -318,7 +185,7 @@ pub struct CallRecord {
     /// `analysis.structuredDataMulti`.
     pub structured_data_multi: Field<Json>,
     /// `artifact.structuredOutputs`, by id: `{name, result, …}`.
-    pub structured_outputs: BTreeMap<String, super::field::Stamped<Json>>,
+    pub structured_outputs: BTreeMap<String, Stamped<Output>>,
     /// The conversation as one text.
     pub transcript: Option<Longest<String>>,
     /// The conversation as messages.
@@ -328,7 +195,7 @@ pub struct CallRecord {
     /// Tool calls by id.
     pub tool_calls: BTreeMap<String, ToolCall>,
     /// Metadata by key.
-    pub metadata: BTreeMap<String, super::field::Stamped<Json>>,
+    pub metadata: BTreeMap<String, Stamped<Json>>,
     /// `variableValues.call_id`, somebody's own id for the call.
     pub variable_call_id: Field<String>,
     /// The assistant that talked.
@@ -340,7 +207,7 @@ pub struct CallRecord {
     /// The customer's name.
     pub customer_name: Field<String>,
     /// What the assistant promised.
-    pub promises: Field<Promises>,
+    pub promises: Promises,
     /// Every time Vapi was asked, by fetch id.
     pub fetches: BTreeMap<String, Fetch>,
     /// What policy decided.
@@ -382,13 +249,14 @@ impl CallRecord {
             || self.transcript_text().lines().any(|line| line.strip_prefix("User:").is_some_and(|said| !said.trim().is_empty()))
     }
 
-    /// Did anybody pick up: a start, a live state, a duration, words?
+    /// Did anybody pick up: a start, a live state, a duration, a transcript (of an artifact, or of lines heard live), a word of the user?
     #[must_use]
     pub fn connected(&self) -> bool {
         self.started_at.is_some()
             || self.heard_live
             || self.duration_seconds.as_ref().is_some_and(|it| it.value > 0.0)
             || !self.transcript_text().is_empty()
+            || !self.lines.is_empty()
             || self.user_spoke()
     }
 
@@ -419,7 +287,7 @@ impl CallRecord {
     /// At least one structured output has a result.
     #[must_use]
     pub fn has_any_output(&self) -> bool {
-        self.structured_outputs.values().any(|it| !it.value.is_empty())
+        self.structured_outputs.values().any(|it| it.value.has_result())
     }
 
     /// The latest fetch, by time and then by what came of it.

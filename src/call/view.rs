@@ -175,9 +175,8 @@ impl<'a> CallResult<'a> {
     #[must_use]
     pub fn of(id: &'a CallId, record: &'a CallRecord, meta: Meta, view: View, base: &str) -> Self {
         let full = view == View::Full;
-        let members = |map: &'a std::collections::BTreeMap<String, super::field::Stamped<Json>>, shown: bool| {
-            Open::Members(map.iter().filter(|_| shown).map(|(key, it)| (key.as_str(), &it.value)).collect())
-        };
+        let outputs = record.structured_outputs.iter().map(|(id, it)| (id.as_str(), &it.value.0));
+        let metadata = record.metadata.iter().filter(|_| full).map(|(key, it)| (key.as_str(), &it.value));
         Self {
             id: id.as_str(),
             call_id: id.as_str(),
@@ -191,7 +190,7 @@ impl<'a> CallResult<'a> {
             transcript: if full { transcript(record) } else { Cow::Borrowed("") },
             messages: if full { messages(record) } else { Vec::new() },
             analysis: AnalysisView::of(record),
-            structured_outputs: members(&record.structured_outputs, true),
+            structured_outputs: Open::Members(outputs.collect()),
             session: SessionView::of(record),
             provider: ProviderView::of(record),
             request: RequestView::of(record),
@@ -204,7 +203,7 @@ impl<'a> CallResult<'a> {
             updated_at: meta.updated_at.map(At),
             assistant_id: text(&record.assistant_id),
             phone_number_id: text(&record.phone_number_id),
-            metadata: members(&record.metadata, full),
+            metadata: Open::Members(metadata.collect()),
             service_request_id: metadata_text(record, "serviceRequestId"),
             provider_id: metadata_text(record, "providerId"),
             correlation_id: correlation_id(record),
@@ -276,11 +275,11 @@ fn text(field: &Field<String>) -> Option<&str> {
     field.as_ref().map(|it| it.value.as_str())
 }
 
-/// A metadata value as text: texts as they are, numbers and booleans written out.
+/// A metadata value as text: texts as they are, numbers and booleans written out; `None` when it says nothing.
 #[must_use]
 pub fn metadata_text(record: &CallRecord, key: &str) -> Option<String> {
     match record.metadata.get(key)?.value.value() {
-        serde_json::Value::String(text) => Some(text),
+        serde_json::Value::String(text) => Some(text).filter(|text| !text.is_empty()),
         value @ (serde_json::Value::Number(_) | serde_json::Value::Bool(_)) => Some(value.to_string()),
         _ => None,
     }

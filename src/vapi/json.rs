@@ -38,33 +38,47 @@ const NOTHING: Node<'static> = Node::Null;
 /// Reads a body.
 ///
 /// # Errors
-/// The parser's words when it is no JSON. Half of a surrogate pair as an escape, which JavaScript writes when it cuts a text in the middle of
-/// an emoji, is no error: it becomes U+FFFD.
+/// The parser's words when it is no JSON. Two things are no errors, though the parser takes them for some: half of a surrogate pair as an
+/// escape, which JavaScript writes when it cuts a text in the middle of an emoji, becomes U+FFFD; a number that no float holds becomes `null`.
 pub fn parse(body: &[u8]) -> Result<Node<'_>, serde_json::Error> {
-    serde_json::from_slice(body).or_else(|error| match with_whole_surrogates(body) {
+    serde_json::from_slice(body).or_else(|error| match mended(body) {
         Some(mended) => serde_json::from_slice::<Node<'_>>(&mended).map(Node::into_owned).map_err(|_still| error),
         None => Err(error),
     })
 }
 
-/// The body with each lone surrogate escape replaced, or `None` when it has none.
-fn with_whole_surrogates(body: &[u8]) -> Option<Vec<u8>> {
-    let mut mended = body.to_vec();
-    let mut changed = false;
-    let mut at = 0;
-    while let Some(found) = mended.get(at..).and_then(|rest| rest.iter().position(|byte| *byte == b'\\')) {
-        let start = at + found;
-        at = match (escaped_unit(&mended, start), escaped_unit(&mended, start + 6)) {
-            (Some(0xD800..=0xDBFF), Some(0xDC00..=0xDFFF)) => start + 12,
-            (Some(0xD800..=0xDFFF), _) => {
-                mended[start + 2..start + 6].copy_from_slice(b"fffd");
-                changed = true;
-                start + 6
-            }
-            _ => start + 2,
+/// The body without lone surrogates and boundless numbers, or `None` when it has none.
+fn mended(body: &[u8]) -> Option<Vec<u8>> {
+    let mut mended = Vec::with_capacity(body.len());
+    let (mut at, mut in_text, mut changed) = (0, false, false);
+    while let Some(&byte) = body.get(at) {
+        let (length, better): (usize, Option<&[u8]>) = match byte {
+            b'\\' => escape(body, at),
+            b'-' | b'0'..=b'9' if !in_text => number(body, at),
+            _ => (1, None),
         };
+        in_text ^= byte == b'"';
+        changed |= better.is_some();
+        mended.extend_from_slice(better.unwrap_or(&body[at..body.len().min(at + length)]));
+        at += length;
     }
     changed.then_some(mended)
+}
+
+/// Length of the escape at `start`, a surrogate pair counting as one, and what to write instead.
+fn escape(body: &[u8], start: usize) -> (usize, Option<&'static [u8]>) {
+    match (escaped_unit(body, start), escaped_unit(body, start + 6)) {
+        (Some(0xD800..=0xDBFF), Some(0xDC00..=0xDFFF)) => (12, None),
+        (Some(0xD800..=0xDFFF), _) => (6, Some(b"\\ufffd")),
+        _ => (2, None),
+    }
+}
+
+/// Length of the number at `start`, and what to write instead.
+fn number(body: &[u8], start: usize) -> (usize, Option<&'static [u8]>) {
+    let digits = body[start..].iter().take_while(|byte| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E')).count();
+    let boundless = std::str::from_utf8(&body[start..start + digits]).is_ok_and(|it| it.parse().is_ok_and(f64::is_infinite));
+    (digits, boundless.then_some(b"null"))
 }
 
 /// The UTF-16 unit of the `\uXXXX` escape at `start`.

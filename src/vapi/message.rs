@@ -155,11 +155,12 @@ impl<'n, 'a> Reader<'n, 'a> {
         let id = self.delivery.webhook_id.clone().unwrap_or_else(|| sha256(message_of(&whole)));
         let stated = self.message.path(&["call", "id"]).words();
         let call_id = stated.map_or_else(|| self.delivery.call_id.clone(), |id| CallId::parse(id).ok());
-        let keep = self.keep();
-        let folded = if keep == Keep::Nothing { Some(CallRecord::default()) } else { self.fold(&id) };
+        let folded = self.fold(&id);
+        // What this version can't read is kept as it came, for one that can.
+        let keep = if folded.is_some() { self.keep() } else { Keep::Whole };
         let body = match (self.class, keep) {
             (_, Keep::Nothing) => Vec::new(),
-            (Class::Line | Class::Conversation, _) if !self.delivery.keep_all => self.words_only(call_id.as_ref()),
+            (Class::Line | Class::Conversation, _) if !self.delivery.keep_all && folded.is_some() => self.words_only(call_id.as_ref()),
             _ => whole.into_bytes(),
         };
         let event = CallEvent {
@@ -221,7 +222,7 @@ impl<'n, 'a> Reader<'n, 'a> {
         match self.kind {
             "end-of-call-report" => Some(CallState::Ended),
             "status-update" => self.message.at("status").words().and_then(state_word),
-            "call-started" | "call-connected" | "call-in-progress" | "call-ended" => state_word(self.kind),
+            "call-started" | "call-connected" | "call-in-progress" | "call-ended" | "completed" => state_word(self.kind),
             _ => None,
         }
     }
@@ -261,10 +262,14 @@ impl<'n, 'a> Reader<'n, 'a> {
     }
 
     fn with_questions(&self, mut facts: CallRecord, subject: &Subject<'_, '_>, id: &str) -> CallRecord {
-        match self.kind {
-            "tool-calls" => facts.tool_calls.extend(subject.tool_questions()),
-            "function-call" => facts.tool_calls.extend(subject.function_question(id)),
-            _ => {}
+        let asked = match self.kind {
+            "tool-calls" => subject.tool_questions(),
+            "function-call" => subject.function_question(id).into_iter().collect(),
+            _ => Vec::new(),
+        };
+        for (id, asked) in asked {
+            let known = facts.tool_calls.remove(&id).unwrap_or_default();
+            facts.tool_calls.insert(id, known.join(asked));
         }
         facts
     }

@@ -1,6 +1,8 @@
 //! Stories told over the wire, and the contract of every store, in one binary.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends where it fails")]
 
+mod architecture;
+mod polling;
 mod replay;
 mod rough_vapi;
 mod simulate;

@@ -9,7 +9,7 @@ use super::{At, CallId, CallRecord, Json, Open, Settled, ToolCall, messages, met
 use crate::call::{
     field::Field,
     policy,
-    record::{Line, Message},
+    record::{Line, Message, ToolAnswer},
 };
 
 /// Analyses of fewer turns than this are not made (Vapi's `minMessagesThreshold`).
@@ -85,7 +85,7 @@ impl<'a> AnalysisView<'a> {
 /// Structured data as kept; of a provider call over the defaults that its readers expect. The defaults are never stored and prove nothing.
 fn structured_data(record: &CallRecord) -> Cow<'_, Json> {
     let kept = record.structured_data.as_ref().map(|it| &it.value);
-    let of_provider = record.metadata.contains_key("providerName");
+    let of_provider = metadata_text(record, "providerName").is_some();
     match (kept, of_provider) {
         (Some(kept), false) => Cow::Borrowed(kept),
         (None, false) => Cow::Owned(Json::from_value(&json!({}))),
@@ -192,7 +192,7 @@ impl FeedbackView {
     pub(super) fn of(record: &CallRecord) -> Self {
         const KEYS: [&str; 5] = ["nps_score", "overall_feedback", "positives", "detractors", "action_items"];
         let data = record.structured_data.iter().map(|it| it.value.value());
-        let outputs = record.structured_outputs.values().filter_map(|it| it.value.value().get_mut("result").map(Value::take));
+        let outputs = record.structured_outputs.values().filter_map(|it| it.value.0.value().get_mut("result").map(Value::take));
         let places: Vec<Map<String, Value>> = data
             .chain(outputs)
             .filter_map(|place| match place {
@@ -262,11 +262,15 @@ impl<'a> ToolCallView<'a> {
             id,
             name: text(&call.name),
             arguments: Open::Whole(call.arguments.as_ref().map(|it| &it.value)),
-            result: text(&call.result),
-            error: text(&call.error),
+            result: answer(call, |it| if let ToolAnswer::Result(text) = it { Some(text) } else { None }),
+            error: answer(call, |it| if let ToolAnswer::Error(text) = it { Some(text) } else { None }),
             at: call.at.map(At),
         }
     }
+}
+
+fn answer(call: &ToolCall, pick: impl Fn(&ToolAnswer) -> Option<&String>) -> Option<&str> {
+    pick(&call.answer.as_ref()?.value).map(String::as_str)
 }
 
 /// How the call turned out, in detail.
