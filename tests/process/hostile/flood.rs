@@ -18,7 +18,8 @@ const MEMORY: u64 = 2 * 256 * 1_024;
 fn two_hundred_bodies_of_ten_megabytes_at_once_are_all_answered_within_bounded_memory() {
     let door = Door::guarded();
     let statuses: Vec<u16> = thread::scope(|scope| {
-        let senders: Vec<_> = (0..BODIES).map(|_| scope.spawn(|| door.post(large()).status)).collect();
+        let senders: Vec<_> =
+            (0..BODIES).map(|_| scope.spawn(|| door.send(door.webhook(large().as_bytes())).map_or(0, |answer| answer.status))).collect();
         senders.into_iter().map(|sender| sender.join().expect("an answer")).collect()
     });
     let taken = statuses.iter().filter(|status| **status == 200).count();
