@@ -74,6 +74,8 @@ pub(super) async fn observe(State(api): State<Api>, mut request: Request, next: 
         response.headers_mut().insert(X_CALL_ID, value);
     }
     if let Some(failure) = failure {
+        // Some routes have stated the length of the empty body by now.
+        response.headers_mut().remove(header::CONTENT_LENGTH);
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         *response.body_mut() = Body::from(failure.envelope(id.to_str().unwrap_or_default()));
     }
