@@ -13,7 +13,7 @@ const DOORS: [(&str, &[&str]); 18] = [
     ("main", &["cli"]),
     ("cli", &["app", "call", "clock", "config", "http", "simulate", "store", "telemetry", "vapi"]),
     ("app", &["call", "clock", "config", "enrich", "http", "keep", "lifecycle", "registry", "store", "telemetry", "vapi"]),
-    ("http", &["call", "clock", "config", "enrich", "envelope", "error", "keep", "lifecycle", "registry", "store", "telemetry", "vapi"]),
+    ("http", &["call", "clock", "config", "enrich", "envelope", "error", "lifecycle", "registry", "store", "telemetry", "vapi"]),
     ("enrich", &["call", "clock", "lifecycle", "registry", "store", "telemetry", "vapi"]),
     ("keep", &["call", "clock", "lifecycle", "registry", "store", "telemetry"]),
     ("registry", &["call", "clock", "envelope", "lifecycle", "store", "telemetry"]),

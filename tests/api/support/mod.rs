@@ -1,4 +1,7 @@
 //! What stories share.
 
+pub(crate) mod answer;
+pub(crate) mod app;
+pub(crate) mod calls;
 pub(crate) mod receiver;
 pub(crate) mod vapi;
