@@ -3,15 +3,15 @@
 
 mod architecture;
 mod enrichment;
+mod facts;
 mod faults;
+mod join;
 mod outage;
+mod policy;
 mod polling;
 mod proofs;
 mod questions;
 mod readme;
-mod facts;
-mod join;
-mod policy;
 mod redaction;
 mod replay;
 mod result;
@@ -27,5 +27,5 @@ mod store_support;
 mod store_trouble;
 mod support;
 mod vapi_client;
-mod webhook;
 mod view;
+mod webhook;

@@ -46,10 +46,26 @@ fn no_json_is_refused_as_that() {
 
 #[test]
 fn json_without_the_envelope_is_told_what_is_missing() {
-    for body in ["{}", "[]", "null", "5", "\"message\"", r#"{"message":null}"#, r#"{"message":"hang"}"#, r#"{"message":[{"type":"hang"}]}"#, r#"{"type":"hang"}"#] {
+    for body in [
+        "{}",
+        "[]",
+        "null",
+        "5",
+        "\"message\"",
+        r#"{"message":null}"#,
+        r#"{"message":"hang"}"#,
+        r#"{"message":[{"type":"hang"}]}"#,
+        r#"{"type":"hang"}"#,
+    ] {
         assert_eq!(refused(body.as_bytes()), InvalidPayload::NoMessage, "{body}");
     }
-    for body in [r#"{"message":{}}"#, r#"{"message":{"type":5}}"#, r#"{"message":{"type":null}}"#, r#"{"message":{"type":" "}}"#, r#"{"message":{"type":["hang"]}}"#] {
+    for body in [
+        r#"{"message":{}}"#,
+        r#"{"message":{"type":5}}"#,
+        r#"{"message":{"type":null}}"#,
+        r#"{"message":{"type":" "}}"#,
+        r#"{"message":{"type":["hang"]}}"#,
+    ] {
         assert_eq!(refused(body.as_bytes()), InvalidPayload::NoType, "{body}");
     }
     assert_eq!(refused(b"{}").to_string(), "the body has no \"message\" object");
@@ -72,13 +88,16 @@ fn deep_json_in_texts_in_json_overflows_nothing() {
     for _ in 0..6 {
         text = format!("{}{}{}", "[".repeat(100), json!(text), "]".repeat(100));
     }
-    let message = json!({"message": {"type": "tool-calls", "call": {"id": CALL}, "x": text, "toolCallList": [{"id": "t", "arguments": text}]}});
+    let message =
+        json!({"message": {"type": "tool-calls", "call": {"id": CALL}, "x": text, "toolCallList": [{"id": "t", "arguments": text}]}});
     assert!(read_value(message).event.folded);
 }
 
 #[test]
 fn half_a_surrogate_pair_is_taken_as_an_unknown_character() {
-    let body = |escape: &str| format!(r#"{{"message":{{"type":"end-of-call-report","call":{{"id":"{CALL}"}},"endedReason":"cut {escape} here"}}}}"#);
+    let body = |escape: &str| {
+        format!(r#"{{"message":{{"type":"end-of-call-report","call":{{"id":"{CALL}"}},"endedReason":"cut {escape} here"}}}}"#)
+    };
     let reason = |escape: &str| taken(body(escape).as_bytes()).event.facts.ended_reason.clone().unwrap().value;
     for lone in [r"\ud83d", r"\uD83D", r"\ude00", r"\udbff"] {
         assert_eq!(reason(lone), "cut \u{fffd} here", "{lone}");
@@ -98,13 +117,17 @@ fn numbers_beyond_all_bounds_are_taken_as_none() {
     let event = taken(body.as_bytes()).event;
     assert_eq!((event.sent_at, event.facts.cost, event.facts.duration_seconds), (None, None, None));
     assert_eq!(event.facts.ended_reason.unwrap().value, "1e999 \" 1e999", "words are left alone");
-    let large = read_value(json!({"message": {"type": "end-of-call-report", "call": {"id": CALL}, "cost": u64::MAX, "durationSeconds": 1e308}})).event;
+    let large =
+        read_value(json!({"message": {"type": "end-of-call-report", "call": {"id": CALL}, "cost": u64::MAX, "durationSeconds": 1e308}}))
+            .event;
     assert!(large.facts.cost.unwrap().value.0 > 1.8e19);
 }
 
 #[test]
 fn of_a_repeated_key_the_last_counts() {
-    let body = format!(r#"{{"message":{{"type":"a","type":"b","type":"hang","call":{{"id":"x"}},"call":{{"id":"{CALL}"}},"type":"status-update","status":"ringing"}}}}"#);
+    let body = format!(
+        r#"{{"message":{{"type":"a","type":"b","type":"hang","call":{{"id":"x"}},"call":{{"id":"{CALL}"}},"type":"status-update","status":"ringing"}}}}"#
+    );
     let event = taken(body.as_bytes()).event;
     assert_eq!((event.source.as_str(), event.call_id.unwrap().as_str()), ("status-update", CALL));
     assert!(!String::from_utf8(event.body).unwrap().contains("hang"));
@@ -112,7 +135,8 @@ fn of_a_repeated_key_the_last_counts() {
 
 #[test]
 fn nul_bytes_as_escapes_are_ordinary_characters() {
-    let event = read_value(json!({"message": {"type": "end-of-call-report", "call": {"id": CALL}, "endedReason": "a\0b", "\0": "\0"}})).event;
+    let event =
+        read_value(json!({"message": {"type": "end-of-call-report", "call": {"id": CALL}, "endedReason": "a\0b", "\0": "\0"}})).event;
     assert_eq!(event.facts.ended_reason.unwrap().value, "a\0b");
 }
 
@@ -124,7 +148,8 @@ fn an_odd_call_id_leaves_the_message_without_a_call() {
         (inbound.event.call_id.map(|id| id.to_string()), inbound.odd_call_id)
     };
     let long = "x".repeat(2 << 20);
-    for odd in [json!({"id": long}), json!({"id": "no spaces"}), json!({"id": "a/b"}), json!({"id": "é"}), json!({"id": "x".repeat(129)})] {
+    for odd in [json!({"id": long}), json!({"id": "no spaces"}), json!({"id": "a/b"}), json!({"id": "é"}), json!({"id": "x".repeat(129)})]
+    {
         assert_eq!(of(odd), (None, true), "the body's id wins over the header's, though it is none");
     }
     assert_eq!(of(json!({"id": "body"})), (Some("body".to_owned()), false), "the body's id wins");
@@ -138,7 +163,9 @@ fn an_odd_call_id_leaves_the_message_without_a_call() {
 #[test]
 fn the_same_words_under_another_header_are_the_same_event() {
     let body = json!({"message": {"type": "hang"}}).to_string();
-    let under = |id: &str| read(body.as_bytes(), Delivery { call_id: Some(CallId::parse(id).unwrap()), ..Delivery::default() }, NOW).unwrap().event.id;
+    let under = |id: &str| {
+        read(body.as_bytes(), Delivery { call_id: Some(CallId::parse(id).unwrap()), ..Delivery::default() }, NOW).unwrap().event.id
+    };
     assert_eq!(under("one"), under("two"));
     let signed = Delivery { webhook_id: Some("msg_1".to_owned()), ..Delivery::default() };
     assert_eq!(read(body.as_bytes(), signed, NOW).unwrap().event.id, "msg_1", "a proven webhook-id is the event's");
@@ -160,7 +187,8 @@ fn any_json() -> impl Strategy<Value = Value> {
         any::<i64>().prop_map(Value::from),
         any::<f64>().prop_map(Value::from),
         ".{0,12}".prop_map(Value::from),
-        prop::sample::select(vec!["ended", "final", "system", "user", CALL, "2026-05-14T09:30:00Z", "https://x.example/?token=1"]).prop_map(Value::from),
+        prop::sample::select(vec!["ended", "final", "system", "user", CALL, "2026-05-14T09:30:00Z", "https://x.example/?token=1"])
+            .prop_map(Value::from),
     ];
     let key = || proptest::prop_oneof![prop::sample::select(KEYS.to_vec()).prop_map(str::to_owned), "[a-z]{0,4}".prop_map(String::from)];
     leaf.prop_recursive(5, 64, 6, move |inner| {
@@ -172,13 +200,48 @@ fn any_json() -> impl Strategy<Value = Value> {
 }
 
 const KEYS: [&str; 30] = [
-    "message", "type", "call", "id", "timestamp", "status", "artifact", "messages", "role", "content", "toolCalls", "toolCallList", "function", "arguments", "analysis",
-    "structuredData", "structuredOutputs", "transcript", "metadata", "assistant", "analysisPlan", "summaryPlan", "cost", "startedAt", "durationSeconds", "customer",
-    "recording", "mono", "token", "headers",
+    "message",
+    "type",
+    "call",
+    "id",
+    "timestamp",
+    "status",
+    "artifact",
+    "messages",
+    "role",
+    "content",
+    "toolCalls",
+    "toolCallList",
+    "function",
+    "arguments",
+    "analysis",
+    "structuredData",
+    "structuredOutputs",
+    "transcript",
+    "metadata",
+    "assistant",
+    "analysisPlan",
+    "summaryPlan",
+    "cost",
+    "startedAt",
+    "durationSeconds",
+    "customer",
+    "recording",
+    "mono",
+    "token",
+    "headers",
 ];
 
-const KINDS: [&str; 8] =
-    ["end-of-call-report", "status-update", "tool-calls", "function-call", "conversation-update", "transcript", "hang", "assistant-request"];
+const KINDS: [&str; 8] = [
+    "end-of-call-report",
+    "status-update",
+    "tool-calls",
+    "function-call",
+    "conversation-update",
+    "transcript",
+    "hang",
+    "assistant-request",
+];
 
 proptest! {
     #[test]

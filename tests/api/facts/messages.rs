@@ -172,7 +172,11 @@ fn whoever_asks_something_is_recognised() {
         "in the order asked, each once"
     );
     assert_eq!(asked("tool-calls-text-arguments"), Some(Question::ToolCalls(vec![tool("toolu_Moss3", "book")])));
-    assert_eq!(asked("tool-calls-flat"), Some(Question::ToolCalls(vec![tool("note-1", "send_note")])), "the copy without a name takes none away");
+    assert_eq!(
+        asked("tool-calls-flat"),
+        Some(Question::ToolCalls(vec![tool("note-1", "send_note")])),
+        "the copy without a name takes none away"
+    );
     let single = [
         ("function-call", Question::FunctionCall),
         ("assistant-request", Question::Assistant),

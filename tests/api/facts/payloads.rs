@@ -107,7 +107,8 @@ fn check_message(name: &str, body: &[u8], said: &Value) {
     assert_eq!(event.call_id.as_ref().map(CallId::as_str), said.pointer("/call/id").and_then(Value::as_str), "{name}");
     assert_eq!(event.sent_at.is_some(), !said["timestamp"].is_null(), "{name}: timestamp");
     check_event(name, event);
-    let passing = ["assistant.speechStarted", "model-output", "speech-update", "user-interrupted", "voice-input"].contains(&event.source.as_str());
+    let passing =
+        ["assistant.speechStarted", "model-output", "speech-update", "user-interrupted", "voice-input"].contains(&event.source.as_str());
     if passing || event.source.starts_with("transcript") || event.source == "conversation-update" || event.source == "function-call" {
         return;
     }
@@ -137,7 +138,11 @@ fn check_rest(name: &str, body: &[u8], said: &Value) {
     check_common(name, said, &event.facts);
     check_times(name, said, &event.facts);
     assert_eq!(event.facts.rest_ended, said["status"] == "ended", "{name}");
-    assert_eq!(event.facts.sip_status.as_ref().map(|it| it.value), said.pointer("/phoneCallProviderDetails/sipStatus").and_then(Value::as_i64), "{name}");
+    assert_eq!(
+        event.facts.sip_status.as_ref().map(|it| it.value),
+        said.pointer("/phoneCallProviderDetails/sipStatus").and_then(Value::as_i64),
+        "{name}"
+    );
 }
 
 #[test]

@@ -54,7 +54,11 @@ fn metadata_is_gathered_from_everywhere_by_rank() {
     assert_eq!(of("note"), Some(("\"from the assistant\"".to_owned(), Rank::ASSISTANT_METADATA)), "an empty one gives way");
     assert_eq!(of("jwt"), Some(("\"[redacted]\"".to_owned(), Rank::ASSISTANT_METADATA)));
     let alone = rest_facts("queued").metadata;
-    assert_eq!(alone.get("note").map(|it| it.value.as_str().to_owned()), Some("\"\"".to_owned()), "but it is there where nothing better is");
+    assert_eq!(
+        alone.get("note").map(|it| it.value.as_str().to_owned()),
+        Some("\"\"".to_owned()),
+        "but it is there where nothing better is"
+    );
 }
 
 #[test]
@@ -94,7 +98,9 @@ fn of_two_places_in_one_event_the_longer_counts() {
         let facts = report(&json!({"artifact": {"messages": artifact}, "messages": top}));
         assert_eq!(facts.messages.unwrap().value.len(), 3);
     }
-    for (artifact, top) in [("AI: short", "AI: the longer one"), ("AI: the longer one", "AI: short"), ("", "AI: the longer one"), ("AI: the longer one", "")] {
+    for (artifact, top) in
+        [("AI: short", "AI: the longer one"), ("AI: the longer one", "AI: short"), ("", "AI: the longer one"), ("AI: the longer one", "")]
+    {
         let facts = report(&json!({"artifact": {"transcript": artifact}, "transcript": top}));
         assert_eq!(facts.transcript_text(), "AI: the longer one");
     }
@@ -137,7 +143,11 @@ fn a_recording_is_noticed_wherever_it_is_mentioned() {
     for mention in mentions {
         assert!(report(&mention).recorded, "{mention}");
     }
-    for nothing in [json!({}), json!({"recordingUrl": "", "artifact": {"recording": {}, "stereoRecordingUrl": null}}), json!({"artifact": {"logUrl": "https://x"}})] {
+    for nothing in [
+        json!({}),
+        json!({"recordingUrl": "", "artifact": {"recording": {}, "stereoRecordingUrl": null}}),
+        json!({"artifact": {"logUrl": "https://x"}}),
+    ] {
         assert!(!report(&nothing).recorded, "{nothing}");
     }
 }
@@ -145,7 +155,9 @@ fn a_recording_is_noticed_wherever_it_is_mentioned() {
 #[test]
 fn what_the_analysis_says_is_taken_in_any_shape() {
     let of = |analysis: Value| report(&json!({"analysis": analysis}));
-    for (stated, text) in [(json!("7"), "7"), (json!(7), "7"), (json!(false), "false"), (json!({"a": [1]}), r#"{"a":[1]}"#), (json!("**good**"), "**good**")] {
+    for (stated, text) in
+        [(json!("7"), "7"), (json!(7), "7"), (json!(false), "false"), (json!({"a": [1]}), r#"{"a":[1]}"#), (json!("**good**"), "**good**")]
+    {
         assert_eq!(of(json!({"successEvaluation": stated})).success_evaluation.unwrap().value, text);
     }
     let empty = of(json!({"summary": " ", "successEvaluation": null, "structuredData": {}, "structuredDataMulti": []}));
@@ -160,7 +172,8 @@ fn an_output_without_a_result_is_no_analysis() {
     for result in [json!(false), json!(0), json!("x"), json!({"a": 1}), json!([0])] {
         assert!(!of(json!({"name": "n", "result": result})).analysis_is_empty(), "{result}");
     }
-    for nothing in [json!({"name": "n", "result": null}), json!({"name": "n", "result": ""}), json!({"name": "n"}), json!({}), json!(null)] {
+    for nothing in [json!({"name": "n", "result": null}), json!({"name": "n", "result": ""}), json!({"name": "n"}), json!({}), json!(null)]
+    {
         assert!(of(nothing.clone()).analysis_is_empty(), "{nothing}");
     }
     assert!(!of(json!("bare")).analysis_is_empty());
@@ -197,6 +210,7 @@ fn promises_are_read_part_by_part_and_overrides_decide() {
     assert_eq!(of(summary(json!({})), summary(json!({"enabled": false}))).0, Some(true));
     let data_off = json!({"analysisPlan": {"structuredDataPlan": {"enabled": false}}});
     assert_eq!(of(nothing.clone(), data_off), (None, Some(false), vec![], false), "a summary may still come");
-    let off_with_outputs = json!({"analysisPlan": {"summaryPlan": {"enabled": false}}, "artifactPlan": {"structuredOutputIds": ["b", "a", 5]}});
+    let off_with_outputs =
+        json!({"analysisPlan": {"summaryPlan": {"enabled": false}}, "artifactPlan": {"structuredOutputIds": ["b", "a", 5]}});
     assert_eq!(of(nothing, off_with_outputs), (Some(false), None, vec!["a".to_owned(), "b".to_owned()], false));
 }

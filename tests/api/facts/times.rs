@@ -35,8 +35,25 @@ fn a_timestamp_that_proves_nothing_counts_as_absent() {
     for written in believed {
         assert!(sent_at(&written).is_some(), "{written}");
     }
-    let odd = [json!(null), json!(""), json!("soon"), json!(true), json!([NOW.0]), json!({"at": NOW.0}), json!("2026-05-14"), json!("2026-05-14T09:30:00")];
-    let out_of_bounds = [json!(0), json!(-5), json!(year_2020 - 1), json!(NOW.0 + day + 1), json!("2019-12-31T23:59:59.999Z"), json!(1e300), json!(i64::MIN)];
+    let odd = [
+        json!(null),
+        json!(""),
+        json!("soon"),
+        json!(true),
+        json!([NOW.0]),
+        json!({"at": NOW.0}),
+        json!("2026-05-14"),
+        json!("2026-05-14T09:30:00"),
+    ];
+    let out_of_bounds = [
+        json!(0),
+        json!(-5),
+        json!(year_2020 - 1),
+        json!(NOW.0 + day + 1),
+        json!("2019-12-31T23:59:59.999Z"),
+        json!(1e300),
+        json!(i64::MIN),
+    ];
     for written in odd.iter().chain(&out_of_bounds) {
         assert_eq!(sent_at(written), None, "{written}");
     }
@@ -45,7 +62,8 @@ fn a_timestamp_that_proves_nothing_counts_as_absent() {
 #[test]
 fn stated_times_are_read_or_left_out() {
     let of = |at: Value| {
-        let message = json!({"message": {"type": "end-of-call-report", "timestamp": NOW.0, "call": {"id": CALL}, "startedAt": at, "endedAt": at}});
+        let message =
+            json!({"message": {"type": "end-of-call-report", "timestamp": NOW.0, "call": {"id": CALL}, "startedAt": at, "endedAt": at}});
         let facts = *read_value(message).event.facts;
         assert_eq!(facts.started_at.as_ref().map(|it| it.value), facts.ended_at.as_ref().map(|it| it.value));
         facts.started_at.map(|it| it.value)

@@ -24,7 +24,11 @@ fn result(text: &str) -> Option<ToolAnswer> {
 fn arguments_come_as_object_as_text_and_as_parameters() {
     let object = facts("tool-calls");
     let arguments = r#"{"order":"HG-114","token":"[redacted]"}"#.to_owned();
-    assert_eq!(shown(&object, "call_Seed01"), ("find_order".to_owned(), arguments, None, Some(12_000)), "first asked at 12.0 s, says the artifact");
+    assert_eq!(
+        shown(&object, "call_Seed01"),
+        ("find_order".to_owned(), arguments, None, Some(12_000)),
+        "first asked at 12.0 s, says the artifact"
+    );
     assert_eq!(shown(&object, "call_Alder2").3, Some(12_100));
     let text = facts("tool-calls-text-arguments");
     let arguments = r#"{"api_key":"[redacted]","day":"Friday"}"#.to_owned();
@@ -86,7 +90,10 @@ fn an_old_function_call_without_messages_is_named_after_its_event() {
     let id = asked.tool_calls.keys().next().unwrap();
     assert!(id.starts_with("function-call-") && id.len() == "function-call-".len() + 16, "{id}");
     assert_eq!(shown(&asked, id).0, "save_name");
-    assert!(read_value(json!({"message": {"type": "function-call", "call": {"id": CALL}}})).event.facts.tool_calls.is_empty(), "nothing asked");
+    assert!(
+        read_value(json!({"message": {"type": "function-call", "call": {"id": CALL}}})).event.facts.tool_calls.is_empty(),
+        "nothing asked"
+    );
 }
 
 #[test]

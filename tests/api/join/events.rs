@@ -34,7 +34,8 @@ fn timestamp() -> impl Strategy<Value = Option<Value>> {
 
 fn spoken() -> impl Strategy<Value = Value> {
     let entry = (one_of(&["bot", "user", "system"]), one_of(&["yes", "no", ""]), 0..3_i64);
-    let entry = entry.prop_map(|(role, words, time)| json!({"role": role, "message": words, "time": MADE.0 + time, "secondsFromStart": time}));
+    let entry =
+        entry.prop_map(|(role, words, time)| json!({"role": role, "message": words, "time": MADE.0 + time, "secondsFromStart": time}));
     let tools = [
         json!({"role": "tool_calls", "toolCalls": [{"id": "t1", "function": {"name": "n", "arguments": "{\"a\":1}"}}], "time": MADE.0}),
         json!({"role": "tool_call_result", "toolCallId": "t1", "result": "pending"}),
@@ -46,10 +47,12 @@ fn spoken() -> impl Strategy<Value = Value> {
 /// Members that reports, artifacts and REST objects share, each there or not.
 fn stated() -> impl Strategy<Value = Map<String, Value>> {
     let texts = (option::of(one_of(&["", "AI: hi\n", "AI: hi\nUser: yo\n", "AI: ho\n"])), option::of(one_of(&["", "short", "another"])));
-    let numbers = (option::of(one_of(&[json!(0), json!(0.5), json!(0.25), Value::Null])), option::of(one_of(&[json!(0), json!(12.5), json!("7")])));
+    let numbers =
+        (option::of(one_of(&[json!(0), json!(0.5), json!(0.25), Value::Null])), option::of(one_of(&[json!(0), json!(12.5), json!("7")])));
     let result = one_of(&[Value::Null, json!(false), json!("a"), json!("b")]);
     let outputs = prop::collection::btree_map(one_of(&["o1", "o2"]), result, 0..3);
-    let metadata = prop::collection::btree_map(one_of(&["k", "call_id"]), one_of(&[json!(""), json!("x"), json!(2), json!({"y": []})]), 0..3);
+    let metadata =
+        prop::collection::btree_map(one_of(&["k", "call_id"]), one_of(&[json!(""), json!("x"), json!(2), json!({"y": []})]), 0..3);
     let plans = option::of((any::<bool>(), any::<bool>()));
     (texts, numbers, spoken(), outputs, metadata, plans, timestamp()).prop_map(|(texts, numbers, messages, outputs, metadata, plans, started)| {
         let outputs: Map<String, Value> = outputs.into_iter().map(|(id, result)| (id.to_owned(), json!({"name": id, "result": result}))).collect();
@@ -100,13 +103,15 @@ fn webhook() -> impl Strategy<Value = CallRecord> {
 
 /// What a REST answer states.
 fn rest() -> impl Strategy<Value = CallRecord> {
-    (one_of(&["ended", "ended", "in-progress", "queued"]), stated(), 0..3_i64, option::of(one_of(&[480, 486]))).prop_map(|(status, stated, at, sip)| {
-        let mut object = Value::Object(stated);
-        object["id"] = json!(CALL);
-        object["status"] = json!(status);
-        object["phoneCallProviderDetails"] = json!({"sipStatus": sip});
-        *call::read(object.to_string().as_bytes(), &id(CALL), NOW.plus(at)).expect("this call").event.facts
-    })
+    (one_of(&["ended", "ended", "in-progress", "queued"]), stated(), 0..3_i64, option::of(one_of(&[480, 486]))).prop_map(
+        |(status, stated, at, sip)| {
+            let mut object = Value::Object(stated);
+            object["id"] = json!(CALL);
+            object["status"] = json!(status);
+            object["phoneCallProviderDetails"] = json!({"sipStatus": sip});
+            *call::read(object.to_string().as_bytes(), &id(CALL), NOW.plus(at)).expect("this call").event.facts
+        },
+    )
 }
 
 /// A note of ours: a fetch tried, or the call settled.
@@ -124,7 +129,8 @@ fn note() -> impl Strategy<Value = CallRecord> {
         let fetch = Fetch { at: NOW.plus(at), reason, outcome };
         CallRecord { fetches: BTreeMap::from([(id.to_owned(), fetch)]), ..CallRecord::default() }
     });
-    let settled = one_of(&[Settled::Complete, Settled::FetchFailed]).prop_map(|how| CallRecord { settled: Some(how), ..CallRecord::default() });
+    let settled =
+        one_of(&[Settled::Complete, Settled::FetchFailed]).prop_map(|how| CallRecord { settled: Some(how), ..CallRecord::default() });
     prop_oneof![fetch, settled]
 }
 

@@ -56,7 +56,18 @@ fn untimed(file: &str) -> CallRecord {
 
 #[test]
 fn the_life_of_a_call_comes_in_any_order() {
-    check(["status-update-ringing", "status-update-in-progress", "transcript-final", "tool-calls", "status-update-ended", "end-of-call-report"].map(facts).into());
+    check(
+        [
+            "status-update-ringing",
+            "status-update-in-progress",
+            "transcript-final",
+            "tool-calls",
+            "status-update-ended",
+            "end-of-call-report",
+        ]
+        .map(facts)
+        .into(),
+    );
 }
 
 #[test]
@@ -126,15 +137,25 @@ fn settled_both_ways_with_two_notes_comes_in_any_order() {
 #[test]
 fn a_deletion_in_the_middle_comes_in_any_order() {
     let deleted = |after| CallRecord { deleted_at: Some(at(after)), ..CallRecord::default() };
-    let events =
-        vec![facts("end-of-call-report"), rest_facts("ended"), deleted(5), deleted(3), facts("transcript-final"), settled(Settled::Complete)];
+    let events = vec![
+        facts("end-of-call-report"),
+        rest_facts("ended"),
+        deleted(5),
+        deleted(3),
+        facts("transcript-final"),
+        settled(Settled::Complete),
+    ];
     assert_eq!(join_all(&events), deleted(3), "nothing is left but the earliest time");
     check(events);
 }
 
 #[test]
 fn bodies_of_2024_come_in_any_order() {
-    check(["end-of-call-report-2024-03", "end-of-call-report-2024-07", "function-call", "function-call-alone", "conversation-update-2024"].map(facts).into());
+    check(
+        ["end-of-call-report-2024-03", "end-of-call-report-2024-07", "function-call", "function-call-alone", "conversation-update-2024"]
+            .map(facts)
+            .into(),
+    );
 }
 
 #[test]

@@ -103,7 +103,14 @@ fn of_transcripts_the_authoritative_then_the_longer_then_the_later_wins() {
 
 #[test]
 fn of_messages_those_with_more_entries_win() {
-    let entry = |words: &str| Message { role: Speaker::Bot, message: words.to_owned(), time: None, end_time: None, duration: None, seconds_from_start: None };
+    let entry = |words: &str| Message {
+        role: Speaker::Bot,
+        message: words.to_owned(),
+        time: None,
+        end_time: None,
+        duration: None,
+        seconds_from_start: None,
+    };
     let list = |words: &[&str], authoritative, at: Option<i64>| {
         Some(Longest { value: words.iter().map(|words| entry(words)).collect::<Vec<_>>(), authoritative, sent_at: at.map(Millis) })
     };
@@ -117,7 +124,8 @@ fn of_messages_those_with_more_entries_win() {
 #[test]
 fn transcript_and_messages_are_each_joined_by_themselves() {
     let one = CallRecord { transcript: text("longer", true, None), ..CallRecord::default() };
-    let other = CallRecord { transcript: text("short", true, Some(9)), summary: said("s".to_owned(), Rank::OTHER, None), ..CallRecord::default() };
+    let other =
+        CallRecord { transcript: text("short", true, Some(9)), summary: said("s".to_owned(), Rank::OTHER, None), ..CallRecord::default() };
     let both = join(one, other);
     assert_eq!((both.transcript_text(), both.summary.as_ref().unwrap().value.as_str()), ("longer", "s"));
 }
@@ -163,7 +171,8 @@ fn question_and_answer_of_a_tool_are_joined_apart() {
         at: Some(Millis(5)),
         ..ToolCall::default()
     };
-    let answered = ToolCall { answer: said(ToolAnswer::Result("r".to_owned()), Rank::REPORT, Some(9)), at: Some(Millis(3)), ..ToolCall::default() };
+    let answered =
+        ToolCall { answer: said(ToolAnswer::Result("r".to_owned()), Rank::REPORT, Some(9)), at: Some(Millis(3)), ..ToolCall::default() };
     let both = join(call(asked.clone()), call(answered.clone())).tool_calls.remove("t").unwrap();
     assert_eq!(both, ToolCall { answer: answered.answer, at: Some(Millis(3)), ..asked }, "asked earliest heard");
     let answer = |answer: Field<ToolAnswer>| call(ToolCall { answer, ..ToolCall::default() });
@@ -178,7 +187,8 @@ fn fetches_are_a_set_and_the_latest_tells_the_error() {
         ..CallRecord::default()
     };
     let failed = |error: &str| FetchOutcome::Failed { error: error.to_owned() };
-    let all = [note("a", 1, failed("first")), note("b", 2, FetchOutcome::Live), note("a", 1, failed("first")), note("c", 3, failed("third"))];
+    let all =
+        [note("a", 1, failed("first")), note("b", 2, FetchOutcome::Live), note("a", 1, failed("first")), note("c", 3, failed("third"))];
     let record = all.iter().cloned().reduce(join).unwrap();
     assert_eq!(record.fetches.len(), 3);
     assert_eq!(record.last_fetch().unwrap().outcome, failed("third"));
@@ -197,7 +207,12 @@ fn complete_wins_over_fetch_failed() {
 fn deletion_absorbs_everything() {
     let deleted = |at| CallRecord { deleted_at: at, ..CallRecord::default() };
     wins(&Some(Millis(1)), &Some(Millis(2)), deleted);
-    let rich = CallRecord { summary: said("s".to_owned(), Rank::OTHER, None), settled: Some(Settled::Complete), lines: BTreeSet::new(), ..CallRecord::default() };
+    let rich = CallRecord {
+        summary: said("s".to_owned(), Rank::OTHER, None),
+        settled: Some(Settled::Complete),
+        lines: BTreeSet::new(),
+        ..CallRecord::default()
+    };
     assert_eq!(join(rich.clone(), deleted(Some(Millis(7)))), deleted(Some(Millis(7))));
     assert_eq!(join(deleted(Some(Millis(7))), rich), deleted(Some(Millis(7))));
 }

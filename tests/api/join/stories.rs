@@ -14,7 +14,8 @@ use crate::support::bodies::{CALL, NOW, answered, facts, heard, read_value, rest
 
 /// A note that Vapi was asked.
 pub(super) fn fetch(id: &str, at: Millis) -> CallRecord {
-    let fetch = Fetch { at, reason: FetchReason::Enrich, outcome: FetchOutcome::Ended { updated_at: "2026-05-14T09:30:35.000Z".to_owned() } };
+    let fetch =
+        Fetch { at, reason: FetchReason::Enrich, outcome: FetchOutcome::Ended { updated_at: "2026-05-14T09:30:35.000Z".to_owned() } };
     CallRecord { fetches: BTreeMap::from([(id.to_owned(), fetch)]), ..CallRecord::default() }
 }
 
@@ -39,7 +40,11 @@ fn rest_corrects_the_report_field_by_field() {
     let record = join_all(&[rest_facts("ended"), facts("end-of-call-report")]);
     assert_eq!(record.summary.unwrap().value, "Forty trays of seedlings wait for the club, for 62 euros.");
     assert_eq!(record.cost.unwrap().value, Cost(0.0502));
-    assert_eq!(record.structured_data_multi.unwrap().value.as_str(), r#"[{"plan-a":{"result":{"call_id":"multi-1"}}}]"#, "what REST lacks stays");
+    assert_eq!(
+        record.structured_data_multi.unwrap().value.as_str(),
+        r#"[{"plan-a":{"result":{"call_id":"multi-1"}}}]"#,
+        "what REST lacks stays"
+    );
     assert!((record.duration_seconds.unwrap().value - 25.725).abs() < 1e-9);
     assert_eq!(record.metadata["attempt"].value.as_str(), "3", "of two call.metadata the later");
     assert_eq!(record.metadata["providerName"].value.as_str(), "\"Fern & Sons\"");
@@ -80,7 +85,8 @@ fn an_answer_with_overrides_only_forgets_no_promise() {
 
 #[test]
 fn a_state_never_goes_back() {
-    let record = join_all(&["end-of-call-report", "status-update-in-progress", "status-update-ringing", "status-update-scheduled"].map(facts));
+    let record =
+        join_all(&["end-of-call-report", "status-update-in-progress", "status-update-ringing", "status-update-scheduled"].map(facts));
     assert_eq!(record.state, CallState::Ended);
     assert!(record.heard_live);
     let forwarded = join_all(&["status-update-forwarding", "status-update-in-progress"].map(facts));

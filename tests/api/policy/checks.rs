@@ -59,7 +59,9 @@ fn a_new_silence_is_counted_from_its_own_beginning() {
 
 #[test]
 fn every_state_before_the_end_counts_as_live() {
-    for early in [CallState::Unknown, CallState::Scheduled, CallState::Queued, CallState::Ringing, CallState::InProgress, CallState::Forwarding] {
+    for early in
+        [CallState::Unknown, CallState::Scheduled, CallState::Queued, CallState::Ringing, CallState::InProgress, CallState::Forwarding]
+    {
         let mut life = Life::new(Plan { grace: 30 * SECOND, ..default_plan() });
         life.hears(0, state(early));
         assert_eq!(life.due(), Some((30 * SECOND, FetchReason::Check)), "{early:?}");

@@ -58,13 +58,38 @@ fn a_second_delivery_with_other_links_is_the_same_event() {
 #[test]
 fn every_listed_key_is_hidden_in_every_spelling() {
     let listed = [
-        "secret", "serverUrlSecret", "token", "accessToken", "refreshToken", "authToken", "twilioAuthToken", "twilioApiSecret", "twilioApiKey", "apiKey", "password",
-        "authorization", "privateKey", "jwt", "controlUrl", "listenUrl",
+        "secret",
+        "serverUrlSecret",
+        "token",
+        "accessToken",
+        "refreshToken",
+        "authToken",
+        "twilioAuthToken",
+        "twilioApiSecret",
+        "twilioApiKey",
+        "apiKey",
+        "password",
+        "authorization",
+        "privateKey",
+        "jwt",
+        "controlUrl",
+        "listenUrl",
     ];
     assert_eq!(listed.len(), 16);
     for key in listed {
-        let snake = key.chars().flat_map(|letter| letter.is_uppercase().then_some('_').into_iter().chain(letter.to_lowercase())).collect::<String>();
-        for spelling in [key.to_owned(), key.to_uppercase(), key.to_lowercase(), snake.clone(), snake.replace('_', "-"), format!("_{key}-"), format!("{snake}__")] {
+        let snake = key
+            .chars()
+            .flat_map(|letter| letter.is_uppercase().then_some('_').into_iter().chain(letter.to_lowercase()))
+            .collect::<String>();
+        for spelling in [
+            key.to_owned(),
+            key.to_uppercase(),
+            key.to_lowercase(),
+            snake.clone(),
+            snake.replace('_', "-"),
+            format!("_{key}-"),
+            format!("{snake}__"),
+        ] {
             assert_eq!(redacted(&json!({ &spelling: "s" })), json!({ &spelling: "[redacted]" }), "{spelling}");
             assert_eq!(redacted(&json!([{"a": {&spelling: "s"}}])), json!([{"a": {&spelling: "[redacted]"}}]), "{spelling}");
         }
@@ -80,7 +105,8 @@ fn keys_that_only_resemble_secrets_are_left_alone() {
 
 #[test]
 fn only_texts_are_hidden() {
-    let form = json!({"properties": {"password": {"type": "string", "minLength": 8}, "token": true}, "secret": 5, "apiKey": null, "jwt": false});
+    let form =
+        json!({"properties": {"password": {"type": "string", "minLength": 8}, "token": true}, "secret": 5, "apiKey": null, "jwt": false});
     assert_eq!(redacted(&form), form, "a form describes a secret and holds none");
     assert_eq!(redacted(&json!({"token": ["a", ["b"], 5, {"x": "y"}]})), json!({"token": ["[redacted]", ["[redacted]"], 5, {"x": "y"}]}));
 }

@@ -1,8 +1,8 @@
 //! Nothing secret gets past the door.
 
 mod bodies;
-mod properties;
 mod prompts;
+mod properties;
 mod urls;
 
 use ringback::vapi::{json, redact::redact};

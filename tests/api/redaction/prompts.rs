@@ -24,10 +24,14 @@ fn they_are_hidden_wherever_vapi_puts_them() {
     let content = json!({"role": "system", "content": PROMPT});
     let bot = json!({"role": "bot", "message": "You are Juniper? No."});
     check(&json!({"artifact": {"messages": [message, bot], "messagesOpenAIFormatted": [content]}}));
-    check(&json!({"messages": [bot, message], "messagesOpenAIFormatted": [content], "conversation": [content, {"role": "user", "content": "hi"}]}));
+    check(
+        &json!({"messages": [bot, message], "messagesOpenAIFormatted": [content], "conversation": [content, {"role": "user", "content": "hi"}]}),
+    );
     check(&json!({"assistant": {"model": {"messages": [content], "systemPrompt": PROMPT}}}));
     check(&json!({"call": {"assistant": {"model": {"messages": [content]}}, "assistantOverrides": {"model": {"messages": [content]}}}}));
-    check(&json!({"squad": {"members": [{"assistant": {"model": {"messages": [content]}}, "assistantOverrides": {"model": {"systemPrompt": PROMPT}}}]}}));
+    check(
+        &json!({"squad": {"members": [{"assistant": {"model": {"messages": [content]}}, "assistantOverrides": {"model": {"systemPrompt": PROMPT}}}]}}),
+    );
     check(&json!({"assistant": {"analysisPlan": {"summaryPlan": {"messages": [content, {"role": "user", "content": "Transcript: …"}]}}}}));
     check(&json!({"transcript": [message]}));
     check(&json!({"customPrompt": {"system_prompt": PROMPT, "firstMessage": "Hello"}, "System-Prompt": PROMPT}));
@@ -39,7 +43,8 @@ fn newer_and_shouted_roles_count_too() {
     for role in ["system", "System", "SYSTEM", "developer"] {
         check(&json!({"messages": [{"role": role, "content": PROMPT}]}));
     }
-    let said = json!([{"role": "user", "content": PROMPT}, {"role": "systematic", "content": PROMPT}, {"role": ["system"], "content": PROMPT}]);
+    let said =
+        json!([{"role": "user", "content": PROMPT}, {"role": "systematic", "content": PROMPT}, {"role": ["system"], "content": PROMPT}]);
     assert_eq!(redacted(&said), said, "others said that");
 }
 

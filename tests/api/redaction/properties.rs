@@ -55,14 +55,26 @@ fn planted() -> impl Strategy<Value = Value> {
     let under_branch = (disguised(&["headers", "credentials"]), "[a-z-]{1,8}").prop_map(|(branch, key)| json!({branch: [{key: [SECRET]}]}));
     let in_url = prop::sample::select(vec!["X-Amz-Signature", "token", "sig", "access_token"])
         .prop_map(|name| json!({"url": format!("https://files.example.net/a?x=1&{name}={SECRET}")}));
-    let prompt = prop::sample::select(vec!["system", "developer"]).prop_map(|role| json!([{"role": role, "content": SECRET, "message": [SECRET]}]));
+    let prompt =
+        prop::sample::select(vec!["system", "developer"]).prop_map(|role| json!([{"role": role, "content": SECRET, "message": [SECRET]}]));
     let leaf = prop_oneof![under_key, listed, under_branch, in_url, prompt];
     prop_oneof![3 => leaf.clone(), 1 => leaf.prop_map(|inner| json!({"arguments": inner.to_string()}))]
 }
 
 /// Keys under which nothing is exempt; some are read as facts.
 const PLAIN_KEYS: [&str; 12] = [
-    "artifact", "assistant", "call", "metadata", "customer", "model", "server", "toolCallList", "function", "arguments", "conversation", "variableValues",
+    "artifact",
+    "assistant",
+    "call",
+    "metadata",
+    "customer",
+    "model",
+    "server",
+    "toolCallList",
+    "function",
+    "arguments",
+    "conversation",
+    "variableValues",
 ];
 
 /// A tree with the secret somewhere inside.

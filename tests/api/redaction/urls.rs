@@ -31,7 +31,11 @@ fn signed_queries_go() {
     for query in signed {
         assert_eq!(cut(&format!("https://files.example.net/a b.wav?{query}")), "https://files.example.net/a b.wav", "{query}");
         for scheme in ["http", "wss", "ws", "HTTPS", "s3"] {
-            assert_eq!(cut(&format!("{scheme}://files.example.net/a?{query}")), format!("{scheme}://files.example.net/a"), "{scheme} {query}");
+            assert_eq!(
+                cut(&format!("{scheme}://files.example.net/a?{query}")),
+                format!("{scheme}://files.example.net/a"),
+                "{scheme} {query}"
+            );
         }
     }
     assert_eq!(cut("https://files.example.net/a#access_token=abc"), "https://files.example.net/a");
