@@ -80,7 +80,7 @@ impl App {
         };
         let keeper = Keeper::new(registry.clone(), clock.clone(), metrics.clone(), plan);
         let meters = http::Meters::new(metrics.clone(), &http::TEMPLATES);
-        let (bodies, probe) = (Budget::new(config.http.max_body_bytes), Probe::default());
+        let (bodies, probe) = (Budget::default(), Probe::default());
         let shared = Shared { config, registry, enricher, client, gate, bodies, clock, lifecycle, metrics, meters, probe };
         Ok(Self { api: Api::new(shared), keeper })
     }

@@ -116,7 +116,7 @@ impl Keeper {
             }
             let gone = self.registry.store().purge(retention, PURGE_BATCH).await?;
             for call in &gone {
-                self.registry.cache().forget(&call.id);
+                self.registry.forget_erased(&call.id);
             }
             removed += gone.len();
             if gone.len() < PURGE_BATCH {
