@@ -4,7 +4,7 @@
 //! the writer wait. While the writer never pauses the log can't start over, so when it has grown long the thread stands back, and the writer
 //! copies the rest and starts the log over. Only one of the two copies at a time: whoever holds the turn.
 //!
-//! After something was erased the log is cut to nothing, since it still holds the old bytes. A reader in the middle of a long list prevents
+//! After something was erased the log is cut to nothing, since it still holds the old bytes; likewise when the disk is short. A reader in the middle of a long list prevents
 //! that for a while; then it is tried again until it works.
 
 use std::{
@@ -75,7 +75,9 @@ impl Log {
         if self.shared.is_long() {
             let shared = Arc::clone(&self.shared);
             // Not while the thread is at it: that would only wait.
-            if let Some(_turn) = free(&shared.turn) {
+            if let Some(_turn) = free(&shared.turn)
+                && !self.is_prevented()
+            {
                 self.start_over(db, "RESTART");
             }
         } else if self.nudge.as_ref().is_some_and(|nudge| nudge.try_send(()).is_ok()) {
@@ -100,15 +102,20 @@ impl Log {
 
     /// Copies the whole log and cuts it to nothing, when the thread is done with what it is copying.
     pub(super) fn cut(&mut self, db: &Connection) {
+        if self.is_prevented() {
+            return;
+        }
         let shared = Arc::clone(&self.shared);
         let _turn = held(&shared.turn);
         self.start_over(db, "TRUNCATE");
     }
 
+    /// Was a reader in the way a moment ago?
+    fn is_prevented(&self) -> bool {
+        self.prevented.is_some_and(|at| at.elapsed() < TRY_AGAIN)
+    }
+
     fn start_over(&mut self, db: &Connection, mode: &str) {
-        if self.prevented.is_some_and(|at| at.elapsed() < TRY_AGAIN) {
-            return;
-        }
         match checkpoint(db, mode) {
             Ok(true) => {
                 (self.prevented, self.since_nudge) = (None, 0);
