@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends where it fails")]
 
 mod architecture;
+mod cache;
+mod deleting;
 mod enrichment;
 mod faults;
 mod outage;
@@ -9,6 +11,7 @@ mod polling;
 mod proofs;
 mod questions;
 mod readme;
+mod recording;
 mod replay;
 mod result;
 mod rough_vapi;
@@ -22,5 +25,6 @@ mod store_sqlite;
 mod store_support;
 mod store_trouble;
 mod support;
+mod timeline;
 mod vapi_client;
 mod webhook;

@@ -112,7 +112,7 @@ impl Seen {
         let own_shape = OTHER_SHAPES.iter().any(|own| path.contains(own)) || method == "POST" && !path.contains("/fetch");
         if method == "HEAD" || answer.status == 304 {
             assert!(answer.bytes.is_empty(), "{context}");
-        } else if (!success || !own_shape) && !matches!(answer.status, 302 | 307) && !path.starts_with("/readyz") {
+        } else if (!success || !own_shape) && !matches!(answer.status, 302 | 307 | 416) && !path.starts_with("/readyz") {
             check_envelope(answer, success, &context);
             self.check_calls(path, answer, &context);
         }
