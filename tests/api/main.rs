@@ -2,10 +2,13 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends where it fails")]
 
 mod architecture;
+mod cache;
+mod deleting;
 mod enrichment;
 mod facts;
 mod faults;
 mod join;
+mod lists;
 mod outage;
 mod policy;
 mod polling;
@@ -13,8 +16,11 @@ mod proofs;
 mod questions;
 mod readme;
 mod redaction;
+mod recording;
 mod replay;
+mod restart;
 mod result;
+mod retention;
 mod rough_vapi;
 mod silence;
 mod simulate;
@@ -26,6 +32,7 @@ mod store_sqlite;
 mod store_support;
 mod store_trouble;
 mod support;
+mod timeline;
 mod vapi_client;
 mod view;
 mod webhook;
