@@ -1,11 +1,13 @@
 //! Stories told over the wire, and the contract of every store, in one binary.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends where it fails")]
 
+mod access;
 mod architecture;
 mod cache;
 mod deleting;
 mod enrichment;
 mod faults;
+mod headers;
 mod lists;
 mod outage;
 mod polling;
