@@ -9,6 +9,8 @@ mod enrichment;
 mod faults;
 mod headers;
 mod lists;
+mod metrics;
+mod openapi;
 mod outage;
 mod polling;
 mod proofs;
