@@ -7,7 +7,7 @@ use axum::{
     http::{StatusCode, Uri, header},
     response::{IntoResponse, Redirect, Response},
 };
-use utoipa::{IntoParams, OpenApi};
+use utoipa::{IntoParams, Modify, OpenApi};
 
 use super::operations::{Aliases, Refusals, Security};
 use crate::error::ApiError;
@@ -46,7 +46,7 @@ pub(super) struct ViewParameter {
         super::health::metrics,
         document,
     ),
-    modifiers(&Security, &Refusals, &Aliases),
+    modifiers(&Security, &Example, &Refusals, &Aliases),
     tags(
         (name = "Calls", description = "Results of calls"),
         (name = "Webhooks", description = "Where Vapi posts its messages"),
@@ -55,6 +55,21 @@ pub(super) struct ViewParameter {
     )
 )]
 struct Document;
+
+/// A whole result as an example, as the service gave it; a test sees to it that no key is missing.
+const EXAMPLE: &str = include_str!("example.json");
+
+struct Example;
+
+impl Modify for Example {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let schemas = document.components.as_mut().map(|components| &mut components.schemas);
+        let call = schemas.and_then(|schemas| schemas.get_mut("CallResult"));
+        if let Some(utoipa::openapi::RefOr::T(utoipa::openapi::Schema::Object(call))) = call {
+            call.examples = serde_json::from_str(EXAMPLE).into_iter().collect();
+        }
+    }
+}
 
 /// The OpenAPI 3.1 document.
 #[must_use]

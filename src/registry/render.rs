@@ -17,9 +17,9 @@ use crate::{
         id::CallId,
         join::join,
         policy::{self, Due, Moment, Plan},
-        record::{CallRecord, CallState, Fetch, FetchReason, Line, Settled, ToolCall},
+        record::{CallRecord, Fetch, FetchReason, Line, Settled, ToolCall},
         time::Millis,
-        view::{CallResult, Meta, View},
+        view::{self, CallResult, Meta, View},
     },
     envelope::Envelope,
     store::StoredCall,
@@ -183,8 +183,6 @@ fn changed_fields(before: Option<&CallRecord>, after: &CallRecord) -> Vec<&'stat
         };
     }
     let differences = compare! {
-        "callStatus": state;
-        "status": reported rest_ended;
         "startedAt": started_at live_at;
         "endedAt": ended_at dropped_at resulted_at;
         "endedReason": ended_reason;
@@ -205,9 +203,13 @@ fn changed_fields(before: Option<&CallRecord>, after: &CallRecord) -> Vec<&'stat
         "outcome": sip_status heard_live ended_message;
         "webhookReceivedAt": webhook_received_at;
         "fetchAttempts": fetches;
-        "dataStatus": settled;
     };
-    differences.into_iter().filter_map(|(name, differs)| differs.then_some(name)).collect()
+    let states = [
+        ("status", view::status(before) != view::status(after)),
+        ("callStatus", view::call_state(before) != view::call_state(after)),
+        ("dataStatus", view::data_status(before) != view::data_status(after)),
+    ];
+    states.into_iter().chain(differences).filter_map(|(name, differs)| differs.then_some(name)).collect()
 }
 
 /// Do two states of a field show different values? A newer stamp on the same value changes nothing that anybody sees.
@@ -226,9 +228,7 @@ macro_rules! shown_as_it_is {
 
 shown_as_it_is!(
     bool,
-    CallState,
     Option<Millis>,
-    Option<Settled>,
     std::collections::BTreeSet<Line>,
     std::collections::BTreeMap<String, Fetch>,
     std::collections::BTreeMap<String, ToolCall>

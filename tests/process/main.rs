@@ -11,6 +11,9 @@
 //! | [`cli`] | commands, exit codes, refused starts, what is logged |
 //! | [`start`] | how fast a large store opens, and how much memory an idle service takes |
 
+mod disk;
+mod hostile;
 mod loss;
 mod stop;
 mod support;
+mod trace;

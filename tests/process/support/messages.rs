@@ -92,6 +92,14 @@ fn status(script: &CallScript, stage: Stage, at: Millis) -> Message {
     Message::new(&script.id, "status-update", at, &bodies::status_update(script, stage, at))
 }
 
+/// A question that the assistant has for a tool.
+pub(crate) fn tool_question(call: &str) -> Message {
+    let placed = now().plus(-60_000);
+    let script = CallScript::talk(call, placed).with_tool_asked(2, "lookup_order", serde_json::json!({"order": 7}));
+    let at = script.entries[2].at();
+    Message::new(call, "tool-calls", at, &bodies::tool_calls(&script, 2, at))
+}
+
 /// Everything Vapi says about one talk, in order: five messages that are kept whole, two lines, the report.
 pub(crate) fn life_of(call: &str) -> Vec<Message> {
     let placed = now().plus(-60_000);
