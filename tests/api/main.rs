@@ -1,14 +1,18 @@
 //! Stories told over the wire, and the contract of every store, in one binary.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends where it fails")]
 
+mod access;
 mod architecture;
 mod cache;
 mod deleting;
 mod enrichment;
 mod facts;
 mod faults;
+mod headers;
 mod join;
 mod lists;
+mod metrics;
+mod openapi;
 mod outage;
 mod policy;
 mod polling;
