@@ -11,6 +11,7 @@
 //! | [`cli`] | commands, exit codes, refused starts, what is logged |
 //! | [`start`] | how fast a large store opens, and how much memory an idle service takes |
 
+mod cli;
 mod disk;
 mod hostile;
 mod loss;
