@@ -15,6 +15,7 @@ mod cli;
 mod disk;
 mod hostile;
 mod loss;
+mod start;
 mod stop;
 mod support;
 mod trace;
