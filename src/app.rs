@@ -59,6 +59,8 @@ impl App {
         let metrics = Metrics::new();
         let lifecycle = Lifecycle::new(config.shutdown);
         let store = open_store(&config.store, config.cache.max_bytes, !config.http.is_loopback())?;
+        let timed = metrics.clone();
+        let store = store.observed_by(Arc::new(move |operation, took| timed.store_operated(operation, took)));
         let client = vapi_client(&config, &clock, &metrics)?;
         let gate = Gate::new(verifier(&config)?);
         let cache_bytes = config.cache.max_bytes;
