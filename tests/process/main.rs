@@ -11,9 +11,11 @@
 //! | [`cli`] | commands, exit codes, refused starts, what is logged |
 //! | [`start`] | how fast a large store opens, and how much memory an idle service takes |
 
+mod cli;
 mod disk;
 mod hostile;
 mod loss;
+mod start;
 mod stop;
 mod support;
 mod trace;

@@ -115,6 +115,14 @@ fn what_is_not_this_call_is_no_answer() {
 }
 
 #[test]
+fn what_rest_says_of_the_end_counts_whatever_it_calls_the_state() {
+    let object = json!({"id": CALL, "status": "deletion-failed", "startedAt": "2026-05-14T09:30:04Z", "endedAt": "2026-05-14T09:30:29Z"});
+    let facts = *read(object.to_string().as_bytes(), &id(CALL), NOW).unwrap().event.facts;
+    assert_eq!((facts.state, facts.has_result()), (CallState::Unknown, false), "no such state");
+    assert_eq!(facts.ended_at.map(|it| (it.value, it.rank)), Some((MADE.plus(29_000), Rank::OTHER)));
+}
+
+#[test]
 fn odd_types_are_no_obstacle() {
     let odd = json!({"id": CALL, "status": ["ended"], "updatedAt": 5, "customer": "nobody", "artifact": [], "analysis": "none", "messages": {"role": "user"},
         "cost": {"total": 1}, "phoneCallProviderDetails": {"sipStatus": "486"}, "startedAt": true, "metadata": ["x"], "assistantOverrides": null});

@@ -3,6 +3,7 @@
 use ringback::{
     call::{
         event::{EventKind, Keep},
+        id::CallId,
         record::{CallRecord, CallState},
     },
     vapi::message::{Delivery, Question, read},
@@ -108,7 +109,7 @@ const TABLE: [Row; 57] = [
 fn every_message_is_taken_for_what_it_is() {
     for row in TABLE {
         let event = heard(row.file);
-        let found = (event.source.as_str(), event.keep, event.call_id.as_ref().map(|id| id.as_str()), event.sent_at, event.facts.state);
+        let found = (event.source.as_str(), event.keep, event.call_id.as_ref().map(CallId::as_str), event.sent_at, event.facts.state);
         let expected = (row.source, row.keep, row.call, row.sent.map(|after| MADE.plus(after)), row.state);
         assert_eq!(found, expected, "{}", row.file);
         assert_eq!((event.kind, event.received_at, event.folded), (EventKind::Delivery, NOW, true), "{}", row.file);

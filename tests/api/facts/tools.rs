@@ -16,6 +16,7 @@ fn shown(record: &CallRecord, id: &str) -> (String, String, Option<ToolAnswer>, 
     (name, arguments, call.answer.as_ref().map(|it| it.value.clone()), call.at.map(|at| at.since(MADE)))
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "what a field is")]
 fn result(text: &str) -> Option<ToolAnswer> {
     Some(ToolAnswer::Result(text.to_owned()))
 }

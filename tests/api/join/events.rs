@@ -139,26 +139,26 @@ fn deletion() -> impl Strategy<Value = CallRecord> {
 }
 
 /// What any event of a call states.
-pub(super) fn event() -> impl Strategy<Value = CallRecord> {
+pub(crate) fn event() -> impl Strategy<Value = CallRecord> {
     prop_oneof![12 => webhook(), 6 => rest(), 4 => note(), 1 => deletion(), 1 => Just(CallRecord::default())]
 }
 
 /// The same without deletions, which make all things equal.
-pub(super) fn living_event() -> impl Strategy<Value = CallRecord> {
+pub(crate) fn living_event() -> impl Strategy<Value = CallRecord> {
     prop_oneof![6 => webhook(), 3 => rest(), 2 => note()]
 }
 
 /// One event, or several joined.
-pub(super) fn record() -> impl Strategy<Value = CallRecord> {
+pub(crate) fn record() -> impl Strategy<Value = CallRecord> {
     prop_oneof![event(), prop::collection::vec(living_event(), 2..5).prop_map(|events| join_all(&events))]
 }
 
 /// Joins events in the order given.
-pub(super) fn join_all(events: &[CallRecord]) -> CallRecord {
+pub(crate) fn join_all(events: &[CallRecord]) -> CallRecord {
     events.iter().cloned().reduce(join).unwrap_or_default()
 }
 
 /// Milliseconds, as a moment after the bodies came.
-pub(super) fn at(after: i64) -> Millis {
+pub(crate) fn at(after: i64) -> Millis {
     NOW.plus(after)
 }

@@ -1,6 +1,6 @@
 //! The one rule that changes a record.
 
-mod events;
+pub(crate) mod events;
 mod laws;
 mod orders;
 mod rules;

@@ -11,6 +11,7 @@ use ringback::call::{
 };
 use serde_json::{Value, json};
 
+#[expect(clippy::unnecessary_wraps, reason = "what a field is")]
 fn said<T: Evidence>(value: T, rank: Rank, at: Option<i64>) -> Field<T> {
     Some(Stamped { value, rank, sent_at: at.map(Millis) })
 }
@@ -84,6 +85,7 @@ fn json_values_are_replaced_whole() {
     wins(&said(json_of(&json!({"b": 1})), Rank::REPORT, Some(2)), &said(json_of(&json!({"a": 2})), Rank::REPORT, Some(1)), data);
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "what a field is")]
 fn text(value: &str, authoritative: bool, at: Option<i64>) -> Option<Longest<String>> {
     Some(Longest { value: value.to_owned(), authoritative, sent_at: at.map(Millis) })
 }
