@@ -84,7 +84,7 @@ pub(super) async fn read(
         Known::Nothing => return Err(ApiError::CallNotFound(id)),
     }
     let bodies = parameters.switch("body");
-    let entries = api.registry.timeline(&id, bodies).await?;
+    let entries = api.registry.store().timeline(&id, bodies).await?;
     let items: Vec<TimelineItem<'_>> = entries.iter().map(|entry| shown(entry, bodies)).collect();
     let count = items.len();
     let pagination = Pagination { limit: count, offset: None, next_cursor: None, has_more: false };

@@ -45,7 +45,7 @@ use crate::{
     },
     clock::Clock,
     lifecycle::Lifecycle,
-    store::{CallFilter, CallPage, CallWrite, Commit, Committed, Loaded, Store, StoreError, StoredCall, TimelineEntry},
+    store::{CallFilter, CallPage, CallWrite, Commit, Committed, Loaded, Store, StoreError, StoredCall},
     telemetry::Metrics,
 };
 
@@ -164,7 +164,7 @@ impl Registry {
     async fn fold(&self, change: Change) -> Result<Applied, StoreError> {
         let Some(id) = change.event.call_id.clone() else {
             let commit = Commit { event: change.event, changed: Vec::new(), more: change.more, write: None };
-            return Ok(applied(self.timed("commit", self.0.store.commit(commit)).await?));
+            return Ok(applied(self.0.store.commit(commit).await?));
         };
         let _turn = self.0.turns.enter(&id).await;
         let mut before = self.current(&id).await?;
@@ -184,8 +184,8 @@ impl Registry {
             let write = after.clone().map(|call| CallWrite { columns: columns::of(&call.id, &call.record), call, expected });
             let more = change.more.iter().cloned().chain(settled).collect();
             let commit = Commit { event: change.event.clone(), changed, more, write };
-            match self.timed("commit", self.0.store.commit(commit)).await? {
-                Committed::Conflict => before = self.load(&id).await?,
+            match self.0.store.commit(commit).await? {
+                Committed::Conflict => before = self.0.store.load(&id).await?,
                 committed => {
                     if let (Committed::Done, Some(call)) = (committed, after) {
                         self.publish(&call, visible);
@@ -209,7 +209,7 @@ impl Registry {
     async fn current(&self, id: &CallId) -> Result<Loaded, StoreError> {
         match self.0.cache.peek(id).and_then(|cached| cached.stored.clone()) {
             Some(call) => Ok(Loaded::Found(call)),
-            None => self.load(id).await,
+            None => self.0.store.load(id).await,
         }
     }
 
@@ -240,7 +240,7 @@ impl Registry {
             return Ok(Known::Call(cached));
         }
         let erased = self.0.erased.load(Ordering::SeqCst);
-        Ok(match self.load(id).await? {
+        Ok(match self.0.store.load(id).await? {
             Loaded::Found(call) => {
                 let shown = self.0.cache.put(render::cached(&call, &self.0.base, self.0.clock.now()));
                 if self.0.erased.load(Ordering::SeqCst) != erased {
@@ -267,8 +267,7 @@ impl Registry {
         let (registry, id) = (self.clone(), id.clone());
         let work = self.0.lifecycle.spawn_quiet(async move {
             let _turn = registry.0.turns.enter(&id).await;
-            let erase = registry.0.store.delete(&id, registry.0.clock.now(), always);
-            let known = registry.timed("delete", erase).await?;
+            let known = registry.0.store.delete(&id, registry.0.clock.now(), always).await?;
             registry.forget_erased(&id);
             registry.0.waiters.wake(&id);
             Ok(known)
@@ -296,26 +295,7 @@ impl Registry {
     /// # Errors
     /// [`StoreError`] when the store can't be asked.
     pub async fn list(&self, filter: CallFilter) -> Result<CallPage, StoreError> {
-        self.timed("list", self.0.store.list(filter)).await
-    }
-
-    /// What happened to a call, in order of time.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the store can't be asked.
-    pub async fn timeline(&self, id: &CallId, bodies: bool) -> Result<Vec<TimelineEntry>, StoreError> {
-        self.timed("timeline", self.0.store.timeline(id, bodies)).await
-    }
-
-    async fn load(&self, id: &CallId) -> Result<Loaded, StoreError> {
-        self.timed("load", self.0.store.load(id)).await
-    }
-
-    async fn timed<T>(&self, operation: &'static str, work: impl Future<Output = T>) -> T {
-        let started = tokio::time::Instant::now();
-        let outcome = work.await;
-        self.0.metrics.store_operated(operation, started.elapsed());
-        outcome
+        self.0.store.list(filter).await
     }
 
     /// How a stored call looks to pollers.
