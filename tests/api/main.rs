@@ -1,15 +1,32 @@
 //! Stories told over the wire, and the contract of every store, in one binary.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends where it fails")]
 
+mod access;
 mod architecture;
+mod cache;
+mod deleting;
+mod enrichment;
+mod facts;
+mod faults;
+mod headers;
+mod join;
+mod lists;
+mod metrics;
+mod openapi;
 mod outage;
+mod policy;
 mod polling;
 mod proofs;
 mod questions;
 mod readme;
+mod recording;
+mod redaction;
 mod replay;
+mod restart;
 mod result;
+mod retention;
 mod rough_vapi;
+mod silence;
 mod simulate;
 mod store_contract;
 mod store_lists;
@@ -19,5 +36,7 @@ mod store_sqlite;
 mod store_support;
 mod store_trouble;
 mod support;
+mod timeline;
 mod vapi_client;
+mod view;
 mod webhook;

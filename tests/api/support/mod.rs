@@ -2,6 +2,7 @@
 
 pub(crate) mod answer;
 pub(crate) mod app;
+pub(crate) mod bodies;
 pub(crate) mod calls;
 pub(crate) mod receiver;
 pub(crate) mod vapi;
