@@ -291,6 +291,8 @@ verbs! {
 pub struct UnfoldedEvent {
     /// Its id.
     pub id: String,
+    /// The call it is about; the body alone need not name it.
+    pub call_id: Option<CallId>,
     /// The message's type.
     pub source: String,
     /// When it reached us.
