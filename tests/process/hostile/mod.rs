@@ -35,12 +35,12 @@ impl Door {
     }
 
     fn guarded() -> Self {
-        Self::guarded_with("CACHE_MAX_MB", "256")
+        Self::guarded_with(|program| program)
     }
 
-    fn guarded_with(name: &str, value: &str) -> Self {
+    fn guarded_with(settings: impl FnOnce(Program) -> Program) -> Self {
         let home = Home::new();
-        let service = Program::in_home(&home).set("VAPI_WEBHOOK_SECRET", SECRET).set(name, value).serve();
+        let service = settings(Program::in_home(&home).set("VAPI_WEBHOOK_SECRET", SECRET)).serve();
         Self { service, proof: vec![("x-vapi-secret", SECRET)], _home: home }
     }
 
