@@ -15,6 +15,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use super::{
     Api,
     auth::{Admin, Caller, Place, Poll},
+    deadline::{CHANGE_DEADLINE, in_time},
     observe::Told,
     parameters::{CallPath, Parameters},
 };
@@ -161,7 +162,7 @@ pub(super) async fn erase(
             Erased { deleted: false, scope: "cache" }
         }
         None => {
-            let known = api.registry.delete(&id, parameters.switch("always")).await?;
+            let known = in_time(CHANGE_DEADLINE, api.registry.delete(&id, parameters.switch("always"))).await?;
             Erased { deleted: known, scope: "all" }
         }
         Some(_) => return Err(ApiError::InvalidParameter("scope must be cache, or be left out.".to_owned())),
@@ -195,7 +196,7 @@ pub(super) async fn fetch(State(api): State<Api>, caller: Caller<Place>, CallPat
             json_answer(StatusCode::ACCEPTED, never_heard_of(&id), None)
         }
         Known::Call(call) => {
-            api.registry.ask_now(&id, FetchReason::Manual).await?;
+            in_time(CHANGE_DEADLINE, api.registry.ask_now(&id, FetchReason::Manual)).await?;
             json_answer(StatusCode::ACCEPTED, call.body.clone(), Some(&call.etag))
         }
     };
