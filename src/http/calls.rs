@@ -56,16 +56,17 @@ pub(super) async fn read(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let told = Told { token: caller.token, call_id: Some(id.clone()), ..Told::default() };
-    let response = match look_up(&api, &id).await? {
-        Known::Call(call) if call.has_result => shown(&call, &parameters, &headers, StatusCode::OK)?,
-        Known::Call(_) => return Err(ApiError::CallNotReady(id)),
-        Known::Deleted => return Err(ApiError::CallNotFound(id)),
+    let answer = look_up(&api, &id).await.and_then(|known| match known {
+        Known::Call(call) if call.has_result => shown(&call, &parameters, &headers, StatusCode::OK),
+        Known::Call(_) => Err(ApiError::CallNotReady(id)),
+        Known::Deleted => Err(ApiError::CallNotFound(id)),
         Known::Nothing => {
             api.enricher.somebody_asks_for(&id);
-            return Err(ApiError::CallNotFound(id));
+            Err(ApiError::CallNotFound(id))
         }
-    };
-    Ok((axum::Extension(told), response).into_response())
+    });
+    // Most polls are answered 404: the log is to say whose they are.
+    Ok((axum::Extension(told), answer).into_response())
 }
 
 /// The call from memory, else from the store.
