@@ -188,6 +188,10 @@ impl Registry {
                 Committed::Conflict => before = self.0.store.load(&id).await?,
                 committed => {
                     if let (Committed::Done, Some(call)) = (committed, after) {
+                        if matches!(before, Loaded::Missing) {
+                            // It may be left over from an earlier life of the call, which a full store let go.
+                            self.0.cache.forget(&id);
+                        }
                         self.publish(&call, visible);
                         if done_now {
                             self.count_done(&call);
