@@ -5,6 +5,7 @@ mod replay;
 mod rough_vapi;
 mod simulate;
 mod store_contract;
+mod store_speed;
 mod store_support;
 mod support;
 mod vapi_client;

@@ -18,6 +18,11 @@ use crate::store::StoreError;
 /// # Errors
 /// [`StoreError::Unusable`] when `from` is no store or can't be read, or when `to` exists or can't be written; a half-made copy is removed.
 pub fn backup(from: &Path, to: &Path) -> Result<(), StoreError> {
+    let absolute = |path: &Path| {
+        // So that no name is taken for a URI.
+        std::path::absolute(path).map_err(|error| StoreError::Unusable(format!("{} is unusable: {error}", path.display())))
+    };
+    let (from, to) = (&absolute(from)?, &absolute(to)?);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(from, flags).map_err(|error| broken(from, &error))?;
     super::schema::is_store(&db, from)?;
@@ -39,6 +44,5 @@ pub fn backup(from: &Path, to: &Path) -> Result<(), StoreError> {
 /// Puts file and directory entry on disk.
 fn sync(file: &File, path: &Path) -> io::Result<()> {
     file.sync_all()?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder)?.sync_all()
+    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }

@@ -25,7 +25,7 @@ use tokio::sync::{
     oneshot,
 };
 
-use super::checkpoint::{CUT_AGAIN, Log, truncate};
+use super::checkpoint::{self, Log, TRY_AGAIN};
 use crate::store::StoreError;
 
 /// Pieces of work that can wait for the writer.
@@ -180,7 +180,7 @@ impl Thread {
             self.log.written(&self.db, bytes);
         }
         self.log.finish();
-        truncate(&self.db).map(|_| ()).map_err(StoreError::from)
+        checkpoint::last(&self.db).map_err(StoreError::from)
     }
 
     fn next(&mut self, work: &mut mpsc::Receiver<Box<dyn Work>>) -> Option<Box<dyn Work>> {
@@ -188,9 +188,9 @@ impl Thread {
             match work.try_recv() {
                 Ok(next) => return Some(next),
                 Err(TryRecvError::Disconnected) => return None,
-                Err(TryRecvError::Empty) => std::thread::sleep(CUT_AGAIN),
+                Err(TryRecvError::Empty) => std::thread::sleep(TRY_AGAIN),
             }
-            self.log.cut_when_free(&self.db);
+            self.log.cut(&self.db);
         }
         work.blocking_recv()
     }
@@ -211,7 +211,7 @@ impl Thread {
         }
         if outcome.is_err() {
             // On a full disk the log is what can be given back.
-            self.log.cut_when_free(&self.db);
+            self.log.cut(&self.db);
         }
     }
 
