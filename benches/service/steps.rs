@@ -20,6 +20,36 @@ fn time<T>(name: &str, mut f: impl FnMut() -> T) {
 }
 
 pub(crate) fn run(file: Option<&str>) {
+    if file == Some("read") {
+        let body = Template::of_body(60*1024).about("00000000-0000-7000-8000-000000000001");
+        let now = Clock::System.now();
+        let until = Instant::now() + Duration::from_secs(6);
+        while Instant::now() < until { std::hint::black_box(message::read(&body, Delivery::default(), now).unwrap()); }
+        return;
+    }
+    if file == Some("apply") || file == Some("sqlite") {
+        let url = if file == Some("apply") { "memory:".to_owned() } else { let _ = std::fs::remove_file("/tmp/steps.db"); let _ = std::fs::remove_file("/tmp/steps.db-wal"); "sqlite:/tmp/steps.db".to_owned() };
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        runtime.block_on(async {
+            let config = ringback::config::Config::from_env(|name| (name == "DATABASE_URL").then(|| url.clone())).unwrap();
+            let app = ringback::app::App::build(config, Clock::System).await.unwrap();
+            let template = Template::of_body(60*1024);
+            let mut all = vec![];
+            for i in 0..6000 {
+                let body = template.about(&crate::report::id(1, i));
+                let s = Instant::now();
+                let event = message::read(&body, Delivery::default(), Clock::System.now()).unwrap().event;
+                let r = s.elapsed();
+                app.api().registry.apply(event).await.unwrap();
+                all.push((s.elapsed() - r, r));
+            }
+            for (name, mut v) in [("apply", all.iter().map(|a| a.0).collect::<Vec<_>>()), ("read", all.iter().map(|a| a.1).collect())] {
+                v.sort();
+                println!("{name} best {:?} p10 {:?} median {:?}", v[0], v[v.len()/10], v[v.len()/2]);
+            }
+        });
+        return;
+    }
     let body = match file { Some(f) => std::fs::read(f).unwrap(), None => Template::of_body(60*1024).about("00000000-0000-7000-8000-000000000001") };
     let now = Clock::System.now();
     println!("body {}", body.len());
