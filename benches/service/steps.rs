@@ -27,6 +27,43 @@ pub(crate) fn run(file: Option<&str>) {
         while Instant::now() < until { std::hint::black_box(message::read(&body, Delivery::default(), now).unwrap()); }
         return;
     }
+    if file == Some("route") {
+        use axum::http::Request;
+        use tower::Service;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let config = ringback::config::Config::from_env(|name| match name { "DATABASE_URL" => Some("memory:".to_owned()), "LOG_FORMAT" => Some("json".to_owned()), _ => None }).unwrap();
+            let _logs = (std::env::args().any(|a| a == "log")).then(|| ringback::telemetry::start_logs(&config.log, "abcdefgh").unwrap());
+            let app = ringback::app::App::build(config, Clock::System).await.unwrap();
+            let template = Template::of_answer(8*1024);
+            let event = message::read(&template.about(&crate::report::id(1, 1)), Delivery::default(), Clock::System.now()).unwrap().event;
+            app.api().registry.apply(event).await.unwrap();
+            let path = format!("/api/v1/vapi/calls/{}", crate::report::id(1, 1));
+            let ours = app.router();
+            let floor: axum::Router = axum::Router::new().route("/8.json", axum::routing::get(async || ([(axum::http::header::CONTENT_TYPE, "application/json")], axum::body::Bytes::from_static(b"x"))));
+            for (name, path, router) in [("floor", "/8.json".to_owned(), floor), ("ours", path, ours)] {
+                let mut best = Duration::MAX;
+                let mut all = vec![];
+                for _ in 0..std::env::args().find_map(|a| a.strip_prefix("n=").map(|n| n.parse().unwrap())).unwrap_or(300) {
+                    let s = Instant::now();
+                    for _ in 0..1000 {
+                        let mut service = router.clone();
+                        let request = Request::builder().uri(&path).header("host", "127.0.0.1:8000").body(axum::body::Body::empty()).unwrap();
+                        let response = service.call(request).await.unwrap();
+                        assert_eq!(response.status(), 200);
+                        std::hint::black_box(response);
+                    }
+                    let e = s.elapsed() / 1000;
+                    all.push(e);
+                    best = best.min(e);
+                    if std::env::args().any(|a| a == "log") { tokio::time::sleep(Duration::from_millis(8)).await; }
+                }
+                all.sort();
+                println!("{name} best {best:?} p10 {:?} median {:?}", all[all.len() / 10], all[all.len() / 2]);
+            }
+        });
+        return;
+    }
     if file == Some("apply") || file == Some("sqlite") {
         let url = if file == Some("apply") { "memory:".to_owned() } else { let _ = std::fs::remove_file("/tmp/steps.db"); let _ = std::fs::remove_file("/tmp/steps.db-wal"); "sqlite:/tmp/steps.db".to_owned() };
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
