@@ -11,7 +11,7 @@ use super::{
     Api,
     auth::{Caller, ReadOpen},
     observe::Told,
-    parameters::{Parameters, split},
+    parameters::{Parameters, PhonePath},
 };
 use crate::{
     call::{
@@ -90,7 +90,7 @@ pub(super) async fn calls(State(api): State<Api>, caller: Caller<ReadOpen>, para
 pub(super) async fn by_phone(
     State(api): State<Api>,
     caller: Caller<ReadOpen>,
-    axum::extract::Path(phone): axum::extract::Path<String>,
+    PhonePath(phone): PhonePath,
     parameters: Parameters,
 ) -> Result<Response, ApiError> {
     let limit = parameters.number("limit", 1, MOST_ROWS, DEFAULT_LIMIT)?;
@@ -110,19 +110,18 @@ fn answer(api: &Api, caller: Caller<ReadOpen>, page: &CallPage, view: View, pagi
 }
 
 fn filter(parameters: &Parameters) -> Result<CallFilter, ApiError> {
-    let phone = parameters.list("phone").iter().map(|phone| digits("phone", phone)).collect::<Result<_, _>>()?;
-    let metadata = parameters.starting_with("metadata.").map(|(key, values)| (key.to_owned(), split(values))).collect();
+    let phone = parameters.list("phone")?.iter().map(|phone| digits("phone", phone)).collect::<Result<_, _>>()?;
     let words = parameters.text("q").unwrap_or_default().to_lowercase();
     Ok(CallFilter {
         phone,
         status: one_of(parameters, "status", &["pending", "completed", "no_answer", "voicemail", "timeout", "error"])?,
-        call_status: parameters.list("callStatus"),
+        call_status: parameters.list("callStatus")?,
         data_status: one_of(parameters, "dataStatus", &["pending", "partial", "fetching", "complete", "fetch_failed"])?,
-        assistant_id: parameters.list("assistantId"),
-        provider_id: parameters.list("providerId"),
-        service_request_id: parameters.list("serviceRequestId"),
-        correlation_id: parameters.list("correlationId"),
-        metadata,
+        assistant_id: parameters.list("assistantId")?,
+        provider_id: parameters.list("providerId")?,
+        service_request_id: parameters.list("serviceRequestId")?,
+        correlation_id: parameters.list("correlationId")?,
+        metadata: parameters.lists("metadata.")?,
         words: words.split_whitespace().map(str::to_owned).collect(),
         since: parameters.moment("since")?,
         until: parameters.moment("until")?,
@@ -134,7 +133,7 @@ fn filter(parameters: &Parameters) -> Result<CallFilter, ApiError> {
 }
 
 fn one_of(parameters: &Parameters, name: &str, words: &[&str]) -> Result<Vec<String>, ApiError> {
-    let list = parameters.list(name);
+    let list = parameters.list(name)?;
     match list.iter().find(|word| !words.contains(&word.as_str())) {
         Some(_) => Err(ApiError::InvalidParameter(format!("{name} takes {}.", words.join(", ")))),
         None => Ok(list),

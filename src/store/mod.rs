@@ -240,7 +240,8 @@ verbs! {
     purge(retention: Retention, limit: usize) -> Vec<Arc<StoredCall>>;
     /// Records that [`Store::purge`] would drop, oldest first, at most `limit`: to archive them first.
     purgeable(retention: Retention, limit: usize) -> Vec<Arc<StoredCall>>;
-    /// Bodies of events whose facts could not be read by another version: `(event id, call, received at, body)`.
+    /// Events whose facts another version could not read, the oldest thousand at most. Committed again they count as read, or, if they still
+    /// can't be, as tried by this version: then they are not handed out any more.
     unfolded() -> Vec<UnfoldedEvent>;
     /// Can it be read and written right now?
     health() -> StoreHealth;

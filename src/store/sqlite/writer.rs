@@ -25,7 +25,7 @@ use tokio::sync::{
     oneshot,
 };
 
-use super::checkpoint::{self, Log, TRY_AGAIN};
+use super::checkpoint::{self, Log};
 use crate::store::StoreError;
 
 /// Pieces of work that can wait for the writer.
@@ -34,13 +34,15 @@ const QUEUE: usize = 1_024;
 const GROUP: usize = 256;
 /// Bytes written by one transaction, about, at most.
 const GROUP_BYTES: usize = 8 * 1_048_576;
+/// How often work is looked for while erased bytes wait for a reader to leave the log.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// How long an answer is waited for. HTTP gives up earlier; this is for everyone else.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Something to do inside a transaction. `run` may run once only; `answer` comes after the commit, or after everything was rolled back.
 trait Work: Send {
     fn weight(&self) -> usize;
-    fn erases(&self) -> bool;
+    fn cuts_log(&self) -> bool;
     fn run(&mut self, db: &Connection) -> rusqlite::Result<()>;
     fn answer(self: Box<Self>, outcome: Result<(), &str>);
 }
@@ -48,7 +50,7 @@ trait Work: Send {
 /// Work as a function, and who waits for what it returns.
 struct Task<F, T> {
     weight: usize,
-    erases: bool,
+    cuts_log: bool,
     work: Option<F>,
     result: Option<T>,
     reply: oneshot::Sender<Result<T, StoreError>>,
@@ -59,8 +61,8 @@ impl<T: Send, F: FnOnce(&Connection) -> rusqlite::Result<T> + Send> Work for Tas
         self.weight
     }
 
-    fn erases(&self) -> bool {
-        self.erases
+    fn cuts_log(&self) -> bool {
+        self.cuts_log
     }
 
     fn run(&mut self, db: &Connection) -> rusqlite::Result<()> {
@@ -125,16 +127,16 @@ impl Writer {
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
-        self.queue(Box::new(Task { weight, erases: false, work: Some(work), result: None, reply }), answer).await
+        self.queue(Box::new(Task { weight, cuts_log: false, work: Some(work), result: None, reply }), answer).await
     }
 
-    /// The same for work that erases: the log is cut before the answer, unless a reader prevents it; then soon after.
-    pub(super) async fn erase<T: Send + 'static>(
+    /// The same for work that erases or makes room: the log is cut before the answer, unless a reader prevents it; then soon after.
+    pub(super) async fn submit_and_cut<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
-        self.queue(Box::new(Task { weight: 0, erases: true, work: Some(work), result: None, reply }), answer).await
+        self.queue(Box::new(Task { weight: 0, cuts_log: true, work: Some(work), result: None, reply }), answer).await
     }
 
     async fn queue<T>(&self, task: Box<dyn Work>, answer: oneshot::Receiver<Result<T, StoreError>>) -> Result<T, StoreError> {
@@ -184,13 +186,12 @@ impl Thread {
     }
 
     fn next(&mut self, work: &mut mpsc::Receiver<Box<dyn Work>>) -> Option<Box<dyn Work>> {
-        while self.log.holds_erased() {
+        while !self.log.cut_if_wanted(&self.db) {
             match work.try_recv() {
                 Ok(next) => return Some(next),
                 Err(TryRecvError::Disconnected) => return None,
-                Err(TryRecvError::Empty) => std::thread::sleep(TRY_AGAIN),
+                Err(TryRecvError::Empty) => std::thread::sleep(LOOK_AGAIN),
             }
-            self.log.cut(&self.db);
         }
         work.blocking_recv()
     }
@@ -203,8 +204,8 @@ impl Thread {
             Ok(()) if was_failing => tracing::info!("the store can write again"),
             _ => {}
         }
-        if outcome.is_ok() && group.iter().any(|work| work.erases()) {
-            self.log.forget_erased(&self.db);
+        if outcome.is_ok() && group.iter().any(|work| work.cuts_log()) {
+            self.log.cut_soon(&self.db);
         }
         for work in group.drain(..) {
             work.answer(outcome.as_ref().copied().map_err(String::as_str));

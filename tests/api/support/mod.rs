@@ -1,4 +1,8 @@
 //! What stories share.
 
+pub(crate) mod answer;
+pub(crate) mod app;
+pub(crate) mod bodies;
+pub(crate) mod calls;
 pub(crate) mod receiver;
 pub(crate) mod vapi;

@@ -1,0 +1,352 @@
+//! The shipped service in the test's own process: `App::build`, a clock that stands still, a fake Vapi.
+
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use axum::{
+    body::Body,
+    extract::ConnectInfo,
+    http::{Request, request},
+};
+use ringback::{
+    app::{App, StartError},
+    call::time::SECOND,
+    clock::Clock,
+    config::{Config, ConfigError},
+    http::{Api, Regular, server::Peer},
+    simulate::{CallScript, FakeVapi, Options, Stage, bodies},
+};
+use serde_json::Value;
+use tempfile::TempDir;
+use tower::ServiceExt as _;
+
+use super::{
+    answer::{Answer, Seen},
+    vapi::START,
+};
+
+/// What Vapi and the service share.
+pub(crate) const SECRET: &str = "webhook-secret-0123456789";
+/// Vapi's private key.
+pub(crate) const KEY: &str = "vapi-private-key-0123456789";
+/// Texts that may stand in no answer.
+const SECRETS: [&str; 2] = [SECRET, KEY];
+/// How often due work may lead to more due work at the same moment.
+const MOST_STEPS: usize = 100;
+/// More requests a second than any story makes; only one story is about the limit.
+const NO_LIMIT: u32 = 100_000;
+
+/// The engines of this release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Engine {
+    Memory,
+    Sqlite,
+}
+
+/// Runs stories, functions of an [`Engine`], as tests on every engine.
+macro_rules! on_both_engines {
+    ($($story:ident)*) => {
+        mod memory {
+            $(#[tokio::test] async fn $story() { super::$story($crate::support::app::Engine::Memory).await; })*
+        }
+        mod sqlite {
+            $(#[tokio::test] async fn $story() { super::$story($crate::support::app::Engine::Sqlite).await; })*
+        }
+    };
+}
+pub(crate) use on_both_engines;
+
+/// A service as it will be started. Without more words: on loopback, with a webhook secret and a key for the fake Vapi, open to this machine.
+pub(crate) struct Story {
+    engine: Engine,
+    variables: BTreeMap<String, String>,
+    limit: u32,
+}
+
+impl Story {
+    pub(crate) fn on(engine: Engine) -> Self {
+        let story = Self { engine, variables: BTreeMap::new(), limit: NO_LIMIT };
+        story.with("VAPI_WEBHOOK_SECRET", SECRET).with("VAPI_API_KEY", KEY)
+    }
+
+    pub(crate) fn new() -> Self {
+        Self::on(Engine::Memory)
+    }
+
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
+        self.variables.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        self.variables.remove(name);
+        self
+    }
+
+    /// Vapi is asked as often as in life.
+    pub(crate) fn limited(self) -> Self {
+        Self { limit: 5, ..self }
+    }
+
+    /// The service, and the fake Vapi beside it.
+    pub(crate) async fn begin(mut self) -> TestApp {
+        let clock = Clock::manual(START);
+        let options = Options { pace: 0.001, clock: clock.clone(), key: KEY.to_owned(), ..Options::default() };
+        let vapi = FakeVapi::start(options).await.expect("a free port");
+        let folder = TempDir::new().expect("a folder");
+        let url = match self.engine {
+            Engine::Memory => "memory:".to_owned(),
+            Engine::Sqlite => format!("sqlite:{}", folder.path().join("ringback.db").display()),
+        };
+        self.variables.entry("DATABASE_URL".to_owned()).or_insert(url);
+        self.variables.entry("VAPI_API_URL".to_owned()).or_insert_with(|| vapi.url().to_owned());
+        let app = built(&self, &clock).await.expect("it starts");
+        TestApp { story: self, app, clock, vapi, folder, seen: Mutex::default(), guard: Unfinished }
+    }
+
+    fn config(&self) -> Result<Config, ConfigError> {
+        let mut config = Config::from_env(|name| self.variables.get(name).cloned())?;
+        config.vapi.requests_per_second = self.limit;
+        Ok(config)
+    }
+}
+
+async fn built(story: &Story, clock: &Clock) -> Result<App, StartError> {
+    App::build(story.config().expect("a configuration"), clock.clone()).await
+}
+
+/// A running service. Every story ends it with [`TestApp::finish`].
+pub(crate) struct TestApp {
+    story: Story,
+    app: App,
+    clock: Clock,
+    pub(crate) vapi: FakeVapi,
+    folder: TempDir,
+    seen: Mutex<Seen>,
+    guard: Unfinished,
+}
+
+struct Unfinished;
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        assert!(std::thread::panicking(), "a story ends with finish()");
+    }
+}
+
+impl TestApp {
+    /// What the service is made of.
+    pub(crate) fn api(&self) -> &Api {
+        self.app.api()
+    }
+
+    pub(crate) fn app(&self) -> &App {
+        &self.app
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    pub(crate) fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
+    /// What was seen of the calls so far.
+    pub(crate) fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A request from this machine.
+    pub(crate) fn ask(&self, method: &str, path: &str) -> Ask<'_> {
+        let head = Request::builder().method(method).uri(path).header("host", "localhost:8000");
+        Ask { app: self, head, body: Body::empty(), method: method.to_owned(), path: path.to_owned() }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.ask("GET", path).send().await
+    }
+
+    /// `GET /calls/{id}`.
+    pub(crate) async fn poll(&self, id: &str) -> Answer {
+        self.get(&format!("/api/v1/vapi/calls/{id}")).await
+    }
+
+    /// The call as `/result` shows it now, done or not.
+    pub(crate) async fn call(&self, id: &str) -> Value {
+        let answer = self.get(&format!("/api/v1/vapi/calls/{id}/result")).await;
+        assert!(matches!(answer.status, 200 | 202), "{}", answer.text());
+        answer.json()["data"].take()
+    }
+
+    /// Posts a webhook with the secret as its proof.
+    pub(crate) async fn post_webhook(&self, body: &Value) -> Answer {
+        self.ask("POST", "/api/v1/vapi/webhook").header("x-vapi-secret", SECRET).body(body.to_string()).send().await
+    }
+
+    /// A webhook comes in and is taken.
+    pub(crate) async fn hears(&self, body: &Value) -> Value {
+        let answer = self.post_webhook(body).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.json()
+    }
+
+    /// The end-of-call report of this script comes in.
+    pub(crate) async fn hears_report(&self, script: &CallScript) {
+        self.hears(&bodies::end_of_call_report(script, self.clock.now())).await;
+    }
+
+    /// A status-update of this script comes in.
+    pub(crate) async fn hears_status(&self, script: &CallScript, stage: Stage) {
+        self.hears(&bodies::status_update(script, stage, self.clock.now())).await;
+    }
+
+    /// From now on Vapi's REST tells the call so, as changed last at this moment.
+    pub(crate) fn vapi_knows(&self, script: &CallScript, stage: Stage) {
+        self.vapi.put_call(bodies::rest_call(script, stage, self.clock.now()));
+    }
+
+    /// How often Vapi was asked for the call.
+    pub(crate) fn fetches(&self, id: &str) -> usize {
+        self.vapi.count("GET", &format!("/call/{id}"))
+    }
+
+    /// When Vapi was asked for the call, in seconds since the story began.
+    pub(crate) fn fetch_times(&self, id: &str) -> Vec<f64> {
+        let path = format!("/call/{id}");
+        let asked = self.vapi.requests().into_iter().filter(|request| request.path == path);
+        asked.map(|request| seconds(request.at.since(START))).collect()
+    }
+
+    /// Time goes by at once; then what has fallen due is done.
+    pub(crate) async fn advance(&self, seconds: f64) {
+        self.clock.advance(milliseconds(seconds));
+        self.work().await;
+    }
+
+    /// Does what is due now.
+    pub(crate) async fn work(&self) {
+        for _ in 0..MOST_STEPS {
+            if self.api().enricher.step().await.expect("the store answers") == 0 {
+                return;
+            }
+        }
+        panic!("there is always something due");
+    }
+
+    /// Time goes by second by second, as in life.
+    pub(crate) async fn live_through(&self, seconds: u32) {
+        for _ in 0..seconds {
+            self.advance(1.0).await;
+        }
+    }
+
+    /// The store is gone for good.
+    pub(crate) async fn lose_store(&self) {
+        self.api().registry.store().close().await.expect("it closes");
+    }
+
+    /// Stops the service and starts it anew, on the same file, with the same Vapi.
+    pub(crate) async fn restart(self) -> Self {
+        self.restart_with(|story| story).await
+    }
+
+    /// The same, with other settings.
+    pub(crate) async fn restart_with(self, change: impl FnOnce(Story) -> Story) -> Self {
+        self.app.lifecycle().abort();
+        self.lose_store().await;
+        let Self { story, app, clock, vapi, folder, seen, guard } = self;
+        drop(app);
+        let story = change(story);
+        let app = built(&story, &clock).await.expect("it starts again");
+        Self { story, app, clock, vapi, folder, seen, guard }
+    }
+
+    /// The end of every story: nobody waits any more, nothing is left to do at this moment, and Vapi was asked for nothing but calls.
+    pub(crate) async fn finish(self) {
+        tokio::task::yield_now().await;
+        let waiters = self.api().registry.waiters();
+        assert_eq!((waiters.count(), waiters.calls()), (0, 0), "waiters are left over");
+        if let Ok(left) = self.api().enricher.step().await {
+            assert_eq!(left, 0, "work is left over");
+        }
+        for request in self.vapi.requests() {
+            let expected =
+                request.method == "GET" && (request.path.starts_with("/call/") || request.path.starts_with("/hipaa-recordings/"));
+            assert!(expected, "nobody expected {request:?}");
+        }
+        let Self { guard, .. } = self;
+        std::mem::forget(guard);
+    }
+}
+
+/// A request as it will be sent.
+pub(crate) struct Ask<'a> {
+    app: &'a TestApp,
+    head: request::Builder,
+    body: Body,
+    method: String,
+    path: String,
+}
+
+impl Ask<'_> {
+    /// Adds a header; `host` is replaced.
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
+        if name == "host"
+            && let Some(headers) = self.head.headers_mut()
+        {
+            headers.remove(name);
+        }
+        self.head = self.head.header(name, value);
+        self
+    }
+
+    pub(crate) fn headers(self, headers: impl IntoIterator<Item = (&'static str, String)>) -> Self {
+        headers.into_iter().fold(self, |ask, (name, value)| ask.header(name, &value))
+    }
+
+    /// Shows a token.
+    pub(crate) fn token(self, token: &str) -> Self {
+        self.header("authorization", &format!("Bearer {token}"))
+    }
+
+    pub(crate) fn body(self, body: impl Into<Body>) -> Self {
+        Self { body: body.into(), ..self }
+    }
+
+    /// Comes from this address.
+    pub(crate) fn from(mut self, address: &str) -> Self {
+        let address: IpAddr = address.parse().expect("an address");
+        self.head = self.head.extension(ConnectInfo(Peer(address)));
+        self
+    }
+
+    /// The answer, checked for what must be true of every answer.
+    pub(crate) async fn send(self) -> Answer {
+        let request = self.head.body(self.body).expect("a request");
+        let response = Regular(self.app.app.router()).oneshot(request).await.expect("an answer");
+        let (parts, body) = response.into_parts();
+        let bytes = axum::body::to_bytes(body, usize::MAX).await.expect("a whole body");
+        let answer = Answer { status: parts.status.as_u16(), headers: parts.headers, bytes };
+        for secret in SECRETS {
+            let shown =
+                answer.text().contains(secret) || answer.headers.values().any(|value| value.to_str().unwrap_or("").contains(secret));
+            assert!(!shown, "{} {} tells a secret", self.method, self.path);
+        }
+        self.app.seen().check(&self.method, &self.path, &answer);
+        answer
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "seconds of a story")]
+fn seconds(milliseconds: i64) -> f64 {
+    milliseconds as f64 / SECOND as f64
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "seconds of a story")]
+fn milliseconds(seconds: f64) -> i64 {
+    (seconds * SECOND as f64).round() as i64
+}

@@ -1,0 +1,19 @@
+//! Stories about the real program: it is started, sent to, stopped, killed, starved and traced.
+//!
+//! They are a binary of their own beside `tests/api`, because they need real processes, real time and a real file system: what they
+//! show (nothing acknowledged is lost, bounded memory, exit codes) can't be shown from within. Nothing here looks inside the service.
+//!
+//! | Module | What it shows |
+//! |---|---|
+//! | [`loss`], [`stop`], [`disk`] | what was acknowledged survives SIGKILL, SIGTERM and a full disk |
+//! | [`trace`] | a 200 leaves only after the store's log was flushed to disk |
+//! | [`hostile`] | nonsense, floods and dawdlers at the socket |
+//! | [`cli`] | commands, exit codes, refused starts, what is logged |
+//! | [`start`] | how fast a large store opens, and how much memory an idle service takes |
+
+mod disk;
+mod hostile;
+mod loss;
+mod stop;
+mod support;
+mod trace;
