@@ -21,7 +21,10 @@ fn main() -> anyhow::Result<()> {
     {
         return Ok(runtime.block_on(floor::serve(port.parse()?, files))?);
     }
-    if arguments.first().is_some_and(|a| a == "steps") { steps::run(arguments.get(1).map(String::as_str)); return Ok(()); }
+    if arguments.first().is_some_and(|a| a == "steps") {
+        steps::run(arguments.get(1).map(String::as_str));
+        return Ok(());
+    }
     let setup = Setup::from_env(env!("CARGO_BIN_EXE_ringback"))?;
     let wanted = |name: &str| arguments.is_empty() || arguments.iter().any(|argument| argument == name);
     if wanted("get") {
@@ -41,7 +44,12 @@ fn main() -> anyhow::Result<()> {
                 cpu.push((run.cpu * 1e6).round());
                 rate.push(run.rate.round());
             }
-            println!("cpu {:?} {cpu:?} rate {:?} {rate:?} rss {}", Spread::of(cpu.clone()).median, Spread::of(rate.clone()).median, ringback.rss()? / 1_000_000);
+            println!(
+                "cpu {:?} {cpu:?} rate {:?} {rate:?} rss {}",
+                Spread::of(cpu.clone()).median,
+                Spread::of(rate.clone()).median,
+                ringback.rss()? / 1_000_000
+            );
             anyhow::Ok(())
         })?;
     }
@@ -92,9 +100,13 @@ fn show(runs: &[Vec<stats::Run>; 3]) {
         let p99 = Spread::of(runs.iter().map(|run| run.p99));
         let p50 = Spread::of(runs.iter().map(|run| run.p50));
         let cpu = Spread::of(runs.iter().map(|run| run.cpu * 1e6));
-        println!("{name:10} rate {:9.0} [{:.0} {:.0}] p50 {:.2} p99 {:.2} cpu {:.2} us", rate.median, rate.low, rate.high, p50.median, p99.median, cpu.median);
+        println!(
+            "{name:10} rate {:9.0} [{:.0} {:.0}] p50 {:.2} p99 {:.2} cpu {:.2} us",
+            rate.median, rate.low, rate.high, p50.median, p99.median, cpu.median
+        );
     }
-    let ratio = |over: &[stats::Run], f: fn(&stats::Run) -> f64| Spread::of(runs[1].iter().zip(over).map(|(ours, other)| f(ours) / f(other)));
+    let ratio =
+        |over: &[stats::Run], f: fn(&stats::Run) -> f64| Spread::of(runs[1].iter().zip(over).map(|(ours, other)| f(ours) / f(other)));
     println!("   vs floor rate {:?} cpu {:?}", ratio(&runs[0], |r| r.rate).median, 1.0 / ratio(&runs[0], |r| r.cpu).median);
     println!("   vs peer rate {:?} cpu {:?}", ratio(&runs[2], |r| r.rate).median, 1.0 / ratio(&runs[2], |r| r.cpu).median);
 }

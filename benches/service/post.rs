@@ -80,17 +80,19 @@ pub(crate) async fn load(
     let cpu = server.cpu_seconds()? - before;
     latencies.sort_unstable();
     let requests = latencies.len() as f64;
-    Ok(Run { rate: requests / seconds, p50: stats::percentile(&latencies, 50), p99: stats::percentile(&latencies, 99), cpu: cpu / requests })
+    Ok(Run {
+        rate: requests / seconds,
+        p50: stats::percentile(&latencies, 50),
+        p99: stats::percentile(&latencies, 99),
+        cpu: cpu / requests,
+    })
 }
 
 /// A whole request: head and body.
 pub(crate) fn request(target: Target, template: &Template, id: &str) -> Vec<u8> {
     let body = template.about(id);
-    let mut request = format!(
-        "POST {} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n",
-        target.path,
-        body.len()
-    );
+    let mut request =
+        format!("POST {} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n", target.path, body.len());
     if target.signed {
         for (name, value) in sign::headers(Auth::Hmac, &SecretString::from(SECRET), &body, Clock::System.now()) {
             request.extend([name, ": ", &value, "\r\n"]);

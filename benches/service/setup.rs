@@ -41,7 +41,8 @@ impl Setup {
         let target = ringback.parent().and_then(Path::parent).unwrap_or(Path::new("target"));
         let scratch = target.join("bench-scratch");
         fs::create_dir_all(&scratch)?;
-        let variable = |name: &str, default: &str| std::env::vars().find(|(key, _)| key == name).map_or(default.to_owned(), |(_, value)| value);
+        let variable =
+            |name: &str, default: &str| std::env::vars().find(|(key, _)| key == name).map_or(default.to_owned(), |(_, value)| value);
         Ok(Self {
             peer: folder.join("peer/server.js"),
             wrk_script: folder.join("get.lua"),
