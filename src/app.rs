@@ -59,6 +59,8 @@ impl App {
         let metrics = Metrics::new();
         let lifecycle = Lifecycle::new(config.shutdown);
         let store = open_store(&config.store, config.cache.max_bytes, !config.http.is_loopback())?;
+        let timed = metrics.clone();
+        let store = store.observed_by(Arc::new(move |operation, took| timed.store_operated(operation, took)));
         let client = vapi_client(&config, &clock, &metrics)?;
         let gate = Gate::new(verifier(&config)?);
         let cache_bytes = config.cache.max_bytes;
@@ -137,7 +139,7 @@ async fn refold(registry: &Registry) {
             warn!(event_id = raw.id, "An event that was kept raw is no message any more; it stays as it is");
             continue;
         };
-        let event = CallEvent { id: raw.id, ..inbound.event };
+        let event = CallEvent { id: raw.id, call_id: raw.call_id, ..inbound.event };
         if !event.folded {
             // Committed all the same: the store then knows that this version tried, and does not offer it again.
             warn!(event_id = event.id, "An event still can't be read; it stays as it is");

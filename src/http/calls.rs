@@ -6,7 +6,7 @@ use axum::{
     Json,
     body::Bytes,
     extract::State,
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
@@ -16,7 +16,7 @@ use super::{
     Api,
     auth::{Admin, Caller, Place, Poll},
     observe::Told,
-    parameters::{CallPath, Parameters},
+    parameters::{CallPath, IfNoneMatch, Parameters},
 };
 use crate::{
     call::{
@@ -52,11 +52,11 @@ pub(super) async fn read(
     caller: Caller<Poll>,
     CallPath(id): CallPath,
     parameters: Parameters,
-    headers: HeaderMap,
+    if_none_match: IfNoneMatch,
 ) -> Result<Response, ApiError> {
     let told = Told { token: caller.token, call_id: Some(id.clone()), ..Told::default() };
     let response = match look_up(&api, &id).await? {
-        Known::Call(call) if call.has_result => shown(&call, &parameters, &headers, StatusCode::OK)?,
+        Known::Call(call) if call.has_result => shown(&call, &parameters, &if_none_match, StatusCode::OK)?,
         Known::Call(_) => return Err(ApiError::CallNotReady(id)),
         Known::Deleted => return Err(ApiError::CallNotFound(id)),
         Known::Nothing => {
@@ -76,10 +76,10 @@ pub(super) async fn look_up(api: &Api, id: &CallId) -> Result<Known, ApiError> {
 pub(super) fn shown(
     call: &Arc<CachedCall>,
     parameters: &Parameters,
-    headers: &HeaderMap,
+    known: &IfNoneMatch,
     status: StatusCode,
 ) -> Result<Response, ApiError> {
-    let unchanged = headers.get(header::IF_NONE_MATCH).is_some_and(|known| matches_etag(known, &call.etag));
+    let unchanged = known.0.as_ref().is_some_and(|known| matches_etag(known, &call.etag));
     if unchanged && status == StatusCode::OK {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, call.etag.clone())]).into_response());
     }

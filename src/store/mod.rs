@@ -22,7 +22,11 @@ pub mod sqlite;
 mod pack;
 mod tombstone;
 
-use std::sync::Arc;
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use crate::call::{event::CallEvent, id::CallId, record::CallRecord, time::Millis};
 
@@ -197,6 +201,31 @@ pub enum Store {
     Memory(memory::MemoryStore),
     /// One file.
     Sqlite(sqlite::SqliteStore),
+    /// One of the others, watched.
+    Watched(Arc<Watched>),
+}
+
+/// Told after each operation of a store: its name, and how long it took, waiting for its turn included.
+pub type Observer = Arc<dyn Fn(&'static str, Duration) + Send + Sync>;
+
+/// An engine, and who is told how long it takes.
+pub struct Watched {
+    engine: Store,
+    observer: Observer,
+}
+
+impl fmt::Debug for Watched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.engine.fmt(f)
+    }
+}
+
+impl Store {
+    /// The same store, whose operations are told to `observer`.
+    #[must_use]
+    pub fn observed_by(self, observer: Observer) -> Self {
+        Self::Watched(Arc::new(Watched { engine: self, observer }))
+    }
 }
 
 /// Writes one method of [`Store`] that asks whichever engine is there.
@@ -212,6 +241,12 @@ macro_rules! verbs {
                     match self {
                         Self::Memory(store) => store.$name($($argument),*).await,
                         Self::Sqlite(store) => store.$name($($argument),*).await,
+                        Self::Watched(watched) => {
+                            let begun = Instant::now();
+                            let outcome = Box::pin(watched.engine.$name($($argument),*)).await;
+                            (watched.observer)(stringify!($name), begun.elapsed());
+                            outcome
+                        }
                     }
                 }
             )*
@@ -256,6 +291,8 @@ verbs! {
 pub struct UnfoldedEvent {
     /// Its id.
     pub id: String,
+    /// The call it is about; the body alone need not name it.
+    pub call_id: Option<CallId>,
     /// The message's type.
     pub source: String,
     /// When it reached us.

@@ -63,9 +63,9 @@ fn traced(store: &str) -> Option<String> {
             scope.spawn(|| send_one_after_another(&service, CROWD.1));
         }
     });
-    let end = format!("{} +++ exited with 0 +++", service.pid());
+    let process = service.pid().to_string();
     service.stop();
-    Some(whole(&file, &end))
+    Some(whole(&file, &process))
 }
 
 /// Reports of 60 KB, which take several reads.
@@ -82,12 +82,14 @@ fn long_report() -> Message {
     messages::report_of(&CallScript::talk(new_call(), now().plus(-60_000)).with_report_of(60_000))
 }
 
-/// The trace, once its last line is written.
-fn whole(file: &Path, end: &str) -> String {
+/// The trace, once the end of the process is in it.
+fn whole(file: &Path, process: &str) -> String {
+    let is_end =
+        |line: &str| line.split_once(' ').is_some_and(|(thread, text)| thread == process && text.trim() == "+++ exited with 0 +++");
     let mut trace = String::new();
     let ended = soon(Duration::from_secs(10), || {
         trace = String::from_utf8_lossy(&fs::read(file).unwrap_or_default()).into_owned();
-        trace.lines().any(|line| line == end)
+        trace.lines().any(is_end)
     });
     assert!(ended, "the trace breaks off");
     trace
@@ -120,10 +122,10 @@ impl SystemCall {
 /// How many answers of 200 there are, and those before which the log was not flushed after the last read of their connection.
 fn early_answers(trace: &str) -> (usize, Vec<String>) {
     let calls = system_calls(trace);
-    let flushed = |call: &&SystemCall| call.is_one_of(&["fsync", "fdatasync"]) && call.text.contains(".db-wal>") && call.returned() == 0;
-    let flushes: Vec<&SystemCall> = calls.iter().filter(flushed).collect();
-    let reading = |call: &&SystemCall| call.is_one_of(&["read", "readv", "recvfrom", "recvmsg"]) && call.returned() > 0;
-    let reads: Vec<&SystemCall> = calls.iter().filter(reading).filter(|call| call.connection().is_some()).collect();
+    let is_flush = |call: &&SystemCall| call.is_one_of(&["fsync", "fdatasync"]) && call.text.contains(".db-wal>") && call.returned() == 0;
+    let flushes: Vec<&SystemCall> = calls.iter().filter(is_flush).collect();
+    let is_read = |call: &&SystemCall| call.is_one_of(&["read", "readv", "recvfrom", "recvmsg"]) && call.returned() > 0;
+    let reads: Vec<&SystemCall> = calls.iter().filter(is_read).filter(|call| call.connection().is_some()).collect();
     let (mut answers, mut early) = (0, Vec::new());
     for answer in
         calls.iter().filter(|call| call.is_one_of(&["write", "writev", "sendto", "sendmsg"]) && call.text.contains("\"HTTP/1.1 200 "))

@@ -1,7 +1,8 @@
 //! The three laws, over records made of real-shaped bodies.
 
-use proptest::prelude::{ProptestConfig, prop_assert, prop_assert_eq, proptest};
+use proptest::prelude::{ProptestConfig, Strategy, any, prop_assert, prop_assert_eq, proptest};
 use ringback::call::{
+    field::{Cost, Rank, Stamped},
     join::{join, normal},
     record::CallRecord,
 };
@@ -41,6 +42,14 @@ proptest! {
         prop_assert_eq!(&normal(both.clone()), &both);
         let stored = serde_json::to_vec(&both).expect("a record serialises");
         prop_assert_eq!(&serde_json::from_slice::<CallRecord>(&stored).expect("and loads"), &both);
+    }
+
+    #[test]
+    fn an_amount_survives_the_store_to_the_last_bit(amount in any::<f64>().prop_filter("what JSON can hold", |amount| amount.is_finite())) {
+        let cost = Some(Stamped { value: Cost(amount), rank: Rank::REPORT, sent_at: None });
+        let record = CallRecord { cost, ..CallRecord::default() };
+        let stored = serde_json::to_vec(&record).expect("a record serialises");
+        prop_assert_eq!(serde_json::from_slice::<CallRecord>(&stored).expect("and loads"), record);
     }
 
     #[test]

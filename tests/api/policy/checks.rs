@@ -58,6 +58,17 @@ fn a_new_silence_is_counted_from_its_own_beginning() {
 }
 
 #[test]
+fn what_makes_no_facts_breaks_no_silence() {
+    let mut life = Life::new(default_plan());
+    life.hears(0, state(CallState::InProgress));
+    life.overhears(100_000);
+    assert_eq!(life.due(), Some((20 * SECOND, FetchReason::Check)), "a partial transcript, kept or not");
+    life.fetches(FetchOutcome::Live, state(CallState::InProgress));
+    life.overhears(100_000);
+    assert_eq!(life.due(), Some((140 * SECOND, FetchReason::Check)));
+}
+
+#[test]
 fn every_state_before_the_end_counts_as_live() {
     for early in
         [CallState::Unknown, CallState::Scheduled, CallState::Queued, CallState::Ringing, CallState::InProgress, CallState::Forwarding]

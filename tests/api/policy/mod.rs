@@ -56,6 +56,12 @@ impl Life {
         self
     }
 
+    /// Something comes that makes no facts.
+    fn overhears(&mut self, after: i64) {
+        self.now = self.now.plus(after);
+        self.fold(CallRecord::default(), None, false);
+    }
+
     /// Somebody asks for a fetch now.
     fn is_asked_for(&mut self, reason: FetchReason) -> &mut Self {
         self.pending = Some(Due { at: self.now, reason });

@@ -17,7 +17,7 @@ const LIVEZ: &str = "GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n";
 #[test]
 fn five_thousand_headers_are_too_many() {
     at_each_door(|door| {
-        let headers: String = (0..5_000).map(|index| format!("x-header-{index}: {index}\r\n")).collect();
+        let headers = "x-header: of no meaning\r\n".repeat(5_000);
         let answer = door.send(door.head(&format!("{headers}content-length: 0\r\n\r\n"))).expect("an answer");
         assert_eq!(answer.status, 431);
         let one = format!("x-long: {}\r\ncontent-length: 0\r\n\r\n", "x".repeat(1_048_576));
@@ -102,7 +102,7 @@ fn a_query_of_any_length_has_a_clear_status() {
     at_each_door(|door| {
         let long = door.service.read(&format!("/api/v1/vapi/calls?q={}", "a".repeat(50_000)));
         assert!(matches!(long.status, 200 | 400 | 414), "{}", long.status);
-        let many: String = (0..8_000).map(|index| format!("&a{index}=b")).collect();
+        let many = "&another=b".repeat(5_000);
         assert_eq!(door.service.read(&format!("/api/v1/vapi/calls?{many}")).status, 200);
         let too_long = door.send(format!("GET /livez?{} HTTP/1.1\r\nhost: localhost\r\n\r\n", "a".repeat(3_000_000)));
         assert!(too_long.is_none_or(|answer| matches!(answer.status, 400 | 414 | 431)));

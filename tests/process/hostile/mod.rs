@@ -35,8 +35,12 @@ impl Door {
     }
 
     fn guarded() -> Self {
+        Self::guarded_with(|program| program)
+    }
+
+    fn guarded_with(settings: impl FnOnce(Program) -> Program) -> Self {
         let home = Home::new();
-        let service = Program::in_home(&home).set("VAPI_WEBHOOK_SECRET", SECRET).serve();
+        let service = settings(Program::in_home(&home).set("VAPI_WEBHOOK_SECRET", SECRET)).serve();
         Self { service, proof: vec![("x-vapi-secret", SECRET)], _home: home }
     }
 
@@ -46,7 +50,7 @@ impl Door {
 
     /// The head of a webhook up to and without the empty line; `more` are lines of it.
     fn head(&self, more: &str) -> String {
-        let proof: String = self.proof.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let proof = self.proof.iter().flat_map(|(name, value)| [name, ": ", value, "\r\n"]).collect::<String>();
         format!("POST {WEBHOOK} HTTP/1.1\r\nhost: localhost\r\n{proof}{more}")
     }
 

@@ -16,8 +16,10 @@ const WATCHED: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(100);
 /// Others are answered within this time; long, because debug builds share their cores.
 const PROMPT: Duration = Duration::from_secs(2);
-/// A head and a body each have 30 s to arrive.
-const DEADLINE: Duration = Duration::from_secs(30);
+/// A head and a body each have 30 s to arrive; this is when they are cut, give or take …
+const EARLIEST: Duration = Duration::from_secs(28);
+/// … what a busy machine takes.
+const LATEST: Duration = Duration::from_secs(36);
 
 #[test]
 fn while_hundreds_dawdle_over_heads_and_bodies_others_are_served() {
@@ -32,8 +34,8 @@ fn while_hundreds_dawdle_over_heads_and_bodies_others_are_served() {
         (wire, piece)
     };
     let mut dawdlers: Vec<(Wire, &str)> = (0..DAWDLERS).map(begin).collect();
-    let begun = Instant::now();
-    while begun.elapsed() < WATCHED {
+    let from = Instant::now();
+    while from.elapsed() < WATCHED {
         for (wire, piece) in &mut dawdlers {
             wire.send(piece).expect("it still listens");
         }
@@ -57,13 +59,13 @@ fn heads_and_bodies_that_never_end_are_cut_after_half_a_minute() {
     body.send(door.head("content-length: 1000000\r\n\r\n{")).expect("the beginning is sent");
     let begun = Instant::now();
     // One byte a second starts no clock anew.
-    let cut = soon(DEADLINE + Duration::from_secs(5), || {
+    let cut = soon(LATEST, || {
         thread::sleep(Duration::from_secs(1));
         let open = [head.send("x").is_ok(), body.send("x").is_ok()];
         open == [false, false]
     });
     assert!(cut, "still open after {:?}", begun.elapsed());
-    assert!(begun.elapsed() > DEADLINE - Duration::from_secs(2), "cut after {:?}, which is early", begun.elapsed());
+    assert!(begun.elapsed() > EARLIEST, "cut after {:?}, which is early", begun.elapsed());
     if let Ok(answer) = body.answer() {
         assert_eq!(answer.verdict(), (400, "INVALID_PAYLOAD".to_owned()), "it says why");
     }

@@ -49,11 +49,6 @@ impl Message {
         let secret = SecretString::from(SECRET);
         self.auth.map(|auth| sign::headers(auth, &secret, &self.body, now())).unwrap_or_default()
     }
-
-    /// Has it a result in it?
-    pub(crate) fn is_report(&self) -> bool {
-        self.kind == "end-of-call-report"
-    }
 }
 
 /// The time of day.
