@@ -6,7 +6,7 @@ use axum::{
     Json,
     body::Bytes,
     extract::State,
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
@@ -17,7 +17,7 @@ use super::{
     auth::{Admin, Caller, Place, Poll},
     deadline::{CHANGE_DEADLINE, in_time},
     observe::Told,
-    parameters::{CallPath, Parameters},
+    parameters::{CallPath, IfNoneMatch, Parameters},
 };
 use crate::{
     call::{
@@ -53,11 +53,11 @@ pub(super) async fn read(
     caller: Caller<Poll>,
     CallPath(id): CallPath,
     parameters: Parameters,
-    headers: HeaderMap,
+    if_none_match: IfNoneMatch,
 ) -> Result<Response, ApiError> {
     let told = Told { token: caller.token, call_id: Some(id.clone()), ..Told::default() };
     let answer = look_up(&api, &id).await.and_then(|known| match known {
-        Known::Call(call) if call.has_result => shown(&call, &parameters, &headers, StatusCode::OK),
+        Known::Call(call) if call.has_result => shown(&call, &parameters, &if_none_match, StatusCode::OK),
         Known::Call(_) => Err(ApiError::CallNotReady(id)),
         Known::Deleted => Err(ApiError::CallNotFound(id)),
         Known::Nothing => {
@@ -78,10 +78,10 @@ pub(super) async fn look_up(api: &Api, id: &CallId) -> Result<Known, ApiError> {
 pub(super) fn shown(
     call: &Arc<CachedCall>,
     parameters: &Parameters,
-    headers: &HeaderMap,
+    known: &IfNoneMatch,
     status: StatusCode,
 ) -> Result<Response, ApiError> {
-    let unchanged = headers.get(header::IF_NONE_MATCH).is_some_and(|known| matches_etag(known, &call.etag));
+    let unchanged = known.0.as_ref().is_some_and(|known| matches_etag(known, &call.etag));
     if unchanged && status == StatusCode::OK {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, call.etag.clone())]).into_response());
     }

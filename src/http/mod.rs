@@ -1,6 +1,6 @@
 //! The HTTP face: the whole route table and its layers on one screen. No rule of the domain lives here.
 //!
-//! From the outside in: the path is made regular (`path`), the request is observed (`observe`: id, log line, metrics, error envelope), a
+//! From the outside in: the path is made regular (`path`), the request is observed (`observe`: id, log line, metrics, error envelope, panics), a
 //! foreign origin is kept from writing, and the route's extractors let it in ([`auth`], `proof`).
 
 pub mod auth;
@@ -31,7 +31,7 @@ use axum::{
     middleware::from_fn_with_state,
     routing::{any, delete, get, post},
 };
-use tower_http::{catch_panic::CatchPanicLayer, cors::CorsLayer};
+use tower_http::cors::CorsLayer;
 
 pub use self::{body::Budget, docs::openapi, health::Probe, meters::Meters, path::Regular, proof::Gate};
 
@@ -142,14 +142,15 @@ pub fn router(api: &Api) -> Router {
     for path in webhook_paths(&api.config) {
         router = router.route(path, post(webhook::receive));
     }
-    router
+    let router = router
         .fallback(any(async || ApiError::RouteNotFound))
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
-        .layer(from_fn_with_state(api.clone(), auth::refuse_foreign_origin))
-        .layer(CatchPanicLayer::custom(observe::panicked))
-        .layer(from_fn_with_state(api.clone(), observe::observe))
-        .layer(tower::util::option_layer(cors(&api.config.http.cors_origins)))
-        .with_state(api.clone())
+        .layer(from_fn_with_state(api.clone(), observe::observe));
+    let router = match cors(&api.config.http.cors_origins) {
+        Some(cors) => router.layer(cors),
+        None => router,
+    };
+    router.with_state(api.clone())
 }
 
 fn webhook_paths(config: &Config) -> impl Iterator<Item = &str> {

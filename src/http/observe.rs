@@ -1,17 +1,18 @@
 //! What is seen of every request: its id, one log line, its metrics, and the envelope of its failure.
 
-use std::{any::Any, net::IpAddr, time::Duration};
+use std::{net::IpAddr, panic::AssertUnwindSafe, time::Duration};
 
 use axum::{
     body::Body,
     extract::{ConnectInfo, MatchedPath, Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, header},
+    http::{Extensions, HeaderMap, HeaderName, HeaderValue, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use futures_util::FutureExt as _;
 use tracing::info;
 
-use super::{Api, server::Peer};
+use super::{Api, auth, server::Peer};
 use crate::{
     call::id::CallId,
     error::{ApiError, Failure},
@@ -22,10 +23,6 @@ use crate::{
 const LONGEST_REQUEST_ID: usize = 128;
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_CALL_ID: HeaderName = HeaderName::from_static("x-call-id");
-
-/// The address a request came from, past trusted proxies.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct ClientIp(pub(super) IpAddr);
 
 /// What handlers tell the log about a request, by response extension.
 #[derive(Debug, Clone, Default)]
@@ -40,23 +37,23 @@ pub(super) struct Told {
     pub(super) waited: Duration,
 }
 
-/// Runs a request and notes what there is to note.
-pub(super) async fn observe(State(api): State<Api>, mut request: Request, next: Next) -> Response {
+/// Runs a request and notes what there is to note. The only layer around the routes: each one costs a request about half a microsecond.
+pub(super) async fn observe(State(api): State<Api>, request: Request, next: Next) -> Response {
     let started = tokio::time::Instant::now();
     let id = request_id(request.headers().get(&X_REQUEST_ID));
-    let client = client_ip(&api, &request);
+    let client = client_ip(&api, request.extensions(), request.headers());
     let method = request.method().clone();
     let trace = trace_id(request.headers());
     let route = request.extensions().get::<MatchedPath>().cloned();
-    request.extensions_mut().insert(ClientIp(client));
 
-    let mut response = next.run(request).await;
+    let mut response = answer(&api, request, next).await;
 
     let failure = response.extensions_mut().remove::<Failure>();
     let told = response.extensions_mut().remove::<Told>().unwrap_or_default();
     let call_id = told.call_id.as_ref().or_else(|| failure.as_ref().and_then(Failure::call_id));
     let status = response.status().as_u16();
-    let latency = started.elapsed().saturating_sub(told.waited);
+    let taken = started.elapsed();
+    let latency = taken.saturating_sub(told.waited);
     api.meters.observe(route.as_ref().map(MatchedPath::as_str), method.as_str(), status, latency);
     let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
     info!(
@@ -65,7 +62,7 @@ pub(super) async fn observe(State(api): State<Api>, mut request: Request, next: 
         route,
         method = method.as_str(),
         status,
-        duration_ms = started.elapsed().as_secs_f64() * 1e3,
+        duration_ms = milliseconds(taken),
         client_ip = %client,
         call_id = call_id.map(CallId::as_str),
         token = told.token,
@@ -86,6 +83,15 @@ pub(super) async fn observe(State(api): State<Api>, mut request: Request, next: 
     response
 }
 
+/// What the routes answer. A page of another origin may not write, and when a handler panics the answer is 500 and the cause is in the log.
+async fn answer(api: &Api, request: Request, next: Next) -> Response {
+    if let Err(refusal) = auth::refuse_foreign_origin(api, &request) {
+        return refusal.into_response();
+    }
+    let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    answered.unwrap_or_else(|panic| ApiError::Internal(format!("panic: {}", panic_reason(panic.as_ref()))).into_response())
+}
+
 fn request_id(sent: Option<&HeaderValue>) -> HeaderValue {
     let harmless = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':' | b'/' | b'+' | b'=');
     let usable = |id: &&HeaderValue| (1..=LONGEST_REQUEST_ID).contains(&id.len()) && id.as_bytes().iter().copied().all(harmless);
@@ -102,13 +108,13 @@ fn trace_id(headers: &HeaderMap) -> Option<String> {
     (trace.len() == 32 && trace.bytes().all(|byte| byte.is_ascii_hexdigit())).then(|| trace.to_owned())
 }
 
-fn client_ip(api: &Api, request: &Request) -> IpAddr {
-    let peer = request.extensions().get::<ConnectInfo<Peer>>().map_or(IpAddr::from([127, 0, 0, 1]), |peer| peer.0.0);
-    api.config.access.trusted_proxies.client_ip(peer, request.headers())
+/// The address a request came from, past trusted proxies.
+pub(super) fn client_ip(api: &Api, extensions: &Extensions, headers: &HeaderMap) -> IpAddr {
+    let peer = extensions.get::<ConnectInfo<Peer>>().map_or(IpAddr::from([127, 0, 0, 1]), |peer| peer.0.0);
+    api.config.access.trusted_proxies.client_ip(peer, headers)
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the signature that the panic layer calls")]
-/// A handler panicked: 500 in the envelope, the cause in the log.
-pub(super) fn panicked(cause: Box<dyn Any + Send>) -> Response {
-    ApiError::Internal(format!("panic: {}", panic_reason(cause.as_ref()))).into_response()
+/// With three decimals: what is finer says nothing, and takes longer to write.
+fn milliseconds(duration: Duration) -> f64 {
+    f64::from(u32::try_from(duration.as_micros()).unwrap_or(u32::MAX)) / 1e3
 }

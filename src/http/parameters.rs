@@ -1,10 +1,13 @@
 //! Parameters of requests, checked, with errors that name them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    convert::Infallible,
+};
 
 use axum::{
     extract::{FromRequestParts, Query, RawPathParams, rejection::RawPathParamsRejection},
-    http::request::Parts,
+    http::{HeaderValue, header, request::Parts},
 };
 
 use super::Api;
@@ -40,6 +43,18 @@ impl FromRequestParts<Api> for PhonePath {
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, ApiError> {
         in_path(parts, api, "phone").await.map(Self)
+    }
+}
+
+/// The versions that the caller has already.
+#[derive(Debug)]
+pub(super) struct IfNoneMatch(pub(super) Option<HeaderValue>);
+
+impl FromRequestParts<Api> for IfNoneMatch {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Api) -> Result<Self, Infallible> {
+        Ok(Self(parts.headers.get(header::IF_NONE_MATCH).cloned()))
     }
 }
 

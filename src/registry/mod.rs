@@ -37,10 +37,10 @@ pub use self::{
 use self::{render::Step, turns::Turns};
 use crate::{
     call::{
-        event::{CallEvent, Keep},
+        event::{CallEvent, EventKind, Keep},
         id::CallId,
         policy::{Moment, Plan},
-        record::FetchReason,
+        record::{CallRecord, FetchReason},
         time::Millis,
     },
     clock::Clock,
@@ -167,7 +167,7 @@ impl Registry {
             return Ok(applied(self.0.store.commit(commit).await?));
         };
         let _turn = self.0.turns.enter(&id).await?;
-        let mut before = self.current(&id).await?;
+        let mut before = self.supposed(&id, &change.event).await?;
         for _ in 0..MOST_CONFLICTS {
             let step = match &before {
                 Loaded::Deleted => return Ok(Applied::Deleted),
@@ -188,6 +188,10 @@ impl Registry {
                 Committed::Conflict => before = self.0.store.load(&id).await?,
                 committed => {
                     if let (Committed::Done, Some(call)) = (committed, after) {
+                        if matches!(before, Loaded::Missing) {
+                            // It may be left over from an earlier life of the call, which a full store let go.
+                            self.0.cache.forget(&id);
+                        }
                         self.publish(&call, visible);
                         if done_now {
                             self.count_done(&call);
@@ -205,11 +209,14 @@ impl Registry {
         render::step(id, before.map(Arc::as_ref), change, &self.0.plan, moment)
     }
 
-    /// The record as it stands, from memory when it is there.
-    async fn current(&self, id: &CallId) -> Result<Loaded, StoreError> {
-        match self.0.cache.peek(id).and_then(|cached| cached.stored.clone()) {
-            Some(call) => Ok(Loaded::Found(call)),
-            None => self.0.store.load(id).await,
+    /// The record as it probably stands: from memory when it is there. A webhook about a call that memory knows nothing of is taken for the
+    /// first one, as nearly always it is; if not, the commit is a conflict, and the record is loaded then.
+    async fn supposed(&self, id: &CallId, event: &CallEvent) -> Result<Loaded, StoreError> {
+        let says_something = || event.kind == EventKind::Delivery && *event.facts != CallRecord::default();
+        match self.0.cache.peek(id).map(|cached| cached.stored.clone()) {
+            Some(Some(call)) => Ok(Loaded::Found(call)),
+            None if says_something() => Ok(Loaded::Missing),
+            Some(None) | None => self.0.store.load(id).await,
         }
     }
 

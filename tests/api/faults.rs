@@ -188,3 +188,16 @@ async fn asking_anew_while_a_fetch_is_planned_shows_no_two_faces_of_one_version(
     assert_eq!(app.poll(CALL).await.data(200)["dataStatus"], "fetching");
     app.finish().await;
 }
+
+/// Vapi's REST may lag behind its own report.
+#[tokio::test]
+async fn a_vapi_that_says_to_the_last_that_the_call_goes_on_is_a_failure_with_a_reason() {
+    let app = Story::new().begin().await;
+    app.vapi_knows(&talk(CALL), Stage::InProgress);
+    app.hears_report(&late_talk(CALL)).await;
+    app.live_through(70).await;
+    let call = app.call(CALL).await;
+    assert_eq!((text(&call, "dataStatus"), text(&call, "callStatus")), ("fetch_failed", "ended"));
+    assert!(!text(&call, "fetchError").is_empty() && call["error"] == call["fetchError"], "{call}");
+    app.finish().await;
+}

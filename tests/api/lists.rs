@@ -170,7 +170,7 @@ async fn pages_have_no_gaps_and_no_repeats_while_new_calls_come_in(engine: Engin
     for number in 0..23 {
         app.hears(&message("status-update", &format!("call-{number:02}"), json!({"status": "ringing"}))).await;
         // Some come at the same moment.
-        app.clock().advance(if number % 3 == 0 { 1 } else { 0 });
+        app.clock().advance(i64::from(number % 3 == 0));
     }
     for by in ["createdAt", "updatedAt"] {
         let (mut seen, mut cursor, mut pages) = (Vec::new(), String::new(), 0);

@@ -10,6 +10,7 @@ mod facts;
 mod faults;
 mod headers;
 mod join;
+mod life;
 mod lists;
 mod metrics;
 mod openapi;

@@ -140,7 +140,7 @@ fn misfit(document: &Value, schema: &Value, value: &Value, at: &str) -> Option<S
 }
 
 fn misfit_of_members(document: &Value, schema: &Value, members: &serde_json::Map<String, Value>, at: &str) -> Option<String> {
-    let Some(properties) = schema["properties"].as_object() else { return None };
+    let properties = schema["properties"].as_object()?;
     let required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
     if let Some(missing) = required.into_iter().find(|key| !members.contains_key(*key)) {
         return Some(format!("{at}.{missing} is missing"));

@@ -159,7 +159,7 @@ async fn what_vapi_answered_while_the_store_failed_is_fetched_again() {
         tokio::time::sleep(Duration::from_millis(200)).await;
         let lock = locked(&app);
         // Until the outcome was refused.
-        tokio::time::sleep(Duration::from_millis(2_000)).await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
         drop(lock);
     };
     app.clock().advance(4_000);

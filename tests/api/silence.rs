@@ -148,3 +148,18 @@ async fn what_vapi_says_of_a_call_that_is_deleted_here_is_not_asked_for() {
     assert_eq!(app.vapi.requests().len(), 0);
     app.finish().await;
 }
+
+#[tokio::test]
+async fn a_call_that_vapi_did_not_know_comes_back_with_the_next_webhook() {
+    let app = Story::new().begin().await;
+    app.hears_status(&talk(CALL), Stage::Ringing).await;
+    app.advance(121.0).await;
+    app.advance(61.0).await;
+    app.get(&result(CALL, "")).await.refused(404, "CALL_NOT_FOUND");
+    app.hears_status(&talk(CALL), Stage::InProgress).await;
+    app.get(&result(CALL, "")).await.data(202);
+    app.vapi_knows(&talk(CALL), Stage::Analysed);
+    app.advance(121.0).await;
+    assert_eq!((app.poll(CALL).await.status, app.fetches(CALL)), (200, 3));
+    app.finish().await;
+}

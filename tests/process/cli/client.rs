@@ -48,6 +48,7 @@ fn healthcheck_tells_by_its_exit_code_whether_the_service_is_ready() {
     let stopping = asking(&home, &service, "healthcheck").run();
     assert_eq!(stopping.code, FAILED, "about to stop is not ready");
     assert!(stopping.stderr.contains("503"), "{}", stopping.stderr);
+    thread::sleep(Duration::from_millis(300));
     service.signal(Signal::TERM);
     service.code_within(Duration::from_secs(10));
     let gone = asking(&home, &service, "healthcheck").run();
