@@ -107,6 +107,9 @@ impl Enricher {
     /// Works until `lifecycle` stops it.
     pub async fn run(self, lifecycle: Lifecycle) {
         if self.0.client.is_none() {
+            if let Err(error) = self.give_up_plans().await {
+                warn!(%error, "Calls whose fetch was planned while there was a key can't be looked up; they stay as they are until the next start");
+            }
             return;
         }
         if let Err(error) = self.retry_denied().await {
@@ -257,6 +260,21 @@ impl Enricher {
             self.0.denied.store(false, Ordering::Relaxed);
         }
         debug!(call_id = id.as_str(), result, error = outcome.error(), "Asked Vapi");
+    }
+
+    /// Without a key what was planned with one can't be done any more: policy decides anew, so that nobody waits for it.
+    async fn give_up_plans(&self) -> Result<(), StoreError> {
+        // A lease without end: what is taken once is not taken again.
+        const FOR_GOOD: Millis = Millis(i64::MAX);
+        loop {
+            let planned = self.0.registry.store().lease_due(FOR_GOOD.plus(-1), FOR_GOOD, PAGE).await?;
+            if planned.is_empty() {
+                return Ok(());
+            }
+            for id in &planned {
+                self.0.registry.ask_now(id, FetchReason::Check).await?;
+            }
+        }
     }
 
     /// Calls that were given up because our key was refused are tried again, once a start.

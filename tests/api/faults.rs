@@ -103,6 +103,22 @@ async fn retry_after_can_only_lengthen_the_wait() {
     }
 }
 
+#[tokio::test]
+async fn whoever_takes_the_key_away_leaves_nobody_waiting() {
+    let app = Story::on(Engine::Sqlite).begin().await;
+    app.hears_report(&late_talk(CALL)).await;
+    app.hears_status(&talk("live"), Stage::InProgress).await;
+    assert_eq!(app.call(CALL).await["dataStatus"], "partial");
+    let app = app.restart_with(|story| story.without("VAPI_API_KEY")).await;
+    app.api().enricher.clone().run(app.app().lifecycle().clone()).await;
+    let call = app.call(CALL).await;
+    assert_eq!((text(&call, "dataStatus"), &call["nextFetchAt"]), ("complete", &Value::Null));
+    assert_eq!(text(&call["outcome"], "analysisMissingReason"), "could_not_ask");
+    assert_eq!(text(&app.call("live").await, "dataStatus"), "pending");
+    assert_eq!(app.api().registry.store().next_due().await.expect("the store answers"), None, "a backlog that nobody works off");
+    app.finish().await;
+}
+
 async fn a_refused_key_settles_at_once_and_is_tried_again_at_the_next_start(engine: Engine) {
     let app = Story::on(engine).begin().await;
     app.vapi_knows(&talk(CALL), Stage::Analysed);
