@@ -182,8 +182,8 @@ impl Registry {
                 _ => None,
             };
             let write = after.clone().map(|call| CallWrite { columns: columns::of(&call.id, &call.record), call, expected });
-            let more = change.more.iter().cloned().chain(settled).collect();
-            let commit = Commit { event: change.event.clone(), changed, more, write };
+            let more = change.more.iter().map(CallEvent::without_facts).chain(settled).collect();
+            let commit = Commit { event: change.event.without_facts(), changed, more, write };
             match self.0.store.commit(commit).await? {
                 Committed::Conflict => before = self.0.store.load(&id).await?,
                 committed => {
