@@ -37,7 +37,7 @@ use crate::{
     clock::Clock,
     lifecycle::Lifecycle,
     registry::{Change, Registry},
-    store::{CallFilter, Loaded, StoreError},
+    store::{CallFilter, Due, Loaded, StoreError},
     telemetry::Metrics,
     vapi::{
         self,
@@ -168,11 +168,17 @@ impl Enricher {
 
     async fn pause(&self) -> Duration {
         let now = self.0.clock.now();
-        let stored = self.0.registry.store().next_due().await.ok().flatten();
-        let next = [stored, self.0.asked.next_due(), Some(now.plus(LONGEST_SLEEP))].into_iter().flatten().min();
-        self.0.registry.due_hint().plan(next);
+        let latest = now.plus(LONGEST_SLEEP);
+        let next = if self.0.slots.available_permits() == 0 {
+            // Whatever is due has to wait for a slot, and one that is free announces itself.
+            latest
+        } else {
+            let stored = self.0.registry.store().next_due().await.ok().flatten();
+            [stored, self.0.asked.next_due()].into_iter().flatten().fold(latest, Millis::min)
+        };
+        self.0.registry.due_hint().plan(Some(next));
         // Never zero: a due row that is leased elsewhere must not spin the loop.
-        Duration::from_millis(u64::try_from(next.map_or(LONGEST_SLEEP, |next| next.since(now))).unwrap_or_default().max(5))
+        Duration::from_millis(u64::try_from(next.since(now)).unwrap_or_default().max(5))
     }
 
     async fn work(&self, work: &Work) {
@@ -187,10 +193,12 @@ impl Enricher {
     }
 
     async fn fetch_call(&self, id: &CallId) -> Result<(), StoreError> {
-        let reason = match self.0.registry.store().load(id).await? {
-            Loaded::Found(call) => call.due.map_or(FetchReason::Manual, |due| due.reason),
-            Loaded::Deleted | Loaded::Missing => return Ok(()),
+        let due = match self.0.registry.store().load(id).await? {
+            Loaded::Found(call) => call.due,
+            Loaded::Deleted | Loaded::Missing => None,
         };
+        // What came in since the lease may have left nothing to ask for.
+        let Some(Due { reason, .. }) = due else { return Ok(()) };
         let Some(heard) = self.ask(id).await else { return Ok(()) };
         self.0.registry.apply_change(heard.into_change(id, reason)).await.map(drop)
     }

@@ -120,7 +120,10 @@ pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
 
 /// Does the request come from this machine, and not through a tunnel that ends here?
 pub(super) fn is_of_this_machine(headers: &HeaderMap) -> bool {
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let mut hosts = headers.get_all(header::HOST).iter();
+    // Of two hosts nobody knows which one is meant (RFC 9112, section 3.2).
+    let (Some(host), None) = (hosts.next(), hosts.next()) else { return false };
+    let host = host.to_str().unwrap_or_default();
     let name = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((address, _)) => address,
         None => host.rsplit_once(':').map_or(host, |(name, _)| name),

@@ -7,6 +7,7 @@ pub mod auth;
 mod body;
 mod cache;
 mod calls;
+mod deadline;
 mod docs;
 mod health;
 mod list;

@@ -107,8 +107,7 @@ impl FromRequest<Api> for VerifiedWebhook {
 }
 
 fn proven(headers: &HeaderMap, proof: signature::Proof) -> Delivery {
-    // A bare signature covers the body only: whoever holds one could put any call id beside it.
-    let bare = proof.kind == signature::ProofKind::Signature && !proof.timestamped;
+    let bare = proof.is_bare_signature();
     Delivery {
         proof: Some(proof.kind.as_str()),
         webhook_id: proof.covers_message_id,

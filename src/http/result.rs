@@ -53,18 +53,19 @@ pub(super) async fn wait(
 ) -> Result<Response, ApiError> {
     let wait = Duration::from_secs_f64(parameters.seconds("wait")?.min(api.config.http.wait_max.as_secs_f64()));
     let started = Instant::now();
-    let known = known_within(&api, &id, wait).await?;
+    let known = known_within(&api, &id, wait).await;
+    // Told of refusals too: they have been waited for as well.
     let told = Told { token: caller.token, call_id: Some(id.clone()), waited: started.elapsed(), ..Told::default() };
-    let answer = match known {
-        Known::Deleted => return Err(ApiError::CallDeleted(id)),
-        Known::Nothing if api.enricher.is_unknown_to_vapi(&id) => return Err(ApiError::CallNotFound(id)),
-        Known::Nothing => json_answer(StatusCode::ACCEPTED, never_heard_of(&id), None),
-        Known::Call(call) if call.unknown_to_vapi => return Err(ApiError::CallNotFound(id)),
+    let answer = known.and_then(|known| match known {
+        Known::Deleted => Err(ApiError::CallDeleted(id)),
+        Known::Nothing if api.enricher.is_unknown_to_vapi(&id) => Err(ApiError::CallNotFound(id)),
+        Known::Nothing => Ok(json_answer(StatusCode::ACCEPTED, never_heard_of(&id), None)),
+        Known::Call(call) if call.unknown_to_vapi => Err(ApiError::CallNotFound(id)),
         Known::Call(call) => {
             let status = if call.done { StatusCode::OK } else { StatusCode::ACCEPTED };
-            shown(&call, &parameters, &if_none_match, status)?
+            shown(&call, &parameters, &if_none_match, status)
         }
-    };
+    });
     Ok((axum::Extension(told), answer).into_response())
 }
 

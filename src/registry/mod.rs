@@ -166,7 +166,7 @@ impl Registry {
             let commit = Commit { event: change.event, changed: Vec::new(), more: change.more, write: None };
             return Ok(applied(self.0.store.commit(commit).await?));
         };
-        let _turn = self.0.turns.enter(&id).await;
+        let _turn = self.0.turns.enter(&id).await?;
         let mut before = self.supposed(&id, &change.event).await?;
         for _ in 0..MOST_CONFLICTS {
             let step = match &before {
@@ -273,7 +273,7 @@ impl Registry {
     pub async fn delete(&self, id: &CallId, always: bool) -> Result<bool, StoreError> {
         let (registry, id) = (self.clone(), id.clone());
         let work = self.0.lifecycle.spawn_quiet(async move {
-            let _turn = registry.0.turns.enter(&id).await;
+            let _turn = registry.0.turns.enter(&id).await?;
             let known = registry.0.store.delete(&id, registry.0.clock.now(), always).await?;
             registry.forget_erased(&id);
             registry.0.waiters.wake(&id);

@@ -115,7 +115,8 @@ async fn without_a_key_nothing_is_fetched_and_a_report_settles_as_it_comes() {
     app.hears_status(&talk("silent"), Stage::Dropped).await;
     app.poll("unknown").await.refused(404, "CALL_NOT_FOUND");
     app.advance(86_400.0).await;
-    app.ask("POST", &format!("{}/fetch", path(CALL))).send().await.refused(502, "VAPI_ACCOUNT");
+    let refused = app.ask("POST", &format!("{}/fetch", path(CALL))).send().await.refused(502, "VAPI_ACCOUNT");
+    assert!(refused.json()["message"].as_str().is_some_and(|advice| advice.contains("Set VAPI_API_KEY")));
     assert_eq!(app.vapi.requests().len(), 0);
     app.finish().await;
 }

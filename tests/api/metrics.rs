@@ -155,3 +155,20 @@ async fn waiting_on_purpose_is_no_latency() {
     assert!(path(CALL).len() > CALL.len());
     app.finish().await;
 }
+
+#[tokio::test]
+async fn neither_is_who_waited_for_a_call_that_was_deleted_meanwhile() {
+    let app = Story::new().begin().await;
+    app.hears_status(&talk(CALL), Stage::InProgress).await;
+    let (waited_for, erased) = (result(CALL, "wait=20"), path(CALL));
+    let erasing = async {
+        tokio::time::sleep(std::time::Duration::from_millis(1_200)).await;
+        app.ask("DELETE", &erased).send().await
+    };
+    let (answer, _) = tokio::join!(app.get(&waited_for), erasing);
+    answer.refused(410, "CALL_DELETED");
+    let route = "ringback_http_request_duration_seconds_bucket{le=\"1.0\",route=\"/api/v1/vapi/calls/{id}/result\",method=\"GET\"} 1";
+    let text = text(&app).await;
+    assert!(text.contains(route), "{text}");
+    app.finish().await;
+}
