@@ -1,5 +1,7 @@
 //! Scratch: time of each step.
-use crate::report::Template;
+#[path = "../../benches/service/report.rs"]
+mod report;
+use report::Template;
 use ringback::{
     call::{
         id::CallId,
@@ -38,7 +40,9 @@ fn time<T>(name: &str, mut f: impl FnMut() -> T) {
     );
 }
 
-pub(crate) fn run(file: Option<&str>) {
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let file = args.first().map(String::as_str);
     if file == Some("read") {
         let body = Template::of_body(60 * 1024).about("00000000-0000-7000-8000-000000000001");
         let now = Clock::System.now();
@@ -62,9 +66,9 @@ pub(crate) fn run(file: Option<&str>) {
             let _logs = (std::env::args().any(|a| a == "log")).then(|| ringback::telemetry::start_logs(&config.log, "abcdefgh").unwrap());
             let app = ringback::app::App::build(config, Clock::System).await.unwrap();
             let template = Template::of_answer(8 * 1024);
-            let event = message::read(&template.about(&crate::report::id(1, 1)), Delivery::default(), Clock::System.now()).unwrap().event;
+            let event = message::read(&template.about(&report::id(1, 1)), Delivery::default(), Clock::System.now()).unwrap().event;
             app.api().registry.apply(event).await.unwrap();
-            let path = format!("/api/v1/vapi/calls/{}", crate::report::id(1, 1));
+            let path = format!("/api/v1/vapi/calls/{}", report::id(1, 1));
             let ours = app.router();
             let floor: axum::Router = axum::Router::new().route(
                 "/8.json",
@@ -113,7 +117,7 @@ pub(crate) fn run(file: Option<&str>) {
             let template = Template::of_body(60 * 1024);
             let mut all = vec![];
             for i in 0..6000 {
-                let body = template.about(&crate::report::id(1, i));
+                let body = template.about(&report::id(1, i));
                 let s = Instant::now();
                 let event = message::read(&body, Delivery::default(), Clock::System.now()).unwrap().event;
                 let r = s.elapsed();
