@@ -146,7 +146,8 @@ async fn refold(registry: &Registry) {
             warn!(event_id = raw.id, "An event that was kept raw is no message any more; it stays as it is");
             continue;
         };
-        let event = CallEvent { id: raw.id, call_id: raw.call_id, ..inbound.event };
+        let call_id = raw.call_id.or_else(|| inbound.event.call_id.clone());
+        let event = CallEvent { id: raw.id, call_id, ..inbound.event };
         if !event.folded {
             // Committed all the same: the store then knows that this version tried, and does not offer it again.
             warn!(event_id = event.id, "An event still can't be read; it stays as it is");

@@ -207,6 +207,11 @@ impl Enricher {
     }
 
     async fn fetch_asked(&self, id: &CallId) -> Result<(), StoreError> {
+        if !matches!(self.0.registry.store().load(id).await?, Loaded::Missing) {
+            // Heard of since: policy looks after it, and nobody needs to be asked on the side.
+            self.0.asked.forget(id);
+            return Ok(());
+        }
         let Some(heard) = self.ask(id).await else { return Ok(()) };
         match &heard.outcome {
             FetchOutcome::Live | FetchOutcome::Ended { .. } => {

@@ -33,9 +33,10 @@ const LINE: std::ops::RangeInclusive<u64> = 4..=30;
 #[derive(Debug, Clone)]
 pub(crate) struct Template {
     body: Vec<u8>,
+    /// Where the id stands in the body.
     places: Vec<usize>,
     /// Bytes of the answer that Ringback makes of it.
-    pub(crate) answer: usize,
+    answer: usize,
 }
 
 impl Template {
@@ -85,15 +86,10 @@ impl Template {
         }
         body
     }
-
-    /// Bytes of a body.
-    pub(crate) fn len(&self) -> usize {
-        self.body.len()
-    }
 }
 
 /// The id of call number `index` of run number `run`.
-pub(crate) fn id(run: u32, index: u64) -> String {
+pub(crate) fn id(run: u32, index: u32) -> String {
     format!("{run:08x}-0000-7000-8000-{index:012x}")
 }
 

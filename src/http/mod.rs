@@ -28,11 +28,11 @@ use std::sync::Arc;
 use axum::{
     Router,
     http::{HeaderName, HeaderValue, Method},
-    middleware::from_fn_with_state,
     routing::{any, delete, get, post},
 };
 use tower_http::cors::CorsLayer;
 
+use self::observe::Observe;
 pub use self::{body::Budget, docs::openapi, health::Probe, meters::Meters, path::Regular, proof::Gate};
 
 use crate::{
@@ -145,7 +145,7 @@ pub fn router(api: &Api) -> Router {
     let router = router
         .fallback(any(async || ApiError::RouteNotFound))
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
-        .layer(from_fn_with_state(api.clone(), observe::observe));
+        .layer(Observe(api.clone()));
     let router = match cors(&api.config.http.cors_origins) {
         Some(cors) => router.layer(cors),
         None => router,

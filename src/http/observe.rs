@@ -1,15 +1,23 @@
 //! What is seen of every request: its id, one log line, its metrics, and the envelope of its failure.
 
-use std::{net::IpAddr, panic::AssertUnwindSafe, time::Duration};
+use std::{
+    any::Any,
+    convert::Infallible,
+    net::IpAddr,
+    panic::AssertUnwindSafe,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use axum::{
     body::Body,
-    extract::{ConnectInfo, MatchedPath, Request, State},
-    http::{Extensions, HeaderMap, HeaderName, HeaderValue, header},
-    middleware::Next,
+    extract::{ConnectInfo, MatchedPath, Request},
+    http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, header},
     response::{IntoResponse, Response},
 };
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, future::BoxFuture};
+use tokio::time::Instant;
+use tower::{Layer, Service};
 use tracing::info;
 
 use super::{Api, auth, server::Peer};
@@ -37,59 +45,117 @@ pub(super) struct Told {
     pub(super) waited: Duration,
 }
 
-/// Runs a request and notes what there is to note. The only layer around the routes: each one costs a request about half a microsecond.
-pub(super) async fn observe(State(api): State<Api>, request: Request, next: Next) -> Response {
-    let started = tokio::time::Instant::now();
-    let id = request_id(request.headers().get(&X_REQUEST_ID));
-    let client = client_ip(&api, request.extensions(), request.headers());
-    let method = request.method().clone();
-    let trace = trace_id(request.headers());
-    let route = request.extensions().get::<MatchedPath>().cloned();
+/// The one layer around the routes: it costs every request, so it is a service of its own and not a stack of boxed functions.
+#[derive(Clone)]
+pub(super) struct Observe(pub(super) Api);
 
-    let mut response = answer(&api, request, next).await;
+impl<S> Layer<S> for Observe {
+    type Service = Observed<S>;
 
-    let failure = response.extensions_mut().remove::<Failure>();
-    let told = response.extensions_mut().remove::<Told>().unwrap_or_default();
-    let call_id = told.call_id.as_ref().or_else(|| failure.as_ref().and_then(Failure::call_id));
-    let status = response.status().as_u16();
-    let taken = started.elapsed();
-    let latency = taken.saturating_sub(told.waited);
-    api.meters.observe(route.as_ref().map(MatchedPath::as_str), method.as_str(), status, latency);
-    let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
-    info!(
-        request_id = id.to_str().unwrap_or_default(),
-        trace_id = trace.as_deref(),
-        route,
-        method = method.as_str(),
-        status,
-        duration_ms = milliseconds(taken),
-        client_ip = %client,
-        call_id = call_id.map(CallId::as_str),
-        token = told.token,
-        event_type = told.event_type,
-        "{method} {route} {status}",
-    );
-    if let Some(value) = call_id.and_then(|id| HeaderValue::try_from(id.as_str()).ok()) {
-        response.headers_mut().insert(X_CALL_ID, value);
+    fn layer(&self, routes: S) -> Observed<S> {
+        Observed { api: self.0.clone(), routes }
     }
-    if let Some(failure) = failure {
-        // Some routes have stated the length of the empty body by now.
-        response.headers_mut().remove(header::CONTENT_LENGTH);
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        *response.body_mut() = Body::from(failure.envelope(id.to_str().unwrap_or_default()));
-    }
-    response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-    response.headers_mut().insert(X_REQUEST_ID, id);
-    response
 }
 
-/// What the routes answer. A page of another origin may not write, and when a handler panics the answer is 500 and the cause is in the log.
-async fn answer(api: &Api, request: Request, next: Next) -> Response {
-    if let Err(refusal) = auth::refuse_foreign_origin(api, &request) {
-        return refusal.into_response();
+/// Routes, observed.
+#[derive(Clone)]
+pub(super) struct Observed<S> {
+    api: Api,
+    routes: S,
+}
+
+impl<S> Service<Request> for Observed<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response, Infallible>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.routes.poll_ready(context)
     }
-    let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
-    answered.unwrap_or_else(|panic| ApiError::Internal(format!("panic: {}", panic_reason(panic.as_ref()))).into_response())
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let api = self.api.clone();
+        let seen = Seen::of(&api, &request);
+        // No handler runs before the answer is awaited.
+        let answer = auth::refuse_foreign_origin(&api, &request).map(|()| self.routes.call(request));
+        Box::pin(async move {
+            let response = match answer {
+                Ok(answer) => AssertUnwindSafe(answer).catch_unwind().await.map_or_else(panicked, |Ok(response)| response),
+                Err(refusal) => refusal.into_response(),
+            };
+            Ok(seen.noted(&api, response))
+        })
+    }
+}
+
+/// What is known of a request before it is answered.
+struct Seen {
+    started: Instant,
+    id: HeaderValue,
+    trace: Option<String>,
+    client: IpAddr,
+    method: Method,
+    route: Option<MatchedPath>,
+}
+
+impl Seen {
+    fn of(api: &Api, request: &Request) -> Self {
+        let (headers, extensions) = (request.headers(), request.extensions());
+        Self {
+            started: Instant::now(),
+            id: request_id(headers.get(&X_REQUEST_ID)),
+            trace: trace_id(headers),
+            client: client_ip(api, extensions, headers),
+            method: request.method().clone(),
+            route: extensions.get::<MatchedPath>().cloned(),
+        }
+    }
+
+    /// Notes the answer, and adds what every answer has.
+    fn noted(self, api: &Api, mut response: Response) -> Response {
+        let Self { started, id, trace, client, method, route } = self;
+        let failure = response.extensions_mut().remove::<Failure>();
+        let told = response.extensions_mut().remove::<Told>().unwrap_or_default();
+        let call_id = told.call_id.as_ref().or_else(|| failure.as_ref().and_then(Failure::call_id));
+        let (status, taken) = (response.status().as_u16(), started.elapsed());
+        api.meters.observe(route.as_ref().map(MatchedPath::as_str), method.as_str(), status, taken.saturating_sub(told.waited));
+        let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
+        info!(
+            request_id = id.to_str().unwrap_or_default(),
+            trace_id = trace.as_deref(),
+            route,
+            method = method.as_str(),
+            status,
+            duration_ms = milliseconds(taken),
+            client_ip = %client,
+            call_id = call_id.map(CallId::as_str),
+            token = told.token,
+            event_type = told.event_type,
+            "{method} {route} {status}",
+        );
+        let call_id = call_id.and_then(|id| HeaderValue::try_from(id.as_str()).ok());
+        if let Some(failure) = failure {
+            // Some routes have stated the length of the empty body by now.
+            response.headers_mut().remove(header::CONTENT_LENGTH);
+            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            *response.body_mut() = Body::from(failure.envelope(id.to_str().unwrap_or_default()));
+        }
+        let headers = response.headers_mut();
+        headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+        headers.insert(X_REQUEST_ID, id);
+        headers.extend(call_id.map(|id| (X_CALL_ID, id)));
+        response
+    }
+}
+
+/// A handler panicked: 500 in the envelope, the cause in the log.
+#[expect(clippy::needless_pass_by_value, reason = "what catching a panic gives")]
+fn panicked(cause: Box<dyn Any + Send>) -> Response {
+    ApiError::Internal(format!("panic: {}", panic_reason(&*cause))).into_response()
 }
 
 fn request_id(sent: Option<&HeaderValue>) -> HeaderValue {

@@ -29,8 +29,8 @@ impl FromRequestParts<Api> for CallPath {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, ApiError> {
-        let id = in_path(parts, api, "id").await?;
-        CallId::parse(&id).map(Self).map_err(|error| ApiError::InvalidParameter(format!("The id in the path can't be: {error}.")))
+        let id = in_path(parts, api, "id", CallId::parse).await?;
+        id.map(Self).map_err(|error| ApiError::InvalidParameter(format!("The id in the path can't be: {error}.")))
     }
 }
 
@@ -42,7 +42,7 @@ impl FromRequestParts<Api> for PhonePath {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, ApiError> {
-        in_path(parts, api, "phone").await.map(Self)
+        in_path(parts, api, "phone", |phone| Self(phone.to_owned())).await
     }
 }
 
@@ -58,11 +58,11 @@ impl FromRequestParts<Api> for IfNoneMatch {
     }
 }
 
-/// A part of the path, decoded.
-async fn in_path(parts: &mut Parts, api: &Api, name: &str) -> Result<String, ApiError> {
+/// What `read` makes of a part of the path, decoded.
+async fn in_path<T>(parts: &mut Parts, api: &Api, name: &str, read: impl FnOnce(&str) -> T) -> Result<T, ApiError> {
     let invalid = |error: RawPathParamsRejection| ApiError::InvalidParameter(error.to_string());
     let params = RawPathParams::from_request_parts(parts, api).await.map_err(invalid)?;
-    Ok(params.iter().find_map(|(known, value)| (known == name).then_some(value)).unwrap_or_default().to_owned())
+    Ok(read(params.iter().find_map(|(known, value)| (known == name).then_some(value)).unwrap_or_default()))
 }
 
 /// The parameters of the query, by name. Unknown ones are left alone.

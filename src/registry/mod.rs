@@ -182,8 +182,8 @@ impl Registry {
                 _ => None,
             };
             let write = after.clone().map(|call| CallWrite { columns: columns::of(&call.id, &call.record), call, expected });
-            let more = change.more.iter().cloned().chain(settled).collect();
-            let commit = Commit { event: change.event.clone(), changed, more, write };
+            let more = change.more.iter().map(CallEvent::without_facts).chain(settled).collect();
+            let commit = Commit { event: change.event.without_facts(), changed, more, write };
             match self.0.store.commit(commit).await? {
                 Committed::Conflict => before = self.0.store.load(&id).await?,
                 committed => {
@@ -246,6 +246,11 @@ impl Registry {
         if let Some(cached) = self.0.cache.find(id.as_str(), self.0.clock.now()) {
             return Ok(Known::Call(cached));
         }
+        // Boxed, or every answer from memory would carry the room that asking the store takes.
+        Box::pin(self.look_up_stored(id)).await
+    }
+
+    async fn look_up_stored(&self, id: &CallId) -> Result<Known, StoreError> {
         let erased = self.0.erased.load(Ordering::SeqCst);
         Ok(match self.0.store.load(id).await? {
             Loaded::Found(call) => {

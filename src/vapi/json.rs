@@ -35,6 +35,9 @@ pub enum Node<'a> {
 /// Room for the members of an object to begin with: most of Vapi's have no more.
 const MEMBERS: usize = 8;
 
+/// Among so many members, looking at each is faster than a search: most names differ in length already.
+const FEW_MEMBERS: usize = 12;
+
 /// What stands where nothing stands.
 const NOTHING: Node<'static> = Node::Null;
 
@@ -107,6 +110,9 @@ impl<'a> Node<'a> {
 
     fn member(&self, key: &str) -> Option<&Node<'a>> {
         let Node::Object(members) = self else { return None };
+        if members.len() <= FEW_MEMBERS {
+            return members.iter().find(|(name, _)| name == key).map(|(_, value)| value);
+        }
         let at = members.binary_search_by(|(name, _)| name.as_ref().cmp(key)).ok()?;
         members.get(at).map(|(_, value)| value)
     }

@@ -5,6 +5,7 @@ mod access;
 mod architecture;
 mod cache;
 mod deleting;
+mod engines;
 mod enrichment;
 mod facts;
 mod faults;

@@ -235,7 +235,7 @@ mod tests {
     use super::{QUEUE, Writer};
     use crate::store::sqlite::open;
 
-    const AN_HOUR: Duration = Duration::from_secs(3_600);
+    const AN_HOUR: Duration = Duration::from_hours(1);
 
     fn started(folder: &Path) -> Writer {
         let path = folder.join("ringback.db");

@@ -268,6 +268,24 @@ impl TestApp {
         url
     }
 
+    /// Stops the service, runs it anew as `ringback serve` does while `meanwhile` is done at its address, and stops it in order.
+    pub(crate) async fn run(self, meanwhile: impl AsyncFnOnce(String)) -> Self {
+        self.app.lifecycle().abort();
+        self.lose_store().await;
+        let app = built(&self.story, &self.clock).await.expect("it starts again");
+        let lifecycle = app.lifecycle().clone();
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let acting = async {
+            meanwhile(url).await;
+            lifecycle.stop();
+        };
+        let (code, ()) = tokio::join!(app.run(listener), acting);
+        assert_eq!(code, 0, "it stops in order");
+        let app = built(&self.story, &self.clock).await.expect("it starts once more");
+        Self { app, ..self }
+    }
+
     /// Stops the service and starts it anew, on the same file, with the same Vapi.
     pub(crate) async fn restart(self) -> Self {
         self.restart_with(|story| story).await
