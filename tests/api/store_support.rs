@@ -1,5 +1,7 @@
 //! Words that the store's stories are told in: events, calls, commits.
 
+#![expect(clippy::panic, reason = "a story stops where it goes wrong")]
+
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use ringback::{
@@ -146,4 +148,10 @@ pub(crate) async fn lookup(store: &Store, id: &str) -> &'static str {
         Loaded::Deleted => "deleted",
         Loaded::Missing => "missing",
     }
+}
+
+/// Runs beside the story, which waits for it.
+#[expect(clippy::disallowed_methods, reason = "the story itself waits for the task")]
+pub(crate) fn alongside<T: Send + 'static>(task: impl Future<Output = T> + Send + 'static) -> tokio::task::JoinHandle<T> {
+    tokio::task::spawn(task)
 }

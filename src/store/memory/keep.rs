@@ -8,10 +8,7 @@ use crate::{
         id::CallId,
         time::Millis,
     },
-    store::{
-        Columns, StoreError, StoredCall, TimelineEntry,
-        pack::{pack, unpack},
-    },
+    store::{Columns, StoreError, StoredCall, TimelineEntry, pack::Packer},
 };
 
 /// What an entry takes beside its texts, in bytes: structs, map slots, allocator.
@@ -58,11 +55,11 @@ pub(super) struct NewEvent {
 }
 
 impl NewEvent {
-    pub(super) fn of(event: CallEvent, changed: Vec<&'static str>, version: Option<u64>) -> Result<Self, StoreError> {
+    pub(super) fn of(event: CallEvent, changed: Vec<&'static str>, version: Option<u64>, packer: &Packer) -> Result<Self, StoreError> {
         let body = match event.keep {
             Keep::Nothing => None,
             Keep::Whole | Keep::Replacing if event.body.is_empty() => None,
-            Keep::Whole | Keep::Replacing => Some(Arc::from(pack(&event.body)?)),
+            Keep::Whole | Keep::Replacing => Some(Arc::from(packer.pack(&event.body)?)),
         };
         let entry = TimelineEntry {
             at: event.received_at,
@@ -99,12 +96,9 @@ impl NewEvent {
         OVERHEAD / 2 + self.body.as_ref().map_or(0, |body| body.len() as u64) + self.entry.details.as_deref().map_or(0, len)
     }
 
-    /// The entry that a timeline shows.
-    pub(super) fn into_entry(self, bodies: bool) -> Result<TimelineEntry, StoreError> {
-        let body = match self.body.filter(|_| bodies) {
-            Some(packed) => Some(String::from_utf8_lossy(&unpack(&packed)?).into_owned()),
-            None => None,
-        };
+    /// The entry that a timeline shows; with its body if there is a packer to unpack it.
+    pub(super) fn into_entry(self, packer: Option<&Packer>) -> Result<TimelineEntry, StoreError> {
+        let body = packer.zip(self.body).map(|(packer, packed)| packer.unpack_text(&packed)).transpose()?;
         Ok(TimelineEntry { body, ..self.entry })
     }
 }

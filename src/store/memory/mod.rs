@@ -11,7 +11,7 @@ use self::{
 };
 use super::{
     CallFilter, CallPage, Commit, Committed, Due, Loaded, PageCursor, Retention, StoreError, StoreHealth, StoredCall, TimelineEntry,
-    UnfoldedEvent, tombstone::TombstoneKey,
+    UnfoldedEvent, pack::Packer, tombstone::TombstoneKey,
 };
 use crate::call::{event::Keep, id::CallId, time::Millis};
 
@@ -25,6 +25,7 @@ pub struct MemoryStore {
 struct Shared {
     max_bytes: u64,
     tombstones: TombstoneKey,
+    packer: Packer,
     /// A std mutex: held for map operations only, never across an await.
     state: Mutex<State>,
 }
@@ -33,7 +34,7 @@ impl MemoryStore {
     /// An empty store that keeps about `max_bytes` at most.
     #[must_use]
     pub fn new(max_bytes: u64) -> Self {
-        let shared = Shared { max_bytes, tombstones: TombstoneKey::random(), state: Mutex::default() };
+        let shared = Shared { max_bytes, tombstones: TombstoneKey::random(), packer: Packer::default(), state: Mutex::default() };
         Self { shared: Arc::new(shared) }
     }
 
@@ -58,8 +59,9 @@ impl MemoryStore {
         let Commit { event, changed, more, write } = commit;
         let call_id = write.as_ref().map(|write| write.call.id.clone()).or_else(|| event.call_id.clone());
         let version = write.as_ref().map(|write| write.call.version);
-        let cause = NewEvent::of(event, changed, version)?;
-        let more = more.into_iter().map(|event| NewEvent::of(event, Vec::new(), version)).collect::<Result<Vec<_>, _>>()?;
+        let packer = &self.shared.packer;
+        let cause = NewEvent::of(event, changed, version, packer)?;
+        let more = more.into_iter().map(|event| NewEvent::of(event, Vec::new(), version, packer)).collect::<Result<Vec<_>, _>>()?;
         let write = write.map(|write| (write.expected, NewCall::of(write.call, write.columns)));
 
         let mut state = self.open()?;
@@ -74,7 +76,8 @@ impl MemoryStore {
         {
             return Ok(Committed::Conflict);
         }
-        for event in [cause].into_iter().chain(more).filter(|event| event.keep != Keep::Nothing) {
+        let unread = state.now_read(&cause);
+        for event in (!unread).then_some(cause).into_iter().chain(more).filter(|event| event.keep != Keep::Nothing) {
             state.add_event(event);
         }
         if let Some((_, call)) = write {
@@ -103,7 +106,8 @@ impl MemoryStore {
 
     pub(super) async fn timeline(&self, id: &CallId, bodies: bool) -> Result<Vec<TimelineEntry>, StoreError> {
         let events = self.open()?.events(id);
-        let mut entries = events.into_iter().map(|event| event.into_entry(bodies)).collect::<Result<Vec<_>, _>>()?;
+        let packer = bodies.then_some(&self.shared.packer);
+        let mut entries = events.into_iter().map(|event| event.into_entry(packer)).collect::<Result<Vec<_>, _>>()?;
         entries.sort_by_key(|entry| entry.at);
         Ok(entries)
     }

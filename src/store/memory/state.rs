@@ -117,14 +117,34 @@ impl State {
         })
     }
 
+    /// The event was there already, but could not be read till now: then it is what it says now, with the body it had.
+    pub(super) fn now_read(&mut self, event: &NewEvent) -> bool {
+        let Some(place) = self.events.get(&event.entry.event_id).cloned() else { return false };
+        let unread = self.change(place.as_ref(), |group| take_if(&mut group.events, |it| it.entry.event_id == event.entry.event_id));
+        self.events.insert(event.entry.event_id.clone(), event.call_id.clone());
+        self.change(event.call_id.as_ref(), |group| {
+            group.events.extend(unread.into_iter().map(|mut it| {
+                it.call_id.clone_from(&event.call_id);
+                if !it.entry.duplicate {
+                    it.folded = true;
+                    it.entry.changed.clone_from(&event.entry.changed);
+                    it.entry.version = event.entry.version;
+                    it.entry.details.clone_from(&event.entry.details);
+                }
+                it
+            }));
+        });
+        true
+    }
+
     pub(super) fn add_event(&mut self, event: NewEvent) {
         let id = event.call_id.clone();
-        let index = self.events.insert(event.entry.event_id.clone(), id.clone());
+        if self.events.contains_key(&event.entry.event_id) {
+            return;
+        }
+        self.events.insert(event.entry.event_id.clone(), id.clone());
         let replaced = self.change(id.as_ref(), |group| {
             group.since.get_or_insert(event.entry.at);
-            if index.is_some() {
-                group.events.retain(|it| it.entry.event_id != event.entry.event_id);
-            }
             replace(&mut group.events, event)
         });
         for event_id in replaced {
@@ -230,8 +250,8 @@ impl State {
         let without_record: Vec<_> = self.groups.iter().filter(|(_, group)| group.call.is_none()).map(|(id, _)| id.clone()).collect();
         for id in without_record {
             let gone = self.change(id.as_ref(), |group| take_if(&mut group.events, |event| event.entry.at < before));
-            for event_id in gone {
-                self.events.remove(&event_id);
+            for event in gone {
+                self.events.remove(&event.entry.event_id);
             }
         }
     }
@@ -275,9 +295,9 @@ fn replace(events: &mut Vec<NewEvent>, event: NewEvent) -> Vec<String> {
     }
     let gone = take_if(events, rival);
     events.push(event);
-    gone
+    gone.into_iter().map(|event| event.entry.event_id).collect()
 }
 
-fn take_if(events: &mut Vec<NewEvent>, gone: impl Fn(&NewEvent) -> bool) -> Vec<String> {
-    events.extract_if(.., |event| gone(event)).map(|event| event.entry.event_id).collect()
+fn take_if(events: &mut Vec<NewEvent>, gone: impl Fn(&NewEvent) -> bool) -> Vec<NewEvent> {
+    events.extract_if(.., |event| gone(event)).collect()
 }

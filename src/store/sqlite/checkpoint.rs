@@ -1,17 +1,17 @@
 //! Copying the write-ahead log into the file, beside the writer.
 //!
 //! Design: after every few megabytes the writer nudges a thread that runs passive checkpoints on a connection of its own; those never make
-//! the writer wait. While the writer never pauses the log can't start over, so when it has grown long the thread stands back and the writer
-//! cuts it. Only one of the two copies at a time: whoever holds [`Turn`].
+//! the writer wait. While the writer never pauses the log can't start over, so when it has grown long the thread stands back, and the writer
+//! copies the rest and starts the log over. Only one of the two copies at a time: whoever holds the turn.
 //!
-//! After something was erased the log is cut as well, since it still holds the old bytes. A reader in the middle of a long list prevents that
-//! for a while; then it is tried again until it works.
+//! After something was erased the log is cut to nothing, since it still holds the old bytes. A reader in the middle of a long list prevents
+//! that for a while; then it is tried again until it works.
 
 use std::{
-    fs,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, TryLockError,
+        atomic::{AtomicI64, Ordering},
         mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread::JoinHandle,
@@ -20,29 +20,34 @@ use std::{
 
 use rusqlite::Connection;
 
-use super::open::{self, BUSY_TIMEOUT, log_path};
+use super::open::{self, BUSY_TIMEOUT};
 use crate::store::StoreError;
 
 /// Bytes written between two nudges.
 const NUDGE_BYTES: usize = 4 * 1_048_576;
-/// A log longer than this, in bytes, is cut by the writer itself.
-const LOG_LIMIT: u64 = 128 * 1_048_576;
-/// How long the writer waits for readers when it cuts the log.
-const CUT_TIMEOUT: Duration = Duration::from_millis(20);
-/// Time between two attempts to cut the log while readers are in the way.
-pub(super) const CUT_AGAIN: Duration = Duration::from_millis(100);
+/// Pages in a log that the writer itself starts over: 64 MB.
+const LONG: i64 = 16_384;
+/// How long the writer waits for readers to leave the log.
+const READERS_TIMEOUT: Duration = Duration::from_millis(20);
+/// Time between two attempts while readers are in the way: a backup may take minutes.
+const TRY_AGAIN: Duration = Duration::from_millis(500);
 
-/// Whoever holds it may run a checkpoint: SQLite would refuse the second one at once.
-type Turn = Arc<Mutex<()>>;
+/// What writer and thread share.
+#[derive(Default)]
+struct Shared {
+    /// Whoever holds it may run a checkpoint: SQLite would refuse a second one at once.
+    turn: Mutex<()>,
+    /// Pages in the log when it was last copied.
+    pages: AtomicI64,
+}
 
 /// The writer's side.
 pub(super) struct Log {
-    path: PathBuf,
-    turn: Turn,
+    shared: Arc<Shared>,
     since_nudge: usize,
     nudge: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
-    /// The last attempt to cut that readers prevented.
+    /// The last attempt that readers prevented.
     prevented: Option<Instant>,
     holds_erased: bool,
 }
@@ -51,14 +56,14 @@ impl Log {
     /// Starts the thread.
     pub(super) fn start(path: &Path) -> Result<Self, StoreError> {
         let (nudge, nudges) = sync_channel(1);
-        let (database, turn) = (path.to_owned(), Turn::default());
-        let copier_turn = Arc::clone(&turn);
+        let shared = Arc::<Shared>::default();
+        let copier = Arc::clone(&shared);
+        let db = open::checkpointer(path)?;
         let thread = std::thread::Builder::new()
             .name("store-checkpoint".to_owned())
-            .spawn(move || copy(&database, &copier_turn, &nudges))
+            .spawn(move || copier.copy(&db, &nudges))
             .map_err(|error| StoreError::Unavailable(format!("no thread for checkpoints: {error}")))?;
-        let path = log_path(path);
-        Ok(Self { path, turn, since_nudge: 0, nudge: Some(nudge), thread: Some(thread), prevented: None, holds_erased: false })
+        Ok(Self { shared, since_nudge: 0, nudge: Some(nudge), thread: Some(thread), prevented: None, holds_erased: false })
     }
 
     /// Tells that about so many bytes more are in the log.
@@ -67,11 +72,11 @@ impl Log {
         if self.since_nudge < NUDGE_BYTES {
             return;
         }
-        if is_long(&self.path) {
+        if self.shared.is_long() {
+            let shared = Arc::clone(&self.shared);
             // Not while the thread is at it: that would only wait.
-            let turn = Arc::clone(&self.turn);
-            if let Some(_turn) = free(&turn) {
-                self.cut(db);
+            if let Some(_turn) = free(&shared.turn) {
+                self.start_over(db, "RESTART");
             }
         } else if self.nudge.as_ref().is_some_and(|nudge| nudge.try_send(()).is_ok()) {
             self.since_nudge = 0;
@@ -79,30 +84,37 @@ impl Log {
     }
 
     /// Cuts the log because something was erased that is still in it.
-    pub(super) fn forget_erased(&mut self, db: &Connection) {
+    pub(super) fn erased(&mut self, db: &Connection) {
         self.holds_erased = true;
         self.prevented = None;
-        self.cut_when_free(db);
-    }
-
-    /// Is something erased still in the log?
-    pub(super) fn holds_erased(&self) -> bool {
-        self.holds_erased
-    }
-
-    /// Copies the whole log and cuts it to nothing, when the thread is done with what it is copying.
-    pub(super) fn cut_when_free(&mut self, db: &Connection) {
-        let turn = Arc::clone(&self.turn);
-        let _turn = held(&turn);
         self.cut(db);
     }
 
-    fn cut(&mut self, db: &Connection) {
-        if self.prevented.is_some_and(|at| at.elapsed() < CUT_AGAIN) {
+    /// Cuts the log if something erased is still in it; true when it is there no more.
+    pub(super) fn forget_erased(&mut self, db: &Connection) -> bool {
+        if self.holds_erased {
+            self.cut(db);
+        }
+        !self.holds_erased
+    }
+
+    /// Copies the whole log and cuts it to nothing, when the thread is done with what it is copying.
+    pub(super) fn cut(&mut self, db: &Connection) {
+        let shared = Arc::clone(&self.shared);
+        let _turn = held(&shared.turn);
+        self.start_over(db, "TRUNCATE");
+    }
+
+    fn start_over(&mut self, db: &Connection, mode: &str) {
+        if self.prevented.is_some_and(|at| at.elapsed() < TRY_AGAIN) {
             return;
         }
-        match truncate(db) {
-            Ok(true) => (self.prevented, self.holds_erased, self.since_nudge) = (None, false, 0),
+        match checkpoint(db, mode) {
+            Ok(true) => {
+                (self.prevented, self.since_nudge) = (None, 0);
+                self.holds_erased &= mode != "TRUNCATE";
+                self.shared.pages.store(0, Ordering::Relaxed);
+            }
             Ok(false) => self.prevented = Some(Instant::now()),
             Err(error) => {
                 self.prevented = Some(Instant::now());
@@ -121,24 +133,24 @@ impl Log {
     }
 }
 
-fn copy(path: &Path, turn: &Turn, nudges: &Receiver<()>) {
-    let db = match open::checkpointer(path) {
-        Ok(db) => db,
-        Err(error) => return tracing::error!(%error, "no connection for checkpoints: the writer runs them"),
-    };
-    let log = log_path(path);
-    while nudges.recv().is_ok() {
-        let _turn = held(turn);
-        if !is_long(&log)
-            && let Err(error) = db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
-        {
-            tracing::warn!(%error, "a checkpoint failed; the log is kept and tried again");
+impl Shared {
+    fn is_long(&self) -> bool {
+        self.pages.load(Ordering::Relaxed) > LONG
+    }
+
+    /// Copies at every nudge, as long as the writer is there.
+    fn copy(&self, db: &Connection, nudges: &Receiver<()>) {
+        while nudges.recv().is_ok() {
+            let _turn = held(&self.turn);
+            if self.is_long() {
+                continue;
+            }
+            match db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get(1)) {
+                Ok(pages) => self.pages.store(pages, Ordering::Relaxed),
+                Err(error) => tracing::warn!(%error, "a checkpoint failed; the log is kept and tried again"),
+            }
         }
     }
-}
-
-fn is_long(log: &Path) -> bool {
-    fs::metadata(log).is_ok_and(|log| log.len() > LOG_LIMIT)
 }
 
 fn held(turn: &Mutex<()>) -> MutexGuard<'_, ()> {
@@ -153,10 +165,15 @@ fn free(turn: &Mutex<()>) -> Option<MutexGuard<'_, ()>> {
     }
 }
 
-/// Copies the whole log into the file and cuts it to nothing; false when somebody still reads from it.
-pub(super) fn truncate(db: &Connection) -> rusqlite::Result<bool> {
-    db.busy_timeout(CUT_TIMEOUT)?;
-    let cut = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0)).map(|busy| busy == 0);
+/// Copies the whole log into the file and lets it start over; false when somebody still reads from it.
+fn checkpoint(db: &Connection, mode: &str) -> rusqlite::Result<bool> {
+    db.busy_timeout(READERS_TIMEOUT)?;
+    let over = db.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| row.get::<_, i64>(0)).map(|busy| busy == 0);
     db.busy_timeout(BUSY_TIMEOUT)?;
-    cut
+    over
+}
+
+/// The last checkpoint before the file is closed.
+pub(super) fn last(db: &Connection) -> rusqlite::Result<()> {
+    checkpoint(db, "TRUNCATE").map(|_| ())
 }

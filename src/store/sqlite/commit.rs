@@ -12,7 +12,7 @@ use crate::{
     },
     store::{
         Columns, Commit, Committed, Due, StoreError, StoredCall,
-        pack::{pack, pack_json},
+        pack::Packer,
         tombstone::{TombstoneHash, TombstoneKey},
     },
 };
@@ -56,17 +56,17 @@ struct Standing {
 }
 
 impl EncodedCommit {
-    pub(super) fn of(commit: Commit, tombstones: &TombstoneKey) -> Result<Self, StoreError> {
+    pub(super) fn of(commit: Commit, tombstones: &TombstoneKey, packer: &Packer) -> Result<Self, StoreError> {
         let Commit { event, changed, more, write } = commit;
         let id = write.as_ref().map(|write| &write.call.id).or(event.call_id.as_ref());
         let tombstone = id.map(|id| tombstones.hash(id));
         let version = write.as_ref().map(|write| write.call.version.cast_signed());
         let changed = (!changed.is_empty()).then(|| changed.join(","));
-        let cause = EncodedEvent::of(event, changed, version)?;
-        let more = more.into_iter().map(|event| EncodedEvent::of(event, None, version)).collect::<Result<_, _>>()?;
+        let cause = EncodedEvent::of(event, changed, version, packer)?;
+        let more = more.into_iter().map(|event| EncodedEvent::of(event, None, version, packer)).collect::<Result<_, _>>()?;
         let encode = |write: crate::store::CallWrite| -> Result<EncodedWrite, StoreError> {
-            let search = pack(write.columns.search.as_bytes())?;
-            let record = pack_json(&write.call.record)?;
+            let search = packer.pack(write.columns.search.as_bytes())?;
+            let record = packer.pack_json(&write.call.record)?;
             Ok(EncodedWrite { call: write.call, expected: write.expected, columns: write.columns, search, record })
         };
         Ok(Self { tombstone, cause, more, write: write.map(encode).transpose()? })
@@ -118,9 +118,9 @@ pub(super) fn is_buried(db: &Connection, hash: &TombstoneHash) -> rusqlite::Resu
 }
 
 impl EncodedEvent {
-    fn of(event: CallEvent, changed: Option<String>, version: Option<i64>) -> Result<Self, StoreError> {
+    fn of(event: CallEvent, changed: Option<String>, version: Option<i64>, packer: &Packer) -> Result<Self, StoreError> {
         let has_body = event.keep != Keep::Nothing && !event.body.is_empty();
-        let body = has_body.then(|| pack(&event.body)).transpose()?;
+        let body = has_body.then(|| packer.pack(&event.body)).transpose()?;
         Ok(Self { event, changed, version, body })
     }
 

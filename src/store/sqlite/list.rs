@@ -5,7 +5,7 @@ use rusqlite::{Connection, params_from_iter, types::Value};
 use super::rows::{CallRow, call_id};
 use crate::{
     call::time::Millis,
-    store::{CallFilter, CallPage, PageCursor, SortBy, StoreError, pack::unpack},
+    store::{CallFilter, CallPage, PageCursor, SortBy, StoreError, pack::Packer},
 };
 
 /// Conditions and what is bound in them. Values never become part of the text.
@@ -80,9 +80,9 @@ fn texts(values: &[String]) -> impl Iterator<Item = Value> {
 }
 
 /// One page, newest first, from one snapshot.
-pub(super) fn list(db: &Connection, filter: &CallFilter) -> Result<CallPage, StoreError> {
+pub(super) fn list(db: &Connection, filter: &CallFilter, packer: &Packer) -> Result<CallPage, StoreError> {
     let snapshot = db.unchecked_transaction()?;
-    let mut rows = matching(&snapshot, filter)?;
+    let mut rows = matching(&snapshot, filter, packer)?;
     let more = rows.len() > filter.limit;
     rows.truncate(filter.limit);
     let cursor = rows.last().filter(|_| more).map(|(_, at, id)| Ok::<_, StoreError>(PageCursor { at: Millis(*at), id: call_id(id)? }));
@@ -90,14 +90,14 @@ pub(super) fn list(db: &Connection, filter: &CallFilter) -> Result<CallPage, Sto
     let mut calls = Vec::with_capacity(rows.len());
     for (n, _, _) in rows {
         if let Some(row) = CallRow::by_n(&snapshot, n)? {
-            calls.push(row.unpacked()?);
+            calls.push(row.unpacked(packer)?);
         }
     }
     Ok(CallPage { calls, next })
 }
 
 /// Number, moment and id of the calls on the page, and of one more if there is one.
-fn matching(db: &Connection, filter: &CallFilter) -> Result<Vec<(i64, i64, String)>, StoreError> {
+fn matching(db: &Connection, filter: &CallFilter, packer: &Packer) -> Result<Vec<(i64, i64, String)>, StoreError> {
     let Conditions { sql, mut values } = Conditions::of(filter);
     let moment = column(filter.by);
     let wanted = filter.limit.saturating_add(1);
@@ -116,8 +116,8 @@ fn matching(db: &Connection, filter: &CallFilter) -> Result<Vec<(i64, i64, Strin
     while found.len() < wanted
         && let Some(there) = rows.next()?
     {
-        let search = unpack(there.get_ref(3)?.as_blob().unwrap_or_default())?;
-        if !filter.matches_words(&String::from_utf8_lossy(&search)) {
+        let search = packer.unpack_text(there.get_ref(3)?.as_blob().unwrap_or_default())?;
+        if !filter.matches_words(&search) {
             continue;
         }
         match skip.checked_sub(1) {

@@ -25,6 +25,7 @@ mod writer;
 use std::{
     path::PathBuf,
     sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
 
 pub use self::{backup::backup, schema::Migrate};
@@ -36,7 +37,7 @@ use self::{
 };
 use super::{
     CallFilter, CallPage, Commit, Committed, Due, Loaded, Retention, StoreError, StoreHealth, StoredCall, TimelineEntry, UnfoldedEvent,
-    disk, tombstone::TombstoneKey,
+    disk, pack::Packer, tombstone::TombstoneKey,
 };
 use crate::call::{id::CallId, time::Millis};
 
@@ -44,6 +45,9 @@ use crate::call::{id::CallId, time::Millis};
 const SMALL: usize = 8_192;
 /// Records, events or bodies that one transaction of a purge takes, so that commits get their turn in between.
 const PURGE_STEP: usize = 50;
+
+/// How long health waits for the writer.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Where the store is, and how it is opened.
 #[derive(Debug, Clone)]
@@ -68,6 +72,7 @@ pub struct SqliteStore {
 struct Shared {
     path: PathBuf,
     tombstones: TombstoneKey,
+    packer: Arc<Packer>,
     writer: Writer,
     readers: Readers,
 }
@@ -85,7 +90,9 @@ impl SqliteStore {
     /// [`StoreError::Unusable`] when another process has it, when it lies where it would be lost, when its schema is newer, or behind and
     /// `migrate` says check, or when it is damaged or can't be written.
     pub fn open(options: &SqliteOptions) -> Result<Self, StoreError> {
-        let path = options.path.clone();
+        // Absolute, so that no name is taken for a URI.
+        let path =
+            std::path::absolute(&options.path).map_err(|error| StoreError::Unusable(format!("the store's path is unusable: {error}")))?;
         if !options.ephemeral_ok {
             open::refuse_forgetful(&path)?;
         }
@@ -97,7 +104,7 @@ impl SqliteStore {
         upkeep::end_leases(&db)?;
         let readers = Readers::new(path.clone(), options.max_connections);
         let writer = Writer::start(db, &path, lock)?;
-        Ok(Self { shared: Arc::new(Shared { path, tombstones, writer, readers }) })
+        Ok(Self { shared: Arc::new(Shared { path, tombstones, packer: Arc::default(), writer, readers }) })
     }
 
     async fn write<T: Send + 'static>(
@@ -120,25 +127,27 @@ impl SqliteStore {
 impl SqliteStore {
     pub(super) async fn load(&self, id: &CallId) -> Result<Loaded, StoreError> {
         let (id, hash) = (id.clone(), self.shared.tombstones.hash(id));
+        let packer = Arc::clone(&self.shared.packer);
         let load = move |db: &rusqlite::Connection| match CallRow::by_id(db, &id)? {
-            Some(row) => Ok(Loaded::Found(row.unpacked()?)),
+            Some(row) => Ok(Loaded::Found(row.unpacked(&packer)?)),
             None => Ok(if is_buried(db, &hash)? { Loaded::Deleted } else { Loaded::Missing }),
         };
         self.shared.readers.read(Read::Lookup, load).await
     }
 
     pub(super) async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
-        let encoded = EncodedCommit::of(commit, &self.shared.tombstones)?;
+        let encoded = EncodedCommit::of(commit, &self.shared.tombstones, &self.shared.packer)?;
         self.shared.writer.submit(encoded.weight(), move |db| encoded.run(db)).await
     }
 
     pub(super) async fn list(&self, filter: CallFilter) -> Result<CallPage, StoreError> {
-        self.shared.readers.read(Read::Scan, move |db| list::list(db, &filter)).await
+        let packer = Arc::clone(&self.shared.packer);
+        self.shared.readers.read(Read::Scan, move |db| list::list(db, &filter, &packer)).await
     }
 
     pub(super) async fn timeline(&self, id: &CallId, bodies: bool) -> Result<Vec<TimelineEntry>, StoreError> {
-        let id = id.clone();
-        self.shared.readers.read(Read::Lookup, move |db| rows::timeline(db, &id, bodies)).await
+        let (id, packer) = (id.clone(), Arc::clone(&self.shared.packer));
+        self.shared.readers.read(Read::Lookup, move |db| rows::timeline(db, &id, bodies, &packer)).await
     }
 
     pub(super) async fn lease_due(&self, now: Millis, until: Millis, limit: usize) -> Result<Vec<CallId>, StoreError> {
@@ -177,7 +186,7 @@ impl SqliteStore {
             let step = PURGE_STEP.min(limit - gone.len());
             let rows = self.write(move |db| upkeep::purge_calls(db, before, step)).await?;
             let last = rows.len() < step;
-            gone.extend(rows.into_iter().filter_map(|row| row.unpacked().ok()));
+            gone.extend(rows.into_iter().filter_map(|row| row.unpacked(&self.shared.packer).ok()));
             if last {
                 break;
             }
@@ -188,12 +197,16 @@ impl SqliteStore {
 
     pub(super) async fn purgeable(&self, retention: Retention, limit: usize) -> Result<Vec<Arc<StoredCall>>, StoreError> {
         let Some(before) = retention.records_before else { return Ok(Vec::new()) };
-        let find = move |db: &rusqlite::Connection| upkeep::calls_before(db, before, limit)?.into_iter().map(CallRow::unpacked).collect();
+        let packer = Arc::clone(&self.shared.packer);
+        let find = move |db: &rusqlite::Connection| {
+            upkeep::calls_before(db, before, limit)?.into_iter().map(|row| row.unpacked(&packer)).collect()
+        };
         self.shared.readers.read(Read::Scan, find).await
     }
 
     pub(super) async fn unfolded(&self) -> Result<Vec<UnfoldedEvent>, StoreError> {
-        self.shared.readers.read(Read::Scan, |db| rows::unfolded(db, APP)).await
+        let packer = Arc::clone(&self.shared.packer);
+        self.shared.readers.read(Read::Scan, move |db| rows::unfolded(db, APP, &packer)).await
     }
 
     /// Goes through the writer. As long as writing works an empty transaction is proof enough; after a failure something is really written.
@@ -205,7 +218,8 @@ impl SqliteStore {
             }
             upkeep::waiting(db)
         };
-        let (pending, oldest_due) = self.write(probe).await?;
+        let slow = |_elapsed| StoreError::Unavailable(format!("the writer gave no sign of life within {PROBE_TIMEOUT:?}"));
+        let (pending, oldest_due) = tokio::time::timeout(PROBE_TIMEOUT, self.write(probe)).await.map_err(slow)??;
         let size = |suffix| std::fs::metadata(open::beside(&self.shared.path, suffix)).map_or(0, |file| file.len());
         let room = disk::room(&self.shared.path);
         Ok(StoreHealth {

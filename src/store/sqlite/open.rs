@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig};
 
 use crate::store::{StoreError, disk::filesystem_forgets};
 
@@ -22,19 +22,15 @@ const STATEMENTS: usize = 64;
 const WRITER_CACHE_KIB: i64 = 16_384;
 /// Page cache of each reader, in KiB.
 const READER_CACHE_KIB: i64 = 2_048;
-/// When the log starts over, a longer file is cut to this, in bytes.
-const LOG_SIZE_LIMIT: i64 = 64 * 1_048_576;
+/// When the log starts over, a longer file is cut to this, in bytes. Up to it the file stays as it is: to write over it is cheaper than to
+/// make it longer.
+const LOG_SIZE_LIMIT: i64 = 128 * 1_048_576;
 
 /// The file with something appended to its name.
 pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)
-}
-
-/// The write-ahead log of the file.
-pub(super) fn log_path(path: &Path) -> PathBuf {
-    beside(path, "-wal")
 }
 
 /// Refuses a place that is gone with the container.
@@ -84,7 +80,7 @@ pub(super) fn make_private(path: &Path) -> Result<(), StoreError> {
 /// The one connection that writes.
 pub(super) fn writer(path: &Path) -> Result<Connection, StoreError> {
     let db = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX).broken(path)?;
-    // These two count only while the file is still empty. Freed pages can then be given back to the disk when it runs full.
+    // Counts only while the file is still empty. Freed pages can then be given back to the disk when it runs full; it costs next to nothing.
     db.pragma_update(None, "auto_vacuum", "INCREMENTAL").broken(path)?;
     let mode: String = db.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).broken(path)?;
     if mode != "wal" {
@@ -124,6 +120,8 @@ fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
     let db = Connection::open_with_flags(path, flags)?;
     db.busy_timeout(BUSY_TIMEOUT)?;
     db.set_prepared_statement_cache_capacity(STATEMENTS);
+    // Or SQLite would plan a statement anew for every value, to see whether a partial index fits.
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(db)
 }
 

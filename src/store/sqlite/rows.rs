@@ -6,10 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 
 use crate::{
     call::{id::CallId, record::FetchReason, time::Millis},
-    store::{
-        Due, StoreError, StoredCall, TimelineEntry, UnfoldedEvent,
-        pack::{unpack, unpack_json},
-    },
+    store::{Due, StoreError, StoredCall, TimelineEntry, UnfoldedEvent, pack::Packer},
 };
 
 /// What [`CallRow::read`] reads, of `calls c`, `records r` and `dues d`.
@@ -62,10 +59,10 @@ impl CallRow {
     }
 
     /// The call itself.
-    pub(super) fn unpacked(self) -> Result<Arc<StoredCall>, StoreError> {
+    pub(super) fn unpacked(self, packer: &Packer) -> Result<Arc<StoredCall>, StoreError> {
         Ok(Arc::new(StoredCall {
             id: call_id(&self.id)?,
-            record: unpack_json(&self.record)?,
+            record: packer.unpack_json(&self.record)?,
             revision: self.revision.cast_unsigned(),
             version: self.version.cast_unsigned(),
             fingerprint: self.fingerprint.cast_unsigned(),
@@ -102,12 +99,12 @@ FROM events e JOIN repeats r ON r.event = e.seq WHERE e.call_id = ?1
 ORDER BY 1, 7, 12";
 
 /// Everything that happened to a call, in order of time.
-pub(super) fn timeline(db: &Connection, id: &CallId, bodies: bool) -> Result<Vec<TimelineEntry>, StoreError> {
+pub(super) fn timeline(db: &Connection, id: &CallId, bodies: bool, packer: &Packer) -> Result<Vec<TimelineEntry>, StoreError> {
     let mut find = db.prepare_cached(TIMELINE)?;
     let rows = find.query_map((id.as_str(), bodies), |row| Ok((timeline_entry(row)?, row.get::<_, Option<Vec<u8>>>(10)?)))?;
     rows.map(|row| {
-        let (entry, packed) = row?;
-        let body = packed.map(|packed| unpack(&packed)).transpose()?.map(|body| String::from_utf8_lossy(&body).into_owned());
+        let (entry, blob) = row?;
+        let body = blob.map(|blob| packer.unpack_text(&blob)).transpose()?;
         Ok(TimelineEntry { body, ..entry })
     })
     .collect()
@@ -131,14 +128,14 @@ fn timeline_entry(row: &Row<'_>) -> rusqlite::Result<TimelineEntry> {
 }
 
 /// Events that another release could not read.
-pub(super) fn unfolded(db: &Connection, app: &str) -> Result<Vec<UnfoldedEvent>, StoreError> {
+pub(super) fn unfolded(db: &Connection, app: &str, packer: &Packer) -> Result<Vec<UnfoldedEvent>, StoreError> {
     let mut find = db.prepare_cached(
         "SELECT id, source, received_at, body FROM events WHERE folded = 0 AND app IS NOT ?1 AND has_body = 1 ORDER BY seq",
     )?;
     let rows = find.query_map([app], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get::<_, Vec<u8>>(3)?)))?;
     rows.map(|row| {
         let (id, source, received_at, body) = row?;
-        Ok(UnfoldedEvent { id, source, received_at: Millis(received_at), body: unpack(&body)? })
+        Ok(UnfoldedEvent { id, source, received_at: Millis(received_at), body: packer.unpack(&body)? })
     })
     .collect()
 }

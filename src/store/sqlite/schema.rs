@@ -4,14 +4,17 @@
 //! along; a newer major stops the start. `PRAGMA application_id` tells a store from any other SQLite file.
 
 use std::{
-    fs::{self, File},
-    io,
+    fs,
+    io::ErrorKind,
     path::{Path, PathBuf},
 };
 
 use rusqlite::Connection;
 
-use super::open::{Failure, broken};
+use super::{
+    backup::copy_into,
+    open::{Failure, beside, broken},
+};
 use crate::store::{StoreError, tombstone::TombstoneKey};
 
 /// "Ring", in ASCII.
@@ -86,19 +89,19 @@ fn apply(db: &mut Connection, standing: i64) -> rusqlite::Result<()> {
     transaction.commit()
 }
 
-/// Copies the file to `<file>.before-v<version>`. We hold the lock, so after a full checkpoint the file alone is the whole store.
+/// Copies the file to `<file>.before-v<version>`. Not by reading the file ourselves: closing it would end the locks that SQLite holds on it.
 fn copy_beside(db: &Connection, path: &Path, version: i64) -> Result<PathBuf, StoreError> {
-    db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).broken(path)?;
-    let copy = super::open::beside(path, &format!(".before-v{version}"));
-    let unfinished = super::open::beside(path, &format!(".before-v{version}.part"));
-    let write = || -> io::Result<()> {
-        fs::copy(path, &unfinished)?;
-        File::open(&unfinished)?.sync_all()?;
-        fs::rename(&unfinished, &copy)
-    };
-    write().map_err(|error| {
+    let copy = beside(path, &format!(".before-v{version}"));
+    let unfinished = beside(path, &format!(".before-v{version}.part"));
+    let failed = |error: &dyn std::fmt::Display| {
         StoreError::Unusable(format!("{} can't be copied to {} before its schema changes: {error}", path.display(), copy.display()))
-    })?;
+    };
+    match fs::remove_file(&unfinished) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(&error)),
+        _ => {}
+    }
+    copy_into(db, &unfinished).map_err(|error| failed(&error))?;
+    fs::rename(&unfinished, &copy).map_err(|error| failed(&error))?;
     Ok(copy)
 }
 

@@ -125,7 +125,10 @@ pub(super) fn waiting(db: &Connection) -> rusqlite::Result<(u64, Option<Millis>)
     count.query_row([], |row| Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get::<_, Option<i64>>(1)?.map(Millis))))
 }
 
+/// Bytes of a [`probe`]: as much as a webhook brings. Less might fit where nothing else does.
+const PROBE: i64 = 65_536;
+
 /// Proves that the store can be written.
 pub(super) fn probe(db: &Connection) -> rusqlite::Result<()> {
-    db.prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES ('probe', randomblob(8))")?.execute([]).map(|_| ())
+    db.prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES ('probe', zeroblob(?1))")?.execute([PROBE]).map(|_| ())
 }

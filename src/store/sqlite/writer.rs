@@ -25,7 +25,7 @@ use tokio::sync::{
     oneshot,
 };
 
-use super::checkpoint::{CUT_AGAIN, Log, truncate};
+use super::checkpoint::{self, Log};
 use crate::store::StoreError;
 
 /// Pieces of work that can wait for the writer.
@@ -34,6 +34,8 @@ const QUEUE: usize = 1_024;
 const GROUP: usize = 256;
 /// Bytes written by one transaction, about, at most.
 const GROUP_BYTES: usize = 8 * 1_048_576;
+/// How often work is looked for while erased bytes wait for a reader to leave the log.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// How long an answer is waited for. HTTP gives up earlier; this is for everyone else.
 const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -180,17 +182,16 @@ impl Thread {
             self.log.written(&self.db, bytes);
         }
         self.log.finish();
-        truncate(&self.db).map(|_| ()).map_err(StoreError::from)
+        checkpoint::last(&self.db).map_err(StoreError::from)
     }
 
     fn next(&mut self, work: &mut mpsc::Receiver<Box<dyn Work>>) -> Option<Box<dyn Work>> {
-        while self.log.holds_erased() {
+        while !self.log.forget_erased(&self.db) {
             match work.try_recv() {
                 Ok(next) => return Some(next),
                 Err(TryRecvError::Disconnected) => return None,
-                Err(TryRecvError::Empty) => std::thread::sleep(CUT_AGAIN),
+                Err(TryRecvError::Empty) => std::thread::sleep(LOOK_AGAIN),
             }
-            self.log.cut_when_free(&self.db);
         }
         work.blocking_recv()
     }
@@ -204,14 +205,14 @@ impl Thread {
             _ => {}
         }
         if outcome.is_ok() && group.iter().any(|work| work.erases()) {
-            self.log.forget_erased(&self.db);
+            self.log.erased(&self.db);
         }
         for work in group.drain(..) {
             work.answer(outcome.as_ref().copied().map_err(String::as_str));
         }
         if outcome.is_err() {
             // On a full disk the log is what can be given back.
-            self.log.cut_when_free(&self.db);
+            self.log.cut(&self.db);
         }
     }
 
