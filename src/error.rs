@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Seconds after which a caller may try again; Kestra blocks a worker for as long as it is told, so it stays small.
-const RETRY_SOON: u32 = 5;
+pub(crate) const RETRY_SOON: u32 = 5;
 
 /// A failure, as its caller is to see it.
 #[derive(Debug, thiserror::Error)]

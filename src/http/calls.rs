@@ -1,6 +1,6 @@
 //! One call: read it, erase it, have Vapi asked again.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     Json,
@@ -10,6 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::{
     Api,
@@ -21,12 +22,11 @@ use crate::{
     call::{
         id::CallId,
         record::FetchReason,
-        view::{self, CallResult},
+        view::{CallResult, View},
     },
     envelope::{Envelope, NoData},
     error::ApiError,
-    registry::{CachedCall, Known, answer, never_heard_of},
-    store::Loaded,
+    registry::{CachedCall, Known, never_heard_of},
 };
 
 /// Seconds after which a poller may ask again.
@@ -56,7 +56,7 @@ pub(super) async fn read(
 ) -> Result<Response, ApiError> {
     let told = Told { token: caller.token, call_id: Some(id.clone()), ..Told::default() };
     let response = match look_up(&api, &id).await? {
-        Known::Call(call) if call.has_result => shown(&api, &call, &parameters, &headers, StatusCode::OK).await?,
+        Known::Call(call) if call.has_result => shown(&call, &parameters, &headers, StatusCode::OK)?,
         Known::Call(_) => return Err(ApiError::CallNotReady(id)),
         Known::Deleted => return Err(ApiError::CallNotFound(id)),
         Known::Nothing => {
@@ -69,15 +69,11 @@ pub(super) async fn read(
 
 /// The call from memory, else from the store.
 pub(super) async fn look_up(api: &Api, id: &CallId) -> Result<Known, ApiError> {
-    match api.registry.in_memory(id.as_str()) {
-        Some(call) => Ok(Known::Call(call)),
-        None => Ok(api.registry.look_up(id).await?),
-    }
+    Ok(api.registry.look_up(id).await?)
 }
 
 /// A known call as an answer: 304 if the caller has this version, else its bytes.
-pub(super) async fn shown(
-    api: &Api,
+pub(super) fn shown(
     call: &Arc<CachedCall>,
     parameters: &Parameters,
     headers: &HeaderMap,
@@ -87,21 +83,27 @@ pub(super) async fn shown(
     if unchanged && status == StatusCode::OK {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, call.etag.clone())]).into_response());
     }
-    let body = match parameters.view(view::View::Full)? {
-        view::View::Full => call.body.clone(),
-        view::View::Summary => summary(api, call).await?,
+    let body = match parameters.view(View::Full)? {
+        View::Full => call.body.clone(),
+        View::Summary => summary(call).map_err(|error| ApiError::Internal(error.to_string()))?,
     };
     Ok(json_answer(status, body, Some(&call.etag)))
 }
 
-async fn summary(api: &Api, call: &CachedCall) -> Result<Bytes, ApiError> {
-    match api.registry.store().load(&call.id).await? {
-        Loaded::Found(stored) => {
-            let result = api.registry.rendered(&stored, view::View::Summary);
-            Ok(answer(&result, stored.record.is_done()).into())
-        }
-        Loaded::Deleted | Loaded::Missing => Err(ApiError::CallNotFound(call.id.clone())),
+/// What a summary leaves empty, and how.
+const BULK: [(&str, &str); 5] =
+    [("transcript", "\"\""), ("messages", "[]"), ("toolCalls", "[]"), ("costBreakdown", "{}"), ("metadata", "{}")];
+
+/// The summary, made of the full answer: so it is of the same version, and is served from memory as well.
+fn summary(call: &CachedCall) -> serde_json::Result<Bytes> {
+    let mut answer: BTreeMap<&str, &RawValue> = serde_json::from_slice(&call.body)?;
+    let mut data: BTreeMap<&str, &RawValue> = serde_json::from_str(answer.get("data").map_or("{}", |data| data.get()))?;
+    for (key, empty) in BULK {
+        data.insert(key, serde_json::from_str(empty)?);
     }
+    let data = to_raw_value(&data)?;
+    answer.insert("data", &data);
+    serde_json::to_vec(&answer).map(Bytes::from)
 }
 
 /// Serialised JSON as an answer; one that is not final says when to ask again.

@@ -44,7 +44,7 @@ pub(super) struct ViewParameter {
         super::health::ready,
         super::health::metrics,
     ),
-    modifiers(&Security),
+    modifiers(&Security, &Example),
     tags(
         (name = "Calls", description = "Results of calls"),
         (name = "Webhooks", description = "Where Vapi posts its messages"),
@@ -66,6 +66,21 @@ impl Modify for Security {
         components.add_security_scheme("bearer", security::SecurityScheme::Http(token));
         let secret = security::ApiKeyValue::with_description("x-vapi-secret", "A webhook secret; signatures are accepted as well.");
         components.add_security_scheme("vapiSecret", security::SecurityScheme::ApiKey(security::ApiKey::Header(secret)));
+    }
+}
+
+/// A whole result as an example, as the service gave it; a test sees to it that no key is missing.
+const EXAMPLE: &str = include_str!("example.json");
+
+struct Example;
+
+impl Modify for Example {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let schemas = document.components.as_mut().map(|components| &mut components.schemas);
+        let call = schemas.and_then(|schemas| schemas.get_mut("CallResult"));
+        if let Some(utoipa::openapi::RefOr::T(utoipa::openapi::Schema::Object(call))) = call {
+            call.examples = serde_json::from_str(EXAMPLE).into_iter().collect();
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     call::view::At,
-    error::ApiError,
+    error::{ApiError, RETRY_SOON},
     store::{Store, StoreHealth},
     telemetry::exposition,
 };
@@ -93,7 +93,11 @@ pub(super) async fn ready(
             "stopping": api.lifecycle.is_stopping(),
         });
     }
-    Ok((status, Json(body)).into_response())
+    let mut response = (status, Json(body)).into_response();
+    if !ready {
+        response.headers_mut().insert(header::RETRY_AFTER, RETRY_SOON.into());
+    }
+    Ok(response)
 }
 
 /// Metrics in Prometheus' text format.

@@ -62,7 +62,7 @@ pub(super) async fn wait(
         Known::Call(call) if call.unknown_to_vapi => return Err(ApiError::CallNotFound(id)),
         Known::Call(call) => {
             let status = if call.done { StatusCode::OK } else { StatusCode::ACCEPTED };
-            shown(&api, &call, &parameters, &headers, status).await?
+            shown(&call, &parameters, &headers, status)?
         }
     };
     Ok((axum::Extension(told), answer).into_response())
