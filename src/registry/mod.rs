@@ -15,6 +15,7 @@
 
 mod cache;
 mod columns;
+mod published;
 mod render;
 mod turns;
 mod waiters;
@@ -173,7 +174,10 @@ impl Registry {
                 Loaded::Found(call) => Some(call.revision),
                 _ => None,
             };
-            let write = after.clone().map(|call| CallWrite { columns: columns::of(&call.id, &call.record), call, expected });
+            let published = after.as_ref().filter(|_| (visible || change.event.facts.reported) && self.0.store.publishes());
+            let published = published.and_then(|call| published::row(call, [&change.event].into_iter().chain(&change.more), &self.0.base));
+            let columns = |call: &StoredCall| columns::of(&call.id, &call.record);
+            let write = after.clone().map(|call| CallWrite { columns: columns(&call), call, expected, published });
             let more = change.more.iter().cloned().chain(settled).collect();
             let commit = Commit { event: change.event.clone(), changed, more, write };
             match self.0.store.commit(commit).await? {

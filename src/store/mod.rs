@@ -10,13 +10,19 @@
 //! |---|---|
 //! | [`memory`] | a store that is gone with the process |
 //! | [`sqlite`] | a store in one file |
+//! | [`postgres`] | a store in a PostgreSQL database, for any number of instances |
+//! | [`published`] | a call as other programs read it there |
+//! | [`signal`] | what instances tell each other |
 //! | [`query`] | what can be asked of a list |
 //! | [`disk`] | where a store lies, and how much room there is |
 //! | `pack`, `tombstone` | compression, and what is left of a deleted call |
 
 pub mod disk;
 pub mod memory;
+pub mod postgres;
+pub mod published;
 pub mod query;
+pub mod signal;
 pub mod sqlite;
 
 mod pack;
@@ -24,11 +30,17 @@ mod tombstone;
 
 use std::sync::Arc;
 
+use tokio::sync::broadcast;
+
 use crate::call::{event::CallEvent, id::CallId, record::CallRecord, time::Millis};
 
 pub use crate::call::policy::Due;
 
-pub use self::query::{CallFilter, CallPage, PageCursor, SortBy};
+pub use self::{
+    published::PublishedRow,
+    query::{CallFilter, CallPage, PageCursor, SortBy},
+    signal::Signal,
+};
 
 /// A record as it is stored, with what is not joined.
 #[derive(Debug, Clone, PartialEq)]
@@ -102,6 +114,8 @@ pub struct CallWrite {
     pub expected: Option<u64>,
     /// Columns for lists.
     pub columns: Columns,
+    /// What other programs are to read of it, if the engine publishes results and something of it changed.
+    pub published: Option<Box<PublishedRow>>,
 }
 
 /// How a commit ended.
@@ -197,6 +211,41 @@ pub enum Store {
     Memory(memory::MemoryStore),
     /// One file.
     Sqlite(sqlite::SqliteStore),
+    /// A database on a server.
+    Postgres(postgres::PostgresStore),
+}
+
+impl Store {
+    /// Does this engine write results where other programs read them?
+    #[must_use]
+    pub fn publishes(&self) -> bool {
+        matches!(self, Self::Postgres(_))
+    }
+
+    /// What any instance does to calls, from now on; `None` where no other instance can be.
+    #[must_use]
+    pub fn signals(&self) -> Option<broadcast::Receiver<Signal>> {
+        match self {
+            Self::Memory(_) | Self::Sqlite(_) => None,
+            Self::Postgres(store) => Some(store.signals()),
+        }
+    }
+
+    /// Is nothing written by others without a signal soon? If not, what is remembered of a call may be old, and the store has to be asked.
+    #[must_use]
+    pub fn hears_all(&self) -> bool {
+        match self {
+            Self::Memory(_) | Self::Sqlite(_) => true,
+            Self::Postgres(store) => store.hears_all(),
+        }
+    }
+
+    /// Waits until the store was reached for the first time, or was closed.
+    pub async fn opened(&self) {
+        if let Self::Postgres(store) = self {
+            store.opened().await;
+        }
+    }
 }
 
 /// Writes one method of [`Store`] that asks whichever engine is there.
@@ -212,6 +261,7 @@ macro_rules! verbs {
                     match self {
                         Self::Memory(store) => store.$name($($argument),*).await,
                         Self::Sqlite(store) => store.$name($($argument),*).await,
+                        Self::Postgres(store) => store.$name($($argument),*).await,
                     }
                 }
             )*

@@ -37,6 +37,15 @@ macro_rules! on_every_engine {
                 super::$story(super::open(&folder.path().join("ringback.db"))).await;
             })*
         }
+
+        mod postgres {
+            $(#[tokio::test]
+            async fn $story() {
+                if let Some(database) = crate::support::postgres::database().await {
+                    super::$story(database.open().await).await;
+                }
+            })*
+        }
     };
 }
 

@@ -3,5 +3,6 @@
 pub(crate) mod answer;
 pub(crate) mod app;
 pub(crate) mod calls;
+pub(crate) mod postgres;
 pub(crate) mod receiver;
 pub(crate) mod vapi;
