@@ -14,9 +14,10 @@ pub(super) async fn run(environment: &Environment) -> ExitCode {
         Err(error) => return unusable(&error),
     };
     config.store.migrate = Migrate::Auto;
-    let opened = open_store(&config.store, config.cache.max_bytes, !config.http.is_loopback());
+    let opened = open_store(&config.store, config.cache.max_bytes, !config.http.is_loopback()).await;
     match opened {
-        Ok(store) => match store.close().await {
+        // A database that does not answer counts as open, but not as healthy.
+        Ok(store) => match store.health().await.and(store.close().await) {
             Ok(()) => {
                 eprintln!("ringback: the schema is up to date");
                 ExitCode::SUCCESS

@@ -6,6 +6,7 @@
 //! | [`environment`] | the process's environment above a `.env` file |
 //! | `reader` | one value after another; collects all problems, shows no value |
 //! | [`http`], [`store`], [`vapi`], [`access`], [`client`] | what the parts of the program need |
+//! | [`postgres`] | the URL of a PostgreSQL database |
 //! | [`proxies`] | whose `X-Forwarded-For` is believed |
 //!
 //! [`Config::from_env`] takes a lookup, so that tests need no environment. Secrets are `secrecy` types or digests, so that `Debug` shows none.
@@ -14,6 +15,7 @@ pub mod access;
 pub mod client;
 pub mod environment;
 pub mod http;
+pub mod postgres;
 pub mod proxies;
 mod reader;
 pub mod store;
@@ -33,6 +35,7 @@ pub use self::{
     client::ClientConfig,
     environment::Environment,
     http::HttpConfig,
+    postgres::{PostgresUrl, SslMode},
     proxies::TrustedProxies,
     reader::ConfigError,
     store::{CacheConfig, DatabaseUrl, Migrate, StoreConfig},

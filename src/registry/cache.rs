@@ -19,6 +19,10 @@ use crate::{
     telemetry::Metrics,
 };
 
+/// How long a signalled revision is remembered: longer than a load may take.
+const NEWS_KEPT: Duration = Duration::from_mins(1);
+/// Signalled revisions that are remembered at once.
+const MOST_NEWS: u64 = 100_000;
 /// What an entry takes beside its bytes: keys, pointers, moka's own bookkeeping.
 const ENTRY_OVERHEAD: usize = 512;
 
@@ -51,6 +55,8 @@ pub struct CachedCall {
 #[derive(Clone)]
 pub struct Cache {
     entries: moka::sync::Cache<CallId, Arc<CachedCall>>,
+    /// Revisions that others wrote lately: no older one is kept.
+    news: moka::sync::Cache<CallId, u64>,
     counts: Arc<Counts>,
     ttl: i64,
     max_bytes: u64,
@@ -61,6 +67,8 @@ pub struct Cache {
 struct Counts {
     hits: AtomicU64,
     misses: AtomicU64,
+    /// Counts how often everything was dropped.
+    cleared: AtomicU64,
 }
 
 /// How the cache is doing.
@@ -102,7 +110,8 @@ impl Cache {
             .max_capacity(max_bytes)
             .time_to_live(Duration::from_millis(u64::try_from(ttl.max(1)).unwrap_or(1)))
             .build();
-        Self { entries, counts: Arc::default(), ttl, max_bytes, metrics }
+        let news = moka::sync::Cache::builder().max_capacity(MOST_NEWS).time_to_live(NEWS_KEPT).build();
+        Self { entries, news, counts: Arc::default(), ttl, max_bytes, metrics }
     }
 
     /// The entry, if it is there and not expired at `now`. Counts the look-up.
@@ -125,10 +134,33 @@ impl Cache {
         self.entries.get(id)
     }
 
-    /// Keeps an entry, unless a newer one is there; returns the one that is kept.
+    /// How often everything was dropped; for [`Self::put_loaded`].
+    pub(super) fn cleared(&self) -> u64 {
+        self.counts.cleared.load(Ordering::Acquire)
+    }
+
+    /// Keeps what was loaded, unless everything was dropped since the loading began, at the `cleared` of then.
+    pub(super) fn put_loaded(&self, call: CachedCall, cleared: u64) -> Arc<CachedCall> {
+        if self.cleared() == cleared { self.put(call) } else { Arc::new(call) }
+    }
+
+    /// Somebody wrote this revision: an older entry is dropped, and none is kept for a while. Tells whether the entry is as new.
+    pub(super) fn knows(&self, id: &CallId, revision: u64) -> bool {
+        self.news.insert(id.clone(), revision.max(self.news.get(id).unwrap_or(0)));
+        let is_new = self.entries.get(id).is_some_and(|call| call.revision >= revision);
+        if !is_new {
+            self.entries.invalidate(id);
+        }
+        is_new
+    }
+
+    /// Keeps an entry, unless a newer one is there or was heard of; returns the one that is kept.
     pub(super) fn put(&self, mut call: CachedCall) -> Arc<CachedCall> {
         call.expires_at = call.cached_at.plus(self.ttl);
         let call = Arc::new(call);
+        if self.news.get(&call.id).is_some_and(|revision| revision > call.revision) {
+            return call;
+        }
         let newer = |there: &Arc<CachedCall>| there.revision > call.revision;
         let kept = self.entries.entry(call.id.clone()).and_compute_with(|there| match there {
             Some(there) if newer(there.value()) => moka::ops::compute::Op::Nop,
@@ -146,6 +178,7 @@ impl Cache {
     #[must_use]
     pub fn clear(&self) -> usize {
         let size = self.entries.iter().count();
+        self.counts.cleared.fetch_add(1, Ordering::AcqRel);
         self.entries.invalidate_all();
         size
     }

@@ -15,6 +15,7 @@
 
 mod cache;
 mod columns;
+mod follow;
 mod published;
 mod render;
 mod turns;
@@ -30,6 +31,7 @@ use tokio::sync::Notify;
 
 pub use self::{
     cache::{Cache, CacheStats, CachedCall, CachedEntry},
+    follow::follow,
     render::{Rendered, answer, never_heard_of},
     waiters::{WaitTicket, Waiters},
 };
@@ -232,20 +234,26 @@ impl Registry {
     /// # Errors
     /// [`StoreError`] when it is not in memory and the store can't be asked.
     pub async fn look_up(&self, id: &CallId) -> Result<Known, StoreError> {
-        if let Some(cached) = self.0.cache.find(id.as_str(), self.0.clock.now()) {
+        if let Some(cached) = self.in_memory(id.as_str()) {
             return Ok(Known::Call(cached));
         }
+        let cleared = self.0.cache.cleared();
         Ok(match self.0.store.load(id).await? {
-            Loaded::Found(call) => Known::Call(self.0.cache.put(render::cached(&call, &self.0.base, self.0.clock.now()))),
+            Loaded::Found(call) => {
+                let cached = render::cached(&call, &self.0.base, self.0.clock.now());
+                Known::Call(self.0.cache.put_loaded(cached, cleared))
+            }
             Loaded::Deleted => Known::Deleted,
             Loaded::Missing => Known::Nothing,
         })
     }
 
-    /// The answer about a call if it is in memory: what the hot path asks first.
+    /// The answer about a call if it is in memory: what the hot path asks first. One that is not settled only counts while nobody else can
+    /// write it without our hearing.
     #[must_use]
     pub fn in_memory(&self, id: &str) -> Option<Arc<CachedCall>> {
-        self.0.cache.find(id, self.0.clock.now())
+        let cached = self.0.cache.find(id, self.0.clock.now());
+        cached.filter(|call| call.done || self.0.store.hears_all())
     }
 
     /// Erases a call for good. Tells whether it was known.

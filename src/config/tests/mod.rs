@@ -3,6 +3,7 @@
 mod access;
 mod documents;
 mod environment;
+mod postgres;
 mod proxies;
 mod secrecy;
 mod values;

@@ -71,7 +71,10 @@ impl From<tokio_postgres::Error> for Fault {
 /// Did the network fail? (rustls wraps its own verdicts in I/O errors too.)
 fn is_io(error: &tokio_postgres::Error) -> bool {
     let io = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
-    io.is_some_and(|io| !io.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) && io.kind() != io::ErrorKind::InvalidInput)
+    io.is_some_and(|io| {
+        let is_verdict = io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()).is_some();
+        !is_verdict && io.kind() != io::ErrorKind::InvalidInput
+    })
 }
 
 fn of_server(said: &DbError) -> Fault {

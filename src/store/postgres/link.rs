@@ -58,7 +58,9 @@ impl Link {
     /// A prepared statement was gone, or another client's.
     pub(super) fn found_pooled(&self) {
         if !self.pooled.swap(true, Ordering::Relaxed) {
-            info!("Prepared statements don't last on this connection: a transaction pooler seems to stand in between; going on without them");
+            info!(
+                "Prepared statements don't last on this connection: a transaction pooler seems to stand in between; going on without them"
+            );
         }
     }
 
@@ -116,7 +118,7 @@ pub(super) struct Db {
 enum Held {
     Own(Box<ClientWrapper>),
     /// Only empty while it is dropped.
-    Pooled(Option<Object>),
+    Pooled(Option<Box<Object>>),
 }
 
 impl Drop for Db {
@@ -125,14 +127,14 @@ impl Drop for Db {
         if let Held::Pooled(object) = &mut self.held
             && !self.sound.load(Ordering::Relaxed)
         {
-            drop(object.take().map(Object::take));
+            drop(object.take().map(|object| Object::take(*object)));
         }
     }
 }
 
 impl Db {
     pub(super) fn pooled(object: Object, link: &Arc<Link>) -> Self {
-        Self { held: Held::Pooled(Some(object)), link: Arc::clone(link), sound: AtomicBool::new(false) }
+        Self { held: Held::Pooled(Some(Box::new(object))), link: Arc::clone(link), sound: AtomicBool::new(false) }
     }
 
     /// What was to be done was done: the connection can be used again.
@@ -203,15 +205,11 @@ impl Db {
 
     async fn send(&self, step: &Step<'_>, plan: Option<Statement>) -> Result<Vec<Row>, Fault> {
         let client = self.client();
-        Ok(match plan {
-            Some(statement) => {
-                let values: Vec<&(dyn ToSql + Sync)> = step.values.iter().map(|value| &*value.data as _).collect();
-                client.query(&statement, &values).await?
-            }
-            None => {
-                let values: Vec<_> = step.values.iter().map(|value| (&*value.data as _, value.kind.clone())).collect();
-                client.query_typed(&step.sql, &values).await?
-            }
-        })
+        if let Some(statement) = plan {
+            let values: Vec<&(dyn ToSql + Sync)> = step.values.iter().map(|value| &*value.data as _).collect();
+            return Ok(client.query(&statement, &values).await?);
+        }
+        let values: Vec<_> = step.values.iter().map(|value| (&*value.data as _, value.kind.clone())).collect();
+        Ok(client.query_typed(&step.sql, &values).await?)
     }
 }

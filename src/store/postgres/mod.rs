@@ -78,7 +78,7 @@ const OPEN_PATIENCE: Duration = Duration::from_secs(8);
 /// How long the tasks may take to end.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(6);
 /// How long a size once asked for is told again: the server has to look at every file.
-const SIZE_AGE: Duration = Duration::from_secs(60);
+const SIZE_AGE: Duration = Duration::from_mins(1);
 
 /// The engine behind `postgres://…`. A cheap handle; when the last one is dropped, its tasks end.
 #[derive(Debug, Clone)]

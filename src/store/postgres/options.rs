@@ -55,7 +55,8 @@ impl PostgresOptions {
     /// The options as the library takes them.
     pub(super) fn config(&self) -> Result<Config, StoreError> {
         // The library's words may repeat the password.
-        let unusable = |_| StoreError::Unusable("the URL can't be read: is every special character in the password percent-encoded?".to_owned());
+        let unusable =
+            |_| StoreError::Unusable("the URL can't be read: is every special character in the password percent-encoded?".to_owned());
         let mut config: Config = self.url.expose_secret().parse().map_err(unusable)?;
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
             return Err(StoreError::Unusable("the URL names no host".to_owned()));

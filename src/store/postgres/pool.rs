@@ -31,7 +31,7 @@ pub(super) enum Kind {
 
 #[derive(Debug)]
 pub(super) struct Pool {
-    pool: deadpool_postgres::Pool,
+    connections: deadpool_postgres::Pool,
     scans: Semaphore,
     link: Arc<Link>,
     /// Told when a connection was lost.
@@ -45,7 +45,7 @@ impl Pool {
         // A connection that went away is noticed without asking the server.
         let config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = Manager::from_connect(link.config().clone(), PoolLink(Arc::clone(link)), config);
-        let pool = deadpool_postgres::Pool::builder(manager)
+        let connections = deadpool_postgres::Pool::builder(manager)
             .max_size(size)
             .runtime(Runtime::Tokio1)
             .wait_timeout(Some(PATIENCE))
@@ -53,7 +53,7 @@ impl Pool {
             .build()
             .map_err(|error| StoreError::Unusable(format!("no pool of connections: {error}")))?;
         let scans = Semaphore::new(size.saturating_sub(1).max(1));
-        Ok(Self { pool, scans, link: Arc::clone(link), trouble: Arc::clone(trouble) })
+        Ok(Self { connections, scans, link: Arc::clone(link), trouble: Arc::clone(trouble) })
     }
 
     /// Does something on a connection, again if that is lost meanwhile.
@@ -99,7 +99,7 @@ impl Pool {
     }
 
     async fn free(&self) -> Result<Db, Fault> {
-        match self.pool.get().await {
+        match self.connections.get().await {
             Ok(object) => Ok(Db::pooled(object, &self.link)),
             Err(error) => {
                 self.trouble.notify_one();
@@ -116,7 +116,7 @@ impl Pool {
     /// Lets go of every connection; later work fails.
     pub(super) fn close(&self) {
         self.scans.close();
-        self.pool.close();
+        self.connections.close();
     }
 }
 

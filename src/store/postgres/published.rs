@@ -223,7 +223,10 @@ mod tests {
     #[test]
     fn columns_that_are_not_there_are_left_alone() {
         let sql = upsert(|name| ["call_id", "status"].contains(&name).then_some("text"));
-        assert!(sql.starts_with("INSERT INTO public.vapi_call_results AS r (call_id, status) SELECT i.call_id, i.status FROM unnest("), "{sql}");
+        assert!(
+            sql.starts_with("INSERT INTO public.vapi_call_results AS r (call_id, status) SELECT i.call_id, i.status FROM unnest("),
+            "{sql}"
+        );
         assert!(sql.ends_with(" DO UPDATE SET status = EXCLUDED.status"), "{sql}");
     }
 }

@@ -119,7 +119,7 @@ pub(super) async fn timeline(db: &Db, id: &CallId, bodies: bool, packer: &Packer
 
 fn timeline_entry(row: &Row, packer: &Packer) -> Result<TimelineEntry, Fault> {
     let changed: Option<&str> = row.try_get(7)?;
-    let packed: Option<&[u8]> = row.try_get(10)?;
+    let stored: Option<&[u8]> = row.try_get(10)?;
     Ok(TimelineEntry {
         at: Millis(row.try_get(0)?),
         kind: row.try_get(1)?,
@@ -131,7 +131,7 @@ fn timeline_entry(row: &Row, packer: &Packer) -> Result<TimelineEntry, Fault> {
         changed: changed.iter().flat_map(|names| names.split(',')).map(str::to_owned).collect(),
         version: row.try_get::<_, Option<i64>>(8)?.map(i64::cast_unsigned),
         details: row.try_get(9)?,
-        body: packed.map(|packed| packer.unpack_text(packed)).transpose()?,
+        body: stored.map(|body| packer.unpack_text(body)).transpose()?,
     })
 }
 

@@ -18,10 +18,8 @@ const MAJOR: i64 = 1_000;
 /// The lock of whoever changes the schema: "Ringback" in ASCII.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(x'52696e676261636b'::bigint)";
 /// The changes, oldest first: the version each leads to, and its SQL.
-const STEPS: &[(i64, &str)] = &[
-    (1_001, include_str!("../migrations/postgres/0001_calls.sql")),
-    (1_002, include_str!("../migrations/postgres/0002_results.sql")),
-];
+const STEPS: &[(i64, &str)] =
+    &[(1_001, include_str!("../migrations/postgres/0001_calls.sql")), (1_002, include_str!("../migrations/postgres/0002_results.sql"))];
 /// Who may see what; at each start.
 const ACCESS: &str = include_str!("../migrations/postgres/access.sql");
 
@@ -55,9 +53,9 @@ pub(super) async fn prepare(db: &Db, migrate: Migrate) -> Result<TombstoneKey, F
     let fresh = TombstoneKey::random();
     db.query(&Step::new(KEEP_KEY, vec![Value::bytes(fresh.as_bytes())])).await.map_err(explained)?;
     let row = db.query_one(&Step::new(KEY, Vec::new())).await?;
-    let key: [u8; LENGTH] =
-        row.try_get::<_, &[u8]>(0)?.try_into().map_err(|_| Fault::Unusable("ringback.meta: tombstone_key is broken".to_owned()))?;
-    Ok(TombstoneKey::from_bytes(key))
+    let key = row.try_get::<_, &[u8]>(0)?.first_chunk::<LENGTH>();
+    let broken = || Fault::Unusable("ringback.meta: tombstone_key is broken".to_owned());
+    Ok(TombstoneKey::from_bytes(*key.ok_or_else(broken)?))
 }
 
 /// The schema's version; 0 when there is none.

@@ -1,9 +1,6 @@
 //! Signals as texts of notifications: many in one, a line each.
 
-use crate::{
-    call::id::CallId,
-    store::Signal,
-};
+use crate::{call::id::CallId, store::Signal};
 
 /// Where they are sent. Channels belong to one database.
 pub(super) const CHANNEL: &str = "ringback";

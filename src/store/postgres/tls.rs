@@ -61,7 +61,9 @@ fn system_roots() -> Result<RootCertStore, StoreError> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if roots.is_empty() {
-        return Err(StoreError::Unusable("sslmode asks for a certificate to be verified, and this system has no roots: name a file by sslrootcert".to_owned()));
+        return Err(StoreError::Unusable(
+            "sslmode asks for a certificate to be verified, and this system has no roots: name a file by sslrootcert".to_owned(),
+        ));
     }
     Ok(roots)
 }

@@ -137,7 +137,8 @@ pub(super) async fn purge_calls(db: &Db, before: Millis, limit: usize, key: &Tom
     Ok(gone)
 }
 
-const OLD_IDS: &str = "SELECT id FROM ringback.calls WHERE created_at < $1 AND (ended_at IS NULL OR ended_at < $1) ORDER BY created_at, id LIMIT $2";
+const OLD_IDS: &str =
+    "SELECT id FROM ringback.calls WHERE created_at < $1 AND (ended_at IS NULL OR ended_at < $1) ORDER BY created_at, id LIMIT $2";
 
 const LEFTOVERS: &str = "WITH events AS (DELETE FROM ringback.events WHERE seq IN (
     SELECT seq FROM ringback.events e WHERE received_at < $1 AND NOT EXISTS (SELECT FROM ringback.calls c WHERE c.id = e.call_id) LIMIT $2

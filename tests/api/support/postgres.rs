@@ -198,14 +198,7 @@ impl Database {
 }
 
 pub(crate) fn options(url: &str) -> PostgresOptions {
-    PostgresOptions {
-        url: url.into(),
-        tls: Tls::Prefer,
-        root_cert: None,
-        pooled: false,
-        max_connections: 3,
-        migrate: Migrate::Auto,
-    }
+    PostgresOptions { url: url.into(), tls: Tls::Prefer, root_cert: None, pooled: false, max_connections: 3, migrate: Migrate::Auto }
 }
 
 pub(crate) async fn open(options: &PostgresOptions) -> Store {
