@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use tracing::{error, info, warn};
 
 use crate::{
-    call::policy::Plan,
+    call::{event::CallEvent, policy::Plan},
     clock::Clock,
     config::{self, Config, DatabaseUrl, SslMode, StoreConfig},
     enrich::Enricher,
@@ -59,6 +59,8 @@ impl App {
         let metrics = Metrics::new();
         let lifecycle = Lifecycle::new(config.shutdown);
         let store = open_store(&config.store, config.cache.max_bytes, !config.http.is_loopback()).await?;
+        let timed = metrics.clone();
+        let store = store.observed_by(Arc::new(move |operation, took| timed.store_operated(operation, took)));
         let client = vapi_client(&config, &clock, &metrics)?;
         let gate = Gate::new(verifier(&config)?);
         let cache_bytes = config.cache.max_bytes;
@@ -80,7 +82,7 @@ impl App {
         };
         let keeper = Keeper::new(registry.clone(), clock.clone(), metrics.clone(), plan);
         let meters = http::Meters::new(metrics.clone(), &http::TEMPLATES);
-        let (bodies, probe) = (Budget::new(config.http.max_body_bytes), Probe::default());
+        let (bodies, probe) = (Budget::default(), Probe::default());
         let shared = Shared { config, registry, enricher, client, gate, bodies, clock, lifecycle, metrics, meters, probe };
         Ok(Self { api: Api::new(shared), keeper })
     }
@@ -143,12 +145,15 @@ async fn refold(registry: &Registry) {
         Err(error) => return warn!(%error, "Events that wait to be read again can't be listed"),
     };
     for raw in unfolded {
-        let Some(inbound) = message::reread(&raw.body, raw.received_at).filter(|inbound| inbound.event.folded) else {
-            warn!(event_id = raw.id, "An event still can't be read; it stays as it is");
+        let Some(inbound) = message::reread(&raw.body, raw.received_at) else {
+            warn!(event_id = raw.id, "An event that was kept raw is no message any more; it stays as it is");
             continue;
         };
-        let mut event = inbound.event;
-        event.id = raw.id;
+        let event = CallEvent { id: raw.id, call_id: raw.call_id, ..inbound.event };
+        if !event.folded {
+            // Committed all the same: the store then knows that this version tried, and does not offer it again.
+            warn!(event_id = event.id, "An event still can't be read; it stays as it is");
+        }
         if let Err(error) = registry.apply(event).await {
             warn!(%error, "An event that was read again could not be folded");
         }

@@ -316,6 +316,6 @@ impl Heard {
             body: Vec::new(),
             details,
         };
-        Change { event, more: self.answer.into_iter().collect(), after_fetch: true, not_before: self.not_before }
+        Change { event, more: self.answer.into_iter().collect(), after_fetch: true, not_before: self.not_before, ask: None }
     }
 }

@@ -1,6 +1,7 @@
 //! What has to be done from time to time so that the store stays as it should: old things go, room is made, numbers are taken.
 
 use std::{
+    collections::HashSet,
     fs::{File, OpenOptions},
     io::{self, Write as _},
     path::{Path, PathBuf},
@@ -12,6 +13,7 @@ use tracing::{error, info, warn};
 
 use crate::{
     call::{
+        id::CallId,
         time::{DAY, Millis},
         view::View,
     },
@@ -110,13 +112,18 @@ impl Keeper {
         let retention = Retention { records_before: before(self.plan.records), bodies_before: before(self.plan.bodies) };
         let mut removed = 0;
         while !lifecycle.is_stopping() {
-            if let Some(folder) = &self.plan.archive {
-                let old = self.registry.store().purgeable(retention, PURGE_BATCH).await?;
-                self.archive(folder, &old).map_err(|error| StoreError::Unavailable(format!("the archive can't be written: {error}")))?;
-            }
+            let old = match &self.plan.archive {
+                Some(_) => self.registry.store().purgeable(retention, PURGE_BATCH).await?,
+                None => Vec::new(),
+            };
+            self.archive(&old)?;
             let gone = self.registry.store().purge(retention, PURGE_BATCH).await?;
+            // A call that was deleted in between made room for another one in the batch.
+            let archived: HashSet<&CallId> = old.iter().map(|call| &call.id).collect();
+            let unforeseen: Vec<_> = gone.iter().filter(|call| !archived.contains(&call.id)).cloned().collect();
+            self.archive(&unforeseen)?;
             for call in &gone {
-                self.registry.cache().forget(&call.id);
+                self.registry.forget_erased(&call.id);
             }
             removed += gone.len();
             if gone.len() < PURGE_BATCH {
@@ -129,11 +136,16 @@ impl Keeper {
         Ok(removed)
     }
 
+    fn archive(&self, calls: &[Arc<StoredCall>]) -> Result<(), StoreError> {
+        let written = match &self.plan.archive {
+            Some(folder) if !calls.is_empty() => self.append(folder, calls),
+            _ => Ok(()),
+        };
+        written.map_err(|error| StoreError::Unavailable(format!("the archive can't be written: {error}")))
+    }
+
     /// Appends records to the file of the day, one JSON object a line, and waits until they are on disk.
-    fn archive(&self, folder: &Path, calls: &[Arc<StoredCall>]) -> io::Result<()> {
-        if calls.is_empty() {
-            return Ok(());
-        }
+    fn append(&self, folder: &Path, calls: &[Arc<StoredCall>]) -> io::Result<()> {
         std::fs::create_dir_all(folder)?;
         let day = Millis(self.clock.now().0.div_euclid(DAY) * DAY).to_string();
         let name = format!("ringback-{}.jsonl", day.get(..10).unwrap_or("undated"));

@@ -47,6 +47,9 @@ const FAILED: u8 = 1;
 /// Half of it is for the tasks to notice, the other half for the process to end.
 const HARD_STOP_ROOM: Duration = Duration::from_secs(1);
 
+/// Signals this close together are one: `timeout`, and shells with a process group, tell a program twice that it is to end.
+const SAME_SIGNAL: Duration = Duration::from_millis(200);
+
 /// A handle on the program's tasks and on the way it stops; clones are the same handle.
 #[derive(Debug, Clone)]
 pub struct Lifecycle(Arc<Inner>);
@@ -157,6 +160,8 @@ impl Lifecycle {
             let first = next().await;
             tracing::info!(signal = first, "stopping; a second signal stops at once");
             this.stop();
+            sleep(SAME_SIGNAL).await;
+            while next().now_or_never().is_some() {}
             let second = next().await;
             tracing::warn!(signal = second, "stopping at once");
             this.abort();

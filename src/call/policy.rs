@@ -3,6 +3,8 @@
 //! Policy looks at the joined record and never edits it. What it decides becomes an event (*settled*) and a due time; both are committed with
 //! the event that made it look. So it runs at most once a commit, and a restart changes nothing.
 
+use std::collections::BTreeMap;
+
 use super::{
     record::{CallRecord, CallState, Fetch, FetchOutcome, FetchReason, Promise, Settled},
     time::{Millis, SECOND},
@@ -144,12 +146,14 @@ fn promised_is_there(record: &CallRecord) -> bool {
 
 /// Did two ended answers, far enough apart, carry the same `updatedAt`?
 fn is_stable(record: &CallRecord) -> bool {
-    let ended = |fetch: &'_ Fetch| match &fetch.outcome {
-        FetchOutcome::Ended { updated_at } if !updated_at.is_empty() => Some((updated_at.clone(), fetch.at)),
-        _ => None,
-    };
-    let answers: Vec<_> = record.fetches.values().filter_map(ended).collect();
-    answers.iter().any(|(a, at)| answers.iter().any(|(b, later)| a == b && later.since(*at) >= STABLE_FOR))
+    let mut seen: BTreeMap<&str, (Millis, Millis)> = BTreeMap::new();
+    for fetch in record.fetches.values() {
+        if let FetchOutcome::Ended { updated_at } = &fetch.outcome {
+            let (first, last) = seen.entry(updated_at).or_insert((fetch.at, fetch.at));
+            (*first, *last) = (fetch.at.min(*first), fetch.at.max(*last));
+        }
+    }
+    seen.iter().any(|(updated_at, (first, last))| !updated_at.is_empty() && last.since(*first) >= STABLE_FOR)
 }
 
 fn tries(record: &CallRecord) -> usize {
@@ -179,22 +183,32 @@ fn check(record: &CallRecord, pending: Option<Due>, plan: &Plan, moment: Moment)
     if manual.is_some() || is_unknown_to_vapi(record) {
         return manual;
     }
-    let interval = if moment.after_fetch { next_interval(record, plan) } else { first_interval(record, plan) };
-    let due = later_of(moment.now.plus(interval), FetchReason::Check, moment);
-    // While the line is up, every event begins the silence anew; once it dropped, later events do not put the check off.
+    let checks = checks_in_this_silence(record);
+    if moment.after_fetch || (checks > 0 && pending.is_none()) {
+        return Some(later_of(moment.now.plus(next_interval(record, plan, checks)), FetchReason::Check, moment));
+    }
+    if checks > 0 {
+        return pending;
+    }
+    let due = Due { at: record.heard_at.unwrap_or(moment.now).plus(first_interval(record, plan)), reason: FetchReason::Check };
+    // While the line is up, whatever is heard begins the silence anew; once it dropped, later words do not put the check off.
     Some(pending.filter(|pending| record.state == CallState::Ended && pending.at <= due.at).unwrap_or(due))
+}
+
+/// A silence begins with the last thing heard; what makes no facts, such as a partial transcript, breaks none.
+fn checks_in_this_silence(record: &CallRecord) -> usize {
+    let since_heard = |fetch: &&Fetch| record.heard_at.is_none_or(|heard| fetch.at > heard);
+    record.fetches.values().filter(|fetch| fetch.reason == FetchReason::Check).filter(since_heard).count()
 }
 
 fn first_interval(record: &CallRecord, plan: &Plan) -> i64 {
     if record.state == CallState::Ended { REPORT_WAIT } else { plan.grace.max(SECOND) }
 }
 
-fn next_interval(record: &CallRecord, plan: &Plan) -> i64 {
+fn next_interval(record: &CallRecord, plan: &Plan, checks: usize) -> i64 {
     if record.last_fetch().is_some_and(|fetch| fetch.outcome == FetchOutcome::Unknown) {
         return UNKNOWN_TWICE;
     }
-    let in_this_silence = |fetch: &&Fetch| record.heard_at.is_none_or(|heard| fetch.at > heard);
-    let checks = record.fetches.values().filter(|fetch| fetch.reason == FetchReason::Check).filter(in_this_silence).count();
     let doublings = u32::try_from(checks.min(MOST_DOUBLINGS)).unwrap_or_default();
     first_interval(record, plan).saturating_mul(1_i64 << doublings).min(LONGEST_CHECK_INTERVAL)
 }

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 
 use serde::{Serialize, Serializer};
+use serde_json::Value;
 
 use super::{
     field::Field,
@@ -279,8 +280,8 @@ fn text(field: &Field<String>) -> Option<&str> {
 #[must_use]
 pub fn metadata_text(record: &CallRecord, key: &str) -> Option<String> {
     match record.metadata.get(key)?.value.value() {
-        serde_json::Value::String(text) => Some(text).filter(|text| !text.is_empty()),
-        value @ (serde_json::Value::Number(_) | serde_json::Value::Bool(_)) => Some(value.to_string()),
+        Value::String(text) => Some(text).filter(|text| !text.is_empty()),
+        value @ (Value::Number(_) | Value::Bool(_)) => Some(value.to_string()),
         _ => None,
     }
 }
@@ -288,17 +289,27 @@ pub fn metadata_text(record: &CallRecord, key: &str) -> Option<String> {
 /// Somebody's own id of the call.
 #[must_use]
 pub fn correlation_id(record: &CallRecord) -> Option<String> {
-    let in_data = |value: &serde_json::Value| match value.get("call_id") {
-        Some(serde_json::Value::String(id)) if !id.is_empty() => Some(id.clone()),
-        Some(serde_json::Value::Number(id)) => Some(id.to_string()),
-        _ => None,
-    };
-    // Each entry is `{"<plan>": {…}}`, or the data itself.
-    let in_entry = |entry: &serde_json::Value| in_data(entry).or_else(|| entry.as_object()?.values().find_map(in_data));
     text(&record.variable_call_id)
         .map(str::to_owned)
-        .or_else(|| in_data(&record.structured_data.as_ref()?.value.value()))
-        .or_else(|| record.structured_data_multi.as_ref()?.value.value().as_array()?.iter().find_map(in_entry))
+        .or_else(|| named_id(&record.structured_data.as_ref()?.value.value()))
+        .or_else(|| first_id(&record.structured_data_multi.as_ref()?.value.value()))
+}
+
+fn named_id(data: &Value) -> Option<String> {
+    match data.get("call_id")? {
+        Value::String(id) if !id.is_empty() => Some(id.clone()),
+        Value::Number(id) => Some(id.to_string()),
+        _ => None,
+    }
+}
+
+/// The data of each plan stands under the plan's name, at times under `result` there.
+fn first_id(data: &Value) -> Option<String> {
+    named_id(data).or_else(|| match data {
+        Value::Array(entries) => entries.iter().find_map(first_id),
+        Value::Object(members) => members.values().find_map(first_id),
+        _ => None,
+    })
 }
 
 fn transcript(record: &CallRecord) -> Cow<'_, str> {

@@ -107,11 +107,11 @@ async fn run(command: Command, environment: &Environment) -> ExitCode {
             Err(code) => code,
         },
         Command::Result(args) => result::run(args, environment).await,
-        Command::Simulate(args) => match client_url(environment) {
+        Command::Simulate(args) => match client_url(environment, args.webhook_url.is_some()) {
             Ok(url) => simulate::run(args, &url, interrupted()).await,
             Err(code) => code,
         },
-        Command::Replay(args) => match client_url(environment) {
+        Command::Replay(args) => match client_url(environment, args.url.is_some()) {
             Ok(url) => replay::run(args, &url).await,
             Err(code) => code,
         },
@@ -119,7 +119,11 @@ async fn run(command: Command, environment: &Environment) -> ExitCode {
     }
 }
 
-fn client_url(environment: &Environment) -> Result<String, ExitCode> {
+/// Where the service is. Whoever `is_told` an address needs none from the environment, so it may be wrong there.
+fn client_url(environment: &Environment, is_told: bool) -> Result<String, ExitCode> {
+    if is_told {
+        return Ok(String::new());
+    }
     ClientConfig::from_env(|name| environment.get(name)).map(|config| config.url).map_err(|error| unusable(&error))
 }
 

@@ -12,17 +12,10 @@ use axum::{
 use super::Api;
 use crate::{config::Scope, error::ApiError};
 
-/// Headers that show that somebody stands between us and the client, such as a tunnel.
-const FORWARDING_HEADERS: [&str; 8] = [
-    "cf-connecting-ip",
-    "forwarded",
-    "true-client-ip",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-proto",
-    "x-original-host",
-    "x-real-ip",
-];
+/// Headers that show that somebody stands between us and the client, such as a tunnel; and all that begin with [`FORWARDED`].
+const FORWARDING_HEADERS: [&str; 6] = ["cf-connecting-ip", "forwarded", "true-client-ip", "via", "x-original-host", "x-real-ip"];
+/// How the others begin: `-for`, `-host`, `-proto`, `-port`, `-server` and more.
+const FORWARDED: &str = "x-forwarded-";
 
 const SET_TOKENS: &str = "Requests from elsewhere need a token: set API_TOKENS and send it as Authorization: Bearer.";
 
@@ -99,6 +92,7 @@ async fn token_in_path(parts: &mut Parts, api: &Api) -> Option<String> {
 
 fn admit<N: Needs>(api: &Api, headers: &HeaderMap, in_path: Option<&str>) -> Result<Option<String>, ApiError> {
     let access = &api.config.access;
+    let opened = N::OPEN_TO_READERS && access.open_reads;
     let shown = in_path.or_else(|| bearer(headers));
     if let Some(token) = shown.and_then(|shown| access.find(shown)) {
         // A path is no place for a wide token: paths end up in other people's logs.
@@ -106,10 +100,11 @@ fn admit<N: Needs>(api: &Api, headers: &HeaderMap, in_path: Option<&str>) -> Res
         return match token.scope >= N::SCOPE {
             _ if too_wide => Err(ApiError::Unauthorized),
             true => Ok(Some(token.name.clone())),
+            // What is open to everyone is open to the owner of a small token too.
+            false if opened => Ok(Some(token.name.clone())),
             false => Err(ApiError::Forbidden(N::SCOPE)),
         };
     }
-    let opened = N::OPEN_TO_READERS && access.open_reads;
     match access.tokens.is_empty() {
         _ if opened => Ok(None),
         true if !api.config.http.is_loopback() => Err(ApiError::AuthNotConfigured(SET_TOKENS)),
@@ -133,7 +128,7 @@ pub(super) fn is_of_this_machine(headers: &HeaderMap) -> bool {
         None => host.rsplit_once(':').map_or(host, |(name, _)| name),
     };
     let ours = name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
-    ours && !FORWARDING_HEADERS.iter().any(|name| headers.contains_key(*name))
+    ours && !headers.keys().any(|name| name.as_str().starts_with(FORWARDED) || FORWARDING_HEADERS.contains(&name.as_str()))
 }
 
 /// Writing is refused to pages of other origins: a browser would send our cookies, or reach an open loopback, on their behalf.

@@ -11,7 +11,7 @@ use super::{
     Api,
     auth::{Caller, ReadOpen},
     observe::Told,
-    parameters::{Parameters, split},
+    parameters::{Parameters, PhonePath},
 };
 use crate::{
     call::{
@@ -42,10 +42,10 @@ const MOST_SKIPPED: usize = 1_000_000;
         ("status" = Option<String>, Query, description = "pending, completed, no_answer, voicemail, timeout, error"),
         ("callStatus" = Option<String>, Query, description = "unknown, scheduled, queued, ringing, in-progress, forwarding, ended"),
         ("dataStatus" = Option<String>, Query, description = "pending, partial, fetching, complete, fetch_failed"),
-        ("assistantId" = Option<String>, Query),
-        ("providerId" = Option<String>, Query),
-        ("serviceRequestId" = Option<String>, Query),
-        ("correlationId" = Option<String>, Query),
+        ("assistantId" = Option<String>, Query, description = "The assistant that talked"),
+        ("providerId" = Option<String>, Query, description = "From metadata"),
+        ("serviceRequestId" = Option<String>, Query, description = "From metadata"),
+        ("correlationId" = Option<String>, Query, description = "Somebody's own id of the call"),
         ("q" = Option<String>, Query, description = "Words that must all occur, case ignored, in names, numbers, ids, summary, transcript"),
         ("since" = Option<String>, Query, description = "From this time on (RFC 3339)"),
         ("until" = Option<String>, Query, description = "Before this time (RFC 3339)"),
@@ -90,7 +90,7 @@ pub(super) async fn calls(State(api): State<Api>, caller: Caller<ReadOpen>, para
 pub(super) async fn by_phone(
     State(api): State<Api>,
     caller: Caller<ReadOpen>,
-    axum::extract::Path(phone): axum::extract::Path<String>,
+    PhonePath(phone): PhonePath,
     parameters: Parameters,
 ) -> Result<Response, ApiError> {
     let limit = parameters.number("limit", 1, MOST_ROWS, DEFAULT_LIMIT)?;
@@ -110,19 +110,18 @@ fn answer(api: &Api, caller: Caller<ReadOpen>, page: &CallPage, view: View, pagi
 }
 
 fn filter(parameters: &Parameters) -> Result<CallFilter, ApiError> {
-    let phone = parameters.list("phone").iter().map(|phone| digits("phone", phone)).collect::<Result<_, _>>()?;
-    let metadata = parameters.starting_with("metadata.").map(|(key, values)| (key.to_owned(), split(values))).collect();
+    let phone = parameters.list("phone")?.iter().map(|phone| digits("phone", phone)).collect::<Result<_, _>>()?;
     let words = parameters.text("q").unwrap_or_default().to_lowercase();
     Ok(CallFilter {
         phone,
         status: one_of(parameters, "status", &["pending", "completed", "no_answer", "voicemail", "timeout", "error"])?,
-        call_status: parameters.list("callStatus"),
+        call_status: parameters.list("callStatus")?,
         data_status: one_of(parameters, "dataStatus", &["pending", "partial", "fetching", "complete", "fetch_failed"])?,
-        assistant_id: parameters.list("assistantId"),
-        provider_id: parameters.list("providerId"),
-        service_request_id: parameters.list("serviceRequestId"),
-        correlation_id: parameters.list("correlationId"),
-        metadata,
+        assistant_id: parameters.list("assistantId")?,
+        provider_id: parameters.list("providerId")?,
+        service_request_id: parameters.list("serviceRequestId")?,
+        correlation_id: parameters.list("correlationId")?,
+        metadata: parameters.lists("metadata.")?,
         words: words.split_whitespace().map(str::to_owned).collect(),
         since: parameters.moment("since")?,
         until: parameters.moment("until")?,
@@ -134,7 +133,7 @@ fn filter(parameters: &Parameters) -> Result<CallFilter, ApiError> {
 }
 
 fn one_of(parameters: &Parameters, name: &str, words: &[&str]) -> Result<Vec<String>, ApiError> {
-    let list = parameters.list(name);
+    let list = parameters.list(name)?;
     match list.iter().find(|word| !words.contains(&word.as_str())) {
         Some(_) => Err(ApiError::InvalidParameter(format!("{name} takes {}.", words.join(", ")))),
         None => Ok(list),

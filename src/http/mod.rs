@@ -12,6 +12,7 @@ mod health;
 mod list;
 mod meters;
 mod observe;
+mod operations;
 mod parameters;
 mod path;
 mod proof;

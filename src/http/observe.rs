@@ -5,7 +5,7 @@ use std::{any::Any, net::IpAddr, time::Duration};
 use axum::{
     body::Body,
     extract::{ConnectInfo, MatchedPath, Request, State},
-    http::{HeaderName, HeaderValue, header},
+    http::{HeaderMap, HeaderName, HeaderValue, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -46,6 +46,7 @@ pub(super) async fn observe(State(api): State<Api>, mut request: Request, next: 
     let id = request_id(request.headers().get(&X_REQUEST_ID));
     let client = client_ip(&api, &request);
     let method = request.method().clone();
+    let trace = trace_id(request.headers());
     let route = request.extensions().get::<MatchedPath>().cloned();
     request.extensions_mut().insert(ClientIp(client));
 
@@ -60,6 +61,7 @@ pub(super) async fn observe(State(api): State<Api>, mut request: Request, next: 
     let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
     info!(
         request_id = id.to_str().unwrap_or_default(),
+        trace_id = trace.as_deref(),
         route,
         method = method.as_str(),
         status,
@@ -74,6 +76,8 @@ pub(super) async fn observe(State(api): State<Api>, mut request: Request, next: 
         response.headers_mut().insert(X_CALL_ID, value);
     }
     if let Some(failure) = failure {
+        // Some routes have stated the length of the empty body by now.
+        response.headers_mut().remove(header::CONTENT_LENGTH);
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         *response.body_mut() = Body::from(failure.envelope(id.to_str().unwrap_or_default()));
     }
@@ -90,6 +94,12 @@ fn request_id(sent: Option<&HeaderValue>) -> HeaderValue {
         let id = uuid::Uuid::new_v4().simple().encode_lower(&mut buffer);
         HeaderValue::from_str(id).unwrap_or_else(|_| HeaderValue::from_static("-"))
     })
+}
+
+/// The trace that the caller works in (W3C `traceparent`), so that its log lines and ours are found together.
+fn trace_id(headers: &HeaderMap) -> Option<String> {
+    let [_version, trace, _parent, ..] = headers.get("traceparent")?.to_str().ok()?.split('-').collect::<Vec<_>>()[..] else { return None };
+    (trace.len() == 32 && trace.bytes().all(|byte| byte.is_ascii_hexdigit())).then(|| trace.to_owned())
 }
 
 fn client_ip(api: &Api, request: &Request) -> IpAddr {

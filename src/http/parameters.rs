@@ -1,9 +1,9 @@
 //! Parameters of requests, checked, with errors that name them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use axum::{
-    extract::{FromRequestParts, Query, RawPathParams},
+    extract::{FromRequestParts, Query, RawPathParams, rejection::RawPathParamsRejection},
     http::request::Parts,
 };
 
@@ -13,6 +13,11 @@ use crate::{
     error::ApiError,
 };
 
+/// Values in one comma separated list at most: stores bind each of them.
+const MOST_VALUES: usize = 100;
+/// Lists of one kind at most, such as `metadata.KEY`.
+const MOST_LISTS: usize = 20;
+
 /// The `{id}` of the path, checked.
 #[derive(Debug)]
 pub(super) struct CallPath(pub(super) CallId);
@@ -21,11 +26,28 @@ impl FromRequestParts<Api> for CallPath {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, ApiError> {
-        let invalid = |why: String| ApiError::InvalidParameter(why);
-        let params = RawPathParams::from_request_parts(parts, api).await.map_err(|error| invalid(error.to_string()))?;
-        let id = params.iter().find_map(|(name, value)| (name == "id").then_some(value)).unwrap_or_default();
-        CallId::parse(id).map(Self).map_err(|error| invalid(format!("The id in the path can't be: {error}.")))
+        let id = in_path(parts, api, "id").await?;
+        CallId::parse(&id).map(Self).map_err(|error| ApiError::InvalidParameter(format!("The id in the path can't be: {error}.")))
     }
+}
+
+/// The `{phone}` of the path, as it stands there.
+#[derive(Debug)]
+pub(super) struct PhonePath(pub(super) String);
+
+impl FromRequestParts<Api> for PhonePath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, ApiError> {
+        in_path(parts, api, "phone").await.map(Self)
+    }
+}
+
+/// A part of the path, decoded.
+async fn in_path(parts: &mut Parts, api: &Api, name: &str) -> Result<String, ApiError> {
+    let invalid = |error: RawPathParamsRejection| ApiError::InvalidParameter(error.to_string());
+    let params = RawPathParams::from_request_parts(parts, api).await.map_err(invalid)?;
+    Ok(params.iter().find_map(|(known, value)| (known == name).then_some(value)).unwrap_or_default().to_owned())
 }
 
 /// The parameters of the query, by name. Unknown ones are left alone.
@@ -51,14 +73,20 @@ impl Parameters {
         self.0.get(name).map(|text| text.trim()).filter(|text| !text.is_empty())
     }
 
-    /// All parameters whose name begins with `prefix`, without it.
-    pub(super) fn starting_with(&self, prefix: &str) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().filter_map(move |(name, value)| Some((name.strip_prefix(prefix)?, value.as_str())))
+    /// All comma separated lists whose name begins with `prefix`, by the rest of the name.
+    pub(super) fn lists(&self, prefix: &str) -> Result<BTreeMap<String, Vec<String>>, ApiError> {
+        let lists = self.0.iter().filter_map(|(name, value)| Some((name.strip_prefix(prefix)?, value)));
+        let lists: BTreeMap<_, _> =
+            lists.map(|(rest, value)| Ok((rest.to_owned(), split(prefix, value)?))).collect::<Result<_, ApiError>>()?;
+        if lists.len() > MOST_LISTS {
+            return Err(ApiError::InvalidParameter(format!("{prefix}KEY may stand there for {MOST_LISTS} keys.")));
+        }
+        Ok(lists)
     }
 
     /// A comma separated list.
-    pub(super) fn list(&self, name: &str) -> Vec<String> {
-        self.text(name).map(split).unwrap_or_default()
+    pub(super) fn list(&self, name: &str) -> Result<Vec<String>, ApiError> {
+        self.text(name).map_or_else(|| Ok(Vec::new()), |list| split(name, list))
     }
 
     /// A whole number between two bounds.
@@ -99,6 +127,10 @@ impl Parameters {
 }
 
 /// The parts of a comma separated list, trimmed, without empty ones.
-pub(super) fn split(list: &str) -> Vec<String> {
-    list.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
+fn split(name: &str, list: &str) -> Result<Vec<String>, ApiError> {
+    let parts: Vec<String> = list.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect();
+    if parts.len() > MOST_VALUES {
+        return Err(ApiError::InvalidParameter(format!("{name} may list {MOST_VALUES} values.")));
+    }
+    Ok(parts)
 }

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     envelope::{Envelope, NoData},
     error::ApiError,
+    registry::Known,
     vapi::client::{RecordingKind, RecordingLink, VapiClient},
 };
 
@@ -39,6 +40,7 @@ const PASSED_ON: [HeaderName; 6] =
         (status = 206, description = "A range of it, with proxy=1"),
         (status = 302, description = "A link that works for some minutes"),
         (status = 404, description = "RECORDING_NOT_AVAILABLE", body = Envelope<NoData>),
+        (status = 410, description = "CALL_DELETED", body = Envelope<NoData>),
         (status = 502, description = "VAPI_ACCOUNT, VAPI_UNAVAILABLE", body = Envelope<NoData>),
     ),
     security(("bearer" = ["read"]))
@@ -51,6 +53,9 @@ pub(super) async fn play(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let kind = kind(parameters.text("kind"))?;
+    if matches!(api.registry.look_up(&id).await?, Known::Deleted) {
+        return Err(ApiError::CallDeleted(id));
+    }
     let Some(client) = &api.client else { return Err(ApiError::VapiAccount) };
     let link = match client.recording_link(&id, kind).await {
         RecordingLink::At(link) => link,
@@ -69,6 +74,9 @@ pub(super) async fn play(
 
 async fn streamed(client: &VapiClient, link: &reqwest::Url, headers: &HeaderMap) -> Result<Response, ApiError> {
     let sound = client.open(link, headers.get(header::RANGE)).await.map_err(ApiError::VapiUnavailable)?;
+    if !matches!(sound.status(), StatusCode::OK | StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE) {
+        return Err(ApiError::VapiUnavailable(format!("The place where Vapi keeps the recording answered {}.", sound.status().as_u16())));
+    }
     let mut response = Response::builder().status(sound.status());
     for name in PASSED_ON {
         if let Some(value) = sound.headers().get(&name) {

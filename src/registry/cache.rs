@@ -67,8 +67,6 @@ pub struct Cache {
 struct Counts {
     hits: AtomicU64,
     misses: AtomicU64,
-    /// Counts how often everything was dropped.
-    cleared: AtomicU64,
 }
 
 /// How the cache is doing.
@@ -134,16 +132,6 @@ impl Cache {
         self.entries.get(id)
     }
 
-    /// How often everything was dropped; for [`Self::put_loaded`].
-    pub(super) fn cleared(&self) -> u64 {
-        self.counts.cleared.load(Ordering::Acquire)
-    }
-
-    /// Keeps what was loaded, unless everything was dropped since the loading began, at the `cleared` of then.
-    pub(super) fn put_loaded(&self, call: CachedCall, cleared: u64) -> Arc<CachedCall> {
-        if self.cleared() == cleared { self.put(call) } else { Arc::new(call) }
-    }
-
     /// Somebody wrote this revision: an older entry is dropped, and none is kept for a while. Tells whether the entry is as new.
     pub(super) fn knows(&self, id: &CallId, revision: u64) -> bool {
         self.news.insert(id.clone(), revision.max(self.news.get(id).unwrap_or(0)));
@@ -178,7 +166,6 @@ impl Cache {
     #[must_use]
     pub fn clear(&self) -> usize {
         let size = self.entries.iter().count();
-        self.counts.cleared.fetch_add(1, Ordering::AcqRel);
         self.entries.invalidate_all();
         size
     }

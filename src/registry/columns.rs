@@ -45,19 +45,12 @@ fn metadata(record: &CallRecord) -> String {
 
 /// Names, numbers, ids, summary and transcript, in lower case.
 fn search(id: &CallId, record: &CallRecord) -> String {
-    let fields = [
-        &record.customer_number,
-        &record.customer_name,
-        &record.assistant_id,
-        &record.phone_number_id,
-        &record.variable_call_id,
-        &record.summary,
-    ];
+    let fields = [&record.customer_number, &record.customer_name, &record.assistant_id, &record.phone_number_id, &record.summary];
     let named = ["providerName", "providerPhone", "providerId", "serviceRequestId"];
     let mut text = id.as_str().to_owned();
     let metadata = named.iter().filter_map(|key| metadata_text(record, key));
     let values = fields.into_iter().flatten().map(|it| it.value.clone());
-    for part in values.chain(metadata) {
+    for part in values.chain(metadata).chain(correlation_id(record)) {
         text.push('\n');
         text.push_str(&part);
     }

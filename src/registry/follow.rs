@@ -5,6 +5,8 @@
 //!   was signalled, and keeps no older one.
 //! - *The same, and the signal was missed*: whoever missed signals forgets everything, and what was being loaded meanwhile is not kept.
 
+use std::sync::atomic::Ordering;
+
 use tokio::sync::broadcast::error::RecvError;
 
 use super::Registry;
@@ -38,9 +40,11 @@ impl Registry {
             }
             Signal::Erased(id) => {
                 self.cache().knows(id, u64::MAX);
+                self.forget_erased(id);
                 self.waiters().wake(id);
             }
             Signal::Missed => {
+                self.0.erased.fetch_add(1, Ordering::SeqCst);
                 let _ = self.cache().clear();
                 self.waiters().wake_all();
             }

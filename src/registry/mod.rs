@@ -12,6 +12,8 @@
 //!   One of the two always sees the other.
 //! - *A reader fills the cache with what it loaded before a commit*: the cache keeps the greater revision.
 //! - *A call is erased while an event is joined*: the store refuses the commit ([`Committed::Deleted`]).
+//! - *A call is erased while a reader loads it*: the reader fills the cache first and looks second whether anything was erased since it loaded;
+//!   whoever erases counts first and forgets second. One of the two always takes the entry out.
 
 mod cache;
 mod columns;
@@ -23,7 +25,7 @@ mod waiters;
 
 use std::sync::{
     Arc,
-    atomic::{AtomicI64, Ordering},
+    atomic::{AtomicI64, AtomicU64, Ordering},
 };
 use std::time::Duration;
 
@@ -38,9 +40,10 @@ pub use self::{
 use self::{render::Step, turns::Turns};
 use crate::{
     call::{
-        event::CallEvent,
+        event::{CallEvent, Keep},
         id::CallId,
         policy::{Moment, Plan},
+        record::FetchReason,
         time::Millis,
     },
     clock::Clock,
@@ -68,6 +71,8 @@ struct Inner {
     lifecycle: Lifecycle,
     metrics: Metrics,
     due: DueHint,
+    /// How many calls were erased; only differences matter.
+    erased: AtomicU64,
 }
 
 /// What the registry is built from.
@@ -101,6 +106,8 @@ pub struct Change {
     pub after_fetch: bool,
     /// Vapi asked not to be asked before this.
     pub not_before: Option<Millis>,
+    /// Somebody wants Vapi asked now, for this reason.
+    pub ask: Option<FetchReason>,
 }
 
 /// How an event was taken.
@@ -132,8 +139,8 @@ impl Registry {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         let Parts { store, cache, waiters, plan, base, clock, lifecycle, metrics } = parts;
-        let due = DueHint::default();
-        Self(Arc::new(Inner { store, cache, waiters, turns: Turns::default(), plan, base, clock, lifecycle, metrics, due }))
+        let (turns, due, erased) = (Turns::default(), DueHint::default(), AtomicU64::new(0));
+        Self(Arc::new(Inner { store, cache, waiters, turns, plan, base, clock, lifecycle, metrics, due, erased }))
     }
 
     /// Takes in a webhook's event; returns when it is durable.
@@ -141,7 +148,7 @@ impl Registry {
     /// # Errors
     /// [`StoreError`] when it could not be stored; then nothing of it happened, or all of it did and a repeat will find it.
     pub async fn apply(&self, event: CallEvent) -> Result<Applied, StoreError> {
-        self.apply_change(Change { event, more: Vec::new(), after_fetch: false, not_before: None }).await
+        self.apply_change(Change { event, more: Vec::new(), after_fetch: false, not_before: None, ask: None }).await
     }
 
     /// Takes in any change; returns when it is durable.
@@ -149,7 +156,7 @@ impl Registry {
     /// # Errors
     /// As [`Registry::apply`].
     pub async fn apply_change(&self, change: Change) -> Result<Applied, StoreError> {
-        if change.event.keep == crate::call::event::Keep::Nothing {
+        if change.event.keep == Keep::Nothing && change.ask.is_none() {
             return Ok(Applied::NotKept);
         }
         let registry = self.clone();
@@ -167,6 +174,7 @@ impl Registry {
         for _ in 0..MOST_CONFLICTS {
             let step = match &before {
                 Loaded::Deleted => return Ok(Applied::Deleted),
+                Loaded::Missing if change.ask.is_some() => return Ok(Applied::NotKept),
                 Loaded::Missing => self.step(&id, None, &change),
                 Loaded::Found(call) => self.step(&id, Some(call), &change),
             };
@@ -237,11 +245,14 @@ impl Registry {
         if let Some(cached) = self.in_memory(id.as_str()) {
             return Ok(Known::Call(cached));
         }
-        let cleared = self.0.cache.cleared();
+        let erased = self.0.erased.load(Ordering::SeqCst);
         Ok(match self.0.store.load(id).await? {
             Loaded::Found(call) => {
-                let cached = render::cached(&call, &self.0.base, self.0.clock.now());
-                Known::Call(self.0.cache.put_loaded(cached, cleared))
+                let shown = self.0.cache.put(render::cached(&call, &self.0.base, self.0.clock.now()));
+                if self.0.erased.load(Ordering::SeqCst) != erased {
+                    self.0.cache.forget(id);
+                }
+                Known::Call(shown)
             }
             Loaded::Deleted => Known::Deleted,
             Loaded::Missing => Known::Nothing,
@@ -265,24 +276,26 @@ impl Registry {
         let work = self.0.lifecycle.spawn_quiet(async move {
             let _turn = registry.0.turns.enter(&id).await;
             let known = registry.0.store.delete(&id, registry.0.clock.now(), always).await?;
-            registry.0.cache.forget(&id);
+            registry.forget_erased(&id);
             registry.0.waiters.wake(&id);
             Ok(known)
         });
         work.await.unwrap_or_else(|crash| Err(StoreError::Unavailable(format!("the delete task ended early: {crash}"))))
     }
 
-    /// Has Vapi asked anew, as soon as the limiter allows.
+    /// Takes a call out of memory that the store has no more.
+    pub fn forget_erased(&self, id: &CallId) {
+        self.0.erased.fetch_add(1, Ordering::SeqCst);
+        self.0.cache.forget(id);
+    }
+
+    /// Has Vapi asked anew about a known call, as soon as the limiter allows. That is a change like any other: pollers see when it is due.
     ///
     /// # Errors
     /// [`StoreError`] when the store can't.
-    pub async fn ask_now(&self, id: &CallId, reason: crate::call::record::FetchReason) -> Result<(), StoreError> {
-        let _turn = self.0.turns.enter(id).await;
-        let at = self.0.clock.now();
-        self.0.store.set_due(id, Some(crate::store::Due { at, reason })).await?;
-        self.0.cache.forget(id);
-        self.0.due.announce(at);
-        Ok(())
+    pub async fn ask_now(&self, id: &CallId, reason: FetchReason) -> Result<(), StoreError> {
+        let event = render::no_event(id, self.0.clock.now());
+        self.apply_change(Change { event, more: Vec::new(), after_fetch: false, not_before: None, ask: Some(reason) }).await.map(drop)
     }
 
     /// Calls that match a filter.

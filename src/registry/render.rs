@@ -16,10 +16,10 @@ use crate::{
         field::{Longest, Stamped},
         id::CallId,
         join::join,
-        policy::{self, Moment, Plan},
-        record::{CallRecord, CallState, Fetch, FetchReason, Line, Settled, ToolCall},
+        policy::{self, Due, Moment, Plan},
+        record::{CallRecord, Fetch, FetchReason, Line, Settled, ToolCall},
         time::Millis,
-        view::{CallResult, Meta, View},
+        view::{self, CallResult, Meta, View},
     },
     envelope::Envelope,
     store::StoredCall,
@@ -45,7 +45,8 @@ pub(super) fn step(id: &CallId, before: Option<&StoredCall>, change: &Change, pl
     let was = before.map(|call| call.record.clone()).unwrap_or_default();
     let said = change.more.iter().fold((*change.event.facts).clone(), |all, event| join(all, (*event.facts).clone()));
     let mut record = join(was, said);
-    let verdict = policy::decide(&record, before.and_then(|call| call.due), plan, moment);
+    let asked = change.ask.map(|reason| Due { at: moment.now, reason });
+    let verdict = policy::decide(&record, asked.or(before.and_then(|call| call.due)), plan, moment);
     record.settled = record.settled.max(verdict.settle);
     // An event that states nothing makes no call known.
     let says_nothing_new = match before {
@@ -74,6 +75,12 @@ pub(super) fn step(id: &CallId, before: Option<&StoredCall>, change: &Change, pl
     }
     let settled = verdict.settle.map(|settled| settled_event(id, settled, moment.now));
     Step { after: Some(Arc::new(after)), changed, settled, visible }
+}
+
+/// No event at all: nothing was heard, nothing is stored. It stands where a change of a call's plan alone is committed.
+pub(super) fn no_event(id: &CallId, now: Millis) -> CallEvent {
+    let settled = settled_event(id, Settled::Complete, now);
+    CallEvent { kind: EventKind::Fetch, source: "plan".to_owned(), keep: Keep::Nothing, facts: Box::default(), details: None, ..settled }
 }
 
 fn settled_event(id: &CallId, settled: Settled, now: Millis) -> CallEvent {
@@ -176,8 +183,6 @@ fn changed_fields(before: Option<&CallRecord>, after: &CallRecord) -> Vec<&'stat
         };
     }
     let differences = compare! {
-        "callStatus": state;
-        "status": reported rest_ended;
         "startedAt": started_at live_at;
         "endedAt": ended_at dropped_at resulted_at;
         "endedReason": ended_reason;
@@ -198,9 +203,13 @@ fn changed_fields(before: Option<&CallRecord>, after: &CallRecord) -> Vec<&'stat
         "outcome": sip_status heard_live ended_message;
         "webhookReceivedAt": webhook_received_at;
         "fetchAttempts": fetches;
-        "dataStatus": settled;
     };
-    differences.into_iter().filter_map(|(name, differs)| differs.then_some(name)).collect()
+    let states = [
+        ("status", view::status(before) != view::status(after)),
+        ("callStatus", view::call_state(before) != view::call_state(after)),
+        ("dataStatus", view::data_status(before) != view::data_status(after)),
+    ];
+    states.into_iter().chain(differences).filter_map(|(name, differs)| differs.then_some(name)).collect()
 }
 
 /// Do two states of a field show different values? A newer stamp on the same value changes nothing that anybody sees.
@@ -219,9 +228,7 @@ macro_rules! shown_as_it_is {
 
 shown_as_it_is!(
     bool,
-    CallState,
     Option<Millis>,
-    Option<Settled>,
     std::collections::BTreeSet<Line>,
     std::collections::BTreeMap<String, Fetch>,
     std::collections::BTreeMap<String, ToolCall>

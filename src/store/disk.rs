@@ -36,12 +36,14 @@ pub fn filesystem_forgets(path: &Path) -> Option<&'static str> {
     forgetful_mount(&mounts, &resolved(path)?)
 }
 
-/// The path without links, as far as it exists.
-fn resolved(path: &Path) -> Option<PathBuf> {
+/// The path, absolute and without links as far as it exists.
+pub(super) fn resolved(path: &Path) -> Option<PathBuf> {
     let absolute = std::path::absolute(path).ok()?;
     absolute.ancestors().find_map(|there| {
         let real = there.canonicalize().ok()?;
-        Some(real.join(absolute.strip_prefix(there).ok()?))
+        let rest = absolute.strip_prefix(there).ok()?;
+        // To join nothing would append a slash.
+        Some(if rest.as_os_str().is_empty() { real } else { real.join(rest) })
     })
 }
 
@@ -70,7 +72,7 @@ fn unescaped(text: &str) -> String {
 mod tests {
     use std::path::Path;
 
-    use super::{StoreHealth, filesystem_forgets, forgetful_mount, room};
+    use super::{StoreHealth, filesystem_forgets, forgetful_mount, resolved, room};
 
     const MOUNTED: &str = "\
 22 1 0:21 / / rw,relatime - overlay overlay rw,lowerdir=/a
@@ -109,6 +111,16 @@ mod tests {
         }
         let (free, all) = room(Path::new("/")).unwrap();
         assert!(free <= all && all > 0);
+    }
+
+    #[test]
+    fn a_path_is_resolved_as_far_as_it_exists() {
+        let folder = tempfile::tempdir().unwrap();
+        let (real, link) = (folder.path().join("real"), folder.path().join("link"));
+        std::fs::create_dir(&real).unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        assert_eq!(resolved(&link).unwrap().as_os_str(), real.canonicalize().unwrap().as_os_str());
+        assert_eq!(resolved(&link.join("no/such")).unwrap(), real.canonicalize().unwrap().join("no/such"));
     }
 
     #[test]

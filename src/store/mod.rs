@@ -28,7 +28,11 @@ pub mod sqlite;
 mod pack;
 mod tombstone;
 
-use std::sync::Arc;
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::sync::broadcast;
 
@@ -213,36 +217,62 @@ pub enum Store {
     Sqlite(sqlite::SqliteStore),
     /// A database on a server.
     Postgres(postgres::PostgresStore),
+    /// One of the others, watched.
+    Watched(Arc<Watched>),
+}
+
+/// Told after each operation of a store: its name, and how long it took, waiting for its turn included.
+pub type Observer = Arc<dyn Fn(&'static str, Duration) + Send + Sync>;
+
+/// An engine, and who is told how long it takes.
+pub struct Watched {
+    engine: Store,
+    observer: Observer,
+}
+
+impl fmt::Debug for Watched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.engine.fmt(f)
+    }
 }
 
 impl Store {
+    /// The same store, whose operations are told to `observer`.
+    #[must_use]
+    pub fn observed_by(self, observer: Observer) -> Self {
+        Self::Watched(Arc::new(Watched { engine: self, observer }))
+    }
+
+    /// The engine, if others may work on the same data.
+    fn shared(&self) -> Option<&postgres::PostgresStore> {
+        match self {
+            Self::Memory(_) | Self::Sqlite(_) => None,
+            Self::Postgres(store) => Some(store),
+            Self::Watched(watched) => watched.engine.shared(),
+        }
+    }
+
     /// Does this engine write results where other programs read them?
     #[must_use]
     pub fn publishes(&self) -> bool {
-        matches!(self, Self::Postgres(_))
+        self.shared().is_some()
     }
 
     /// What any instance does to calls, from now on; `None` where no other instance can be.
     #[must_use]
     pub fn signals(&self) -> Option<broadcast::Receiver<Signal>> {
-        match self {
-            Self::Memory(_) | Self::Sqlite(_) => None,
-            Self::Postgres(store) => Some(store.signals()),
-        }
+        self.shared().map(postgres::PostgresStore::signals)
     }
 
     /// Is nothing written by others without a signal soon? If not, what is remembered of a call may be old, and the store has to be asked.
     #[must_use]
     pub fn hears_all(&self) -> bool {
-        match self {
-            Self::Memory(_) | Self::Sqlite(_) => true,
-            Self::Postgres(store) => store.hears_all(),
-        }
+        self.shared().is_none_or(postgres::PostgresStore::hears_all)
     }
 
     /// Waits until the store was reached for the first time, or was closed.
     pub async fn opened(&self) {
-        if let Self::Postgres(store) = self {
+        if let Some(store) = self.shared() {
             store.opened().await;
         }
     }
@@ -262,6 +292,12 @@ macro_rules! verbs {
                         Self::Memory(store) => store.$name($($argument),*).await,
                         Self::Sqlite(store) => store.$name($($argument),*).await,
                         Self::Postgres(store) => store.$name($($argument),*).await,
+                        Self::Watched(watched) => {
+                            let begun = Instant::now();
+                            let outcome = Box::pin(watched.engine.$name($($argument),*)).await;
+                            (watched.observer)(stringify!($name), begun.elapsed());
+                            outcome
+                        }
                     }
                 }
             )*
@@ -290,7 +326,8 @@ verbs! {
     purge(retention: Retention, limit: usize) -> Vec<Arc<StoredCall>>;
     /// Records that [`Store::purge`] would drop, oldest first, at most `limit`: to archive them first.
     purgeable(retention: Retention, limit: usize) -> Vec<Arc<StoredCall>>;
-    /// Bodies of events whose facts could not be read by another version: `(event id, call, received at, body)`.
+    /// Events whose facts another version could not read, the oldest thousand at most. Committed again they count as read, or, if they still
+    /// can't be, as tried by this version: then they are not handed out any more.
     unfolded() -> Vec<UnfoldedEvent>;
     /// Can it be read and written right now?
     health() -> StoreHealth;
@@ -305,6 +342,8 @@ verbs! {
 pub struct UnfoldedEvent {
     /// Its id.
     pub id: String,
+    /// The call it is about; the body alone need not name it.
+    pub call_id: Option<CallId>,
     /// The message's type.
     pub source: String,
     /// When it reached us.

@@ -66,7 +66,7 @@ fn facts(call: &Node<'_>, answered_at: Millis) -> CallRecord {
         rest_ended: ended,
         resulted_at: sent_at.filter(|_| ended),
         started_at: stated_moment(call.at("startedAt")).map(stamp),
-        ended_at: stated_moment(call.at("endedAt")).filter(|_| ended).map(stamp),
+        ended_at: stated_moment(call.at("endedAt")).map(stamp),
         sip_status: sip_status.map(|status| Stamped { value: whole(status), rank, sent_at }),
         ..Subject { body: call, call, rank, sent_at }.facts()
     }

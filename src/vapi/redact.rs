@@ -97,7 +97,8 @@ fn walk(node: &mut Node<'_>, branch: Branch) {
 
 fn walk_member(key: &str, value: &mut Node<'_>, branch: Branch) {
     let Branch::Plain(_) = branch else {
-        let is_prompt = matches!(branch, Branch::Spoken) && normalised(key).as_str() == SYSTEM_PROMPT;
+        // The length first: most of what is walked through are words of a transcript, with short keys.
+        let is_prompt = matches!(branch, Branch::Spoken) && key.len() >= SYSTEM_PROMPT.len() && normalised(key).as_str() == SYSTEM_PROMPT;
         return if is_prompt { hide_prompt(value) } else { walk(value, branch) };
     };
     match normalised(key).as_str() {

@@ -106,8 +106,8 @@ fn named(rest: &str) -> Vec<String> {
 }
 
 fn sources(folder: &str) -> Vec<Source> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let (mut found, mut folders) = (Vec::new(), vec![root.join(folder)]);
+    let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (mut found, mut folders) = (Vec::new(), vec![crate_folder.join(folder)]);
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).unwrap().map(Result::unwrap) {
             let path = entry.path();
@@ -115,7 +115,7 @@ fn sources(folder: &str) -> Vec<Source> {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let text = fs::read_to_string(&path).unwrap();
-                let path = path.strip_prefix(root).unwrap().to_owned();
+                let path = path.strip_prefix(crate_folder).unwrap().to_owned();
                 let room = path.iter().nth(1).unwrap().to_string_lossy().trim_end_matches(".rs").to_owned();
                 found.push(Source { path, room, text });
             }

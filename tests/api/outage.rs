@@ -94,7 +94,8 @@ async fn nobody_waits_longer_than_five_seconds_for_a_store_that_hangs() {
     let (refused, answered_in) = tokio::join!(flood, asked);
     let last = refused.iter().map(|(_, after)| *after).max().expect("many");
     assert!(last > Duration::from_secs(4), "the store did not hang: {last:?}");
-    assert!(last < Duration::from_secs(8), "{last:?}");
+    // 5 s, and room for a machine that is busy; the store itself would give up only after 15 s.
+    assert!(last < Duration::from_secs(12), "{last:?}");
     assert!(answered_in.iter().all(|after| *after < Duration::from_secs(5)), "{answered_in:?}");
     drop(lock);
     drop(app.hears(&webhooks[0]).await);
@@ -158,7 +159,7 @@ async fn what_vapi_answered_while_the_store_failed_is_fetched_again() {
         tokio::time::sleep(Duration::from_millis(200)).await;
         let lock = locked(&app);
         // Until the outcome was refused.
-        tokio::time::sleep(Duration::from_millis(2_000)).await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
         drop(lock);
     };
     app.clock().advance(4_000);

@@ -17,7 +17,7 @@ use ringback::{
         record::{CallRecord, Message, Speaker},
         time::Millis,
     },
-    store::{CallFilter, Columns, Committed, Store, StoredCall},
+    store::{CallFilter, Columns, Committed, Retention, Store, StoredCall},
 };
 
 use crate::store_support::{alongside, call_id, columns, delivery, open, saying, stored, writing_with};
@@ -169,4 +169,75 @@ async fn commits_of_60_kilobyte_reports() {
 
 fn size(path: &std::path::Path) -> u64 {
     std::fs::metadata(path).map_or(0, |file| file.len())
+}
+
+/// Says how long something took.
+async fn timed<T>(name: &str, work: impl Future<Output = T>) -> T {
+    let begin = Instant::now();
+    let result = work.await;
+    println!("{name}: {:?}", begin.elapsed());
+    result
+}
+
+/// Memory in use, in MB.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap_or_default();
+    line.split_whitespace().nth(1).and_then(|kilobytes| kilobytes.parse::<u64>().ok()).unwrap_or(0) >> 10
+}
+
+#[ignore = "measurement"]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_store_of_100_000_calls() {
+    const CALLS: usize = 100_000;
+    let folder = tempfile::tempdir_in(std::env::var_os("SPEED_DIR").unwrap_or_else(|| ".".into())).unwrap();
+    let path = folder.path().join("ringback.db");
+    let store = open(&path);
+    let reports: Arc<Vec<_>> = Arc::new((0..REPORTS as u64).map(report).collect());
+    let fill = (0..CLIENTS).map(|client| {
+        let (store, reports) = (store.clone(), Arc::clone(&reports));
+        alongside(async move {
+            for number in (client..CALLS).step_by(CLIENTS) {
+                let (event, call, columns) = &reports[number % REPORTS];
+                let id = call_id(&format!("call-{number}"));
+                let moment = Millis(1_760_000_000_000 + i64::try_from(number).unwrap());
+                let event = CallEvent { id: format!("event-{number}"), call_id: Some(id.clone()), received_at: moment, ..event.clone() };
+                let call = StoredCall { id, created_at: moment, updated_at: moment, ..call.clone() };
+                store.commit(writing_with(event, &call, columns.clone())).await.unwrap();
+            }
+        })
+    });
+    timed("filling", futures_util::future::join_all(fill)).await;
+    let crashed = folder.path().join("crashed.db");
+    std::fs::copy(path.with_extension("db-wal"), crashed.with_extension("db-wal")).unwrap();
+    std::fs::copy(&path, &crashed).unwrap();
+    for file in [&crashed, &crashed.with_extension("db-wal")] {
+        std::fs::File::open(file).unwrap().sync_all().unwrap();
+    }
+    println!("log of the crashed one: {} MB", size(&crashed.with_extension("db-wal")) >> 20);
+    timed("open after a crash", async { open(&crashed) }).await.close().await.unwrap();
+    std::fs::remove_file(&crashed).unwrap();
+    timed("close", store.close()).await.unwrap();
+    drop(reports);
+
+    let before = resident();
+    let store = timed("open", async { open(&path) }).await;
+    println!("{} MB in use, {} before", resident(), before);
+    let filter = |limit| CallFilter { limit, ..CallFilter::default() };
+    timed("first 20", store.list(filter(20))).await.unwrap();
+    timed("20 at offset 50,000", store.list(CallFilter { offset: 50_000, ..filter(20) })).await.unwrap();
+    timed("by phone", store.list(CallFilter { phone: vec!["491510000007".to_owned()], ..filter(20) })).await.unwrap();
+    timed("no such status", store.list(CallFilter { status: vec!["no".to_owned()], ..filter(20) })).await.unwrap();
+    timed("no such word", store.list(CallFilter { words: vec!["no such word".to_owned()], ..filter(20) })).await.unwrap();
+    timed("health", store.health()).await.unwrap();
+    let copy = folder.path().join("copy.db");
+    timed("backup", async { ringback::store::sqlite::backup(&path, &copy).unwrap() }).await;
+    timed("one delete", store.delete(&call_id("call-77"), Millis(0), false)).await.unwrap();
+    let deletes = (100..200).map(|number| call_id(&format!("call-{number}"))).collect::<Vec<_>>();
+    timed("100 deletes at once", futures_util::future::join_all(deletes.iter().map(|id| store.delete(id, Millis(0), false)))).await;
+    timed("1,000 bodies dropped", store.drop_oldest_bodies(1_000)).await.unwrap();
+    let retention = Retention { records_before: Some(Millis(1_760_000_005_000)), bodies_before: None };
+    println!("{} calls", timed("purge of old calls", store.purge(retention, 10_000)).await.unwrap().len());
+    println!("{} MB in use", resident());
+    timed("close", store.close()).await.unwrap();
 }

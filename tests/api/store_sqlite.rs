@@ -95,6 +95,18 @@ async fn a_second_process_is_refused_until_the_first_is_gone() {
 }
 
 #[tokio::test]
+async fn another_name_of_the_file_is_the_same_store() {
+    let (folder, path) = place();
+    let link = folder.path().join("link.db");
+    closed_with_one_call(&path).await;
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    let store = open(&link);
+    assert_eq!(lookup(&store, "call-1").await, "found");
+    assert!(refusal(&options(&path)).contains("in use"));
+    assert!(store.health().await.unwrap().size_bytes > 0);
+}
+
+#[tokio::test]
 async fn the_files_are_for_the_owner_only() {
     let (_folder, path) = place();
     fs::write(&path, "").unwrap();
@@ -173,7 +185,9 @@ fn what_is_no_store_is_refused_in_words_for_the_operator() {
 
     let nowhere = refusal(&options(&folder.path().join("no/such/folder/ringback.db")));
     assert!(nowhere.contains("folder"), "{nowhere}");
-    assert!(refusal(&options(folder.path())).contains("can't be opened"));
+    let directory = folder.path().join("directory");
+    fs::create_dir(&directory).unwrap();
+    assert!(refusal(&options(&directory)).contains("can't be opened"));
 }
 
 #[tokio::test]

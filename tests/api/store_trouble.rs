@@ -75,7 +75,8 @@ async fn story(folder: &Path) {
     let store = open(&path);
     limit_files(Some(ROOM));
     let large = fill(&store, 0, 300_000).await;
-    assert!((10..30).contains(&large), "{large} bodies of 300 KB fit into 8 MB");
+    // 8 MB of log, and up to 8 MB in the file, by how far the checkpoints beside it got.
+    assert!((10..60).contains(&large), "{large} bodies of 300 KB fit into 8 MB");
     // What the log took can be given back a few times, before the file itself is full.
     let mut refused = large;
     for _ in 0..20 {

@@ -17,8 +17,6 @@ use crate::support::{
 const ROUNDS: u32 = 50;
 /// Rounds on one store; then a new one.
 const ROUNDS_OF_A_STORE: u32 = 250;
-/// Rounds between two lines of progress.
-const ROUNDS_OF_A_LINE: u32 = 500;
 /// The kill comes at most this long after the first message, in milliseconds.
 const LATEST_KILL: u64 = 120;
 /// One start in so many is killed before it listens.
@@ -29,31 +27,35 @@ const LATEST_START_KILL: u64 = 40;
 #[test]
 fn nothing_acknowledged_is_lost_and_nothing_is_half_done_however_often_the_service_is_killed() {
     let rounds = rounds();
-    let (mut round, mut acknowledged) = (0, 0);
-    while round < rounds {
-        let home = Home::new();
-        let (mut all, mut last) = (Ledger::new(), Ledger::new());
-        for _ in round..rounds.min(round + ROUNDS_OF_A_STORE) {
-            let service = restarted(&home);
-            check(&service, &last);
-            all.append(&mut last);
-            last = killed_under_load(service);
-            acknowledged += last.values().flatten().filter(|sent| sent.acknowledged).count();
-            round += 1;
-            if round.is_multiple_of(ROUNDS_OF_A_LINE) {
-                eprintln!("{round} of {rounds} kills, {acknowledged} acknowledged messages");
-            }
-        }
-        all.append(&mut last);
-        let service = restarted(&home);
-        check(&service, &all);
-        send_again(&service, &mut all);
-        check(&service, &all);
-        service.stop();
-        is_sound(&home.store());
+    let (mut done, mut acknowledged) = (0, 0);
+    while done < rounds {
+        let next = ROUNDS_OF_A_STORE.min(rounds - done);
+        acknowledged += killed_often(next);
+        done += next;
+        eprintln!("{done} kills, {acknowledged} acknowledged messages, none lost");
     }
-    eprintln!("{rounds} kills, {acknowledged} acknowledged messages, none lost");
-    assert!(acknowledged as u64 > u64::from(rounds), "that was no load: {acknowledged} messages in {rounds} rounds");
+    assert!(acknowledged > rounds as usize, "that was no load: {acknowledged} messages in {rounds} rounds");
+}
+
+/// Kills the service on one store so often; returns how many messages it had acknowledged, all of which were found.
+fn killed_often(rounds: u32) -> usize {
+    let home = Home::new();
+    let (mut all, mut last) = (Ledger::new(), Ledger::new());
+    for _ in 0..rounds {
+        let service = restarted(&home);
+        check(&service, &last);
+        all.append(&mut last);
+        last = killed_under_load(service);
+    }
+    all.append(&mut last);
+    let acknowledged = all.values().flatten().filter(|sent| sent.acknowledged).count();
+    let service = restarted(&home);
+    check(&service, &all);
+    send_again(&service, &mut all);
+    check(&service, &all);
+    service.stop();
+    is_sound(&home.store());
+    acknowledged
 }
 
 #[expect(clippy::disallowed_methods, reason = "a setting of this test, not of the program")]

@@ -10,7 +10,13 @@
 //! | [`hostile`] | nonsense, floods and dawdlers at the socket |
 //! | [`cli`] | commands, exit codes, refused starts, what is logged |
 //! | [`start`] | how fast a large store opens, and how much memory an idle service takes |
+#![expect(clippy::panic, reason = "a test ends where it fails")]
 
+mod cli;
+mod disk;
+mod hostile;
 mod loss;
+mod start;
 mod stop;
 mod support;
+mod trace;

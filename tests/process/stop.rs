@@ -23,6 +23,8 @@ use crate::support::{
 const DELAY: Duration = Duration::from_millis(1_500);
 /// Long enough for a load to be under way.
 const A_MOMENT: Duration = Duration::from_millis(100);
+/// Long enough for a signal not to be the same as the one before.
+const A_WHILE: Duration = Duration::from_millis(500);
 /// What a busy machine may add to any time.
 const SLACK: Duration = Duration::from_secs(3);
 
@@ -67,8 +69,12 @@ fn a_second_signal_ends_a_long_goodbye_and_still_loses_nothing() {
     let load = Load::while_open(service.address());
     thread::sleep(A_MOMENT);
     service.signal(Signal::TERM);
+    // At the same moment it counts as the same signal.
+    service.signal(Signal::TERM);
+    service.signal(Signal::INT);
     assert!(soon(SLACK, || service.read("/readyz").status == 503), "readiness does not go");
-    thread::sleep(A_MOMENT);
+    thread::sleep(A_WHILE);
+    assert_eq!(service.read("/livez").status, 200, "{}", service.said());
     service.signal(Signal::TERM);
     assert_eq!(service.code_within(SLACK), 0, "{}", service.said());
     everything_is_kept(&home, &load.ended());

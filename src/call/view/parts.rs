@@ -192,9 +192,14 @@ impl FeedbackView {
     pub(super) fn of(record: &CallRecord) -> Self {
         const KEYS: [&str; 5] = ["nps_score", "overall_feedback", "positives", "detractors", "action_items"];
         let data = record.structured_data.iter().map(|it| it.value.value());
-        let outputs = record.structured_outputs.values().filter_map(|it| it.value.0.value().get_mut("result").map(Value::take));
+        let outputs = record.structured_outputs.values().map(|it| it.value.0.value());
+        let results = outputs.map(|mut output| match output.get_mut("result").map(Value::take).unwrap_or_default() {
+            result @ Value::Object(_) => result,
+            // An output of one question: its name is the key.
+            result => output["name"].as_str().map_or(Value::Null, |name| json!({ name: result })),
+        });
         let places: Vec<Map<String, Value>> = data
-            .chain(outputs)
+            .chain(results)
             .filter_map(|place| match place {
                 Value::Object(members) if KEYS.iter().any(|key| members.contains_key(*key)) => Some(members),
                 _ => None,

@@ -4,7 +4,7 @@
 //! the writer wait. While the writer never pauses the log can't start over, so when it has grown long the thread stands back, and the writer
 //! copies the rest and starts the log over. Only one of the two copies at a time: whoever holds the turn.
 //!
-//! After something was erased the log is cut to nothing, since it still holds the old bytes. A reader in the middle of a long list prevents
+//! After something was erased the log is cut to nothing, since it still holds the old bytes; likewise when the disk is short. A reader in the middle of a long list prevents
 //! that for a while; then it is tried again until it works.
 
 use std::{
@@ -49,7 +49,7 @@ pub(super) struct Log {
     thread: Option<JoinHandle<()>>,
     /// The last attempt that readers prevented.
     prevented: Option<Instant>,
-    holds_erased: bool,
+    to_be_cut: bool,
 }
 
 impl Log {
@@ -63,7 +63,7 @@ impl Log {
             .name("store-checkpoint".to_owned())
             .spawn(move || copier.copy(&db, &nudges))
             .map_err(|error| StoreError::Unavailable(format!("no thread for checkpoints: {error}")))?;
-        Ok(Self { shared, since_nudge: 0, nudge: Some(nudge), thread: Some(thread), prevented: None, holds_erased: false })
+        Ok(Self { shared, since_nudge: 0, nudge: Some(nudge), thread: Some(thread), prevented: None, to_be_cut: false })
     }
 
     /// Tells that about so many bytes more are in the log.
@@ -75,7 +75,9 @@ impl Log {
         if self.shared.is_long() {
             let shared = Arc::clone(&self.shared);
             // Not while the thread is at it: that would only wait.
-            if let Some(_turn) = free(&shared.turn) {
+            if let Some(_turn) = free(&shared.turn)
+                && !self.is_prevented()
+            {
                 self.start_over(db, "RESTART");
             }
         } else if self.nudge.as_ref().is_some_and(|nudge| nudge.try_send(()).is_ok()) {
@@ -83,36 +85,41 @@ impl Log {
         }
     }
 
-    /// Cuts the log because something was erased that is still in it.
-    pub(super) fn erased(&mut self, db: &Connection) {
-        self.holds_erased = true;
+    /// Cuts the log, now or as soon as no reader is in the way: something was erased that is still in it, or the disk is short.
+    pub(super) fn cut_soon(&mut self, db: &Connection) {
+        self.to_be_cut = true;
         self.prevented = None;
         self.cut(db);
     }
 
-    /// Cuts the log if something erased is still in it; true when it is there no more.
-    pub(super) fn forget_erased(&mut self, db: &Connection) -> bool {
-        if self.holds_erased {
+    /// Tries again to cut the log if that was prevented; true when nothing is left to do.
+    pub(super) fn cut_if_wanted(&mut self, db: &Connection) -> bool {
+        if self.to_be_cut {
             self.cut(db);
         }
-        !self.holds_erased
+        !self.to_be_cut
     }
 
     /// Copies the whole log and cuts it to nothing, when the thread is done with what it is copying.
     pub(super) fn cut(&mut self, db: &Connection) {
+        if self.is_prevented() {
+            return;
+        }
         let shared = Arc::clone(&self.shared);
         let _turn = held(&shared.turn);
         self.start_over(db, "TRUNCATE");
     }
 
+    /// Was a reader in the way a moment ago?
+    fn is_prevented(&self) -> bool {
+        self.prevented.is_some_and(|at| at.elapsed() < TRY_AGAIN)
+    }
+
     fn start_over(&mut self, db: &Connection, mode: &str) {
-        if self.prevented.is_some_and(|at| at.elapsed() < TRY_AGAIN) {
-            return;
-        }
         match checkpoint(db, mode) {
             Ok(true) => {
                 (self.prevented, self.since_nudge) = (None, 0);
-                self.holds_erased &= mode != "TRUNCATE";
+                self.to_be_cut &= mode != "TRUNCATE";
                 self.shared.pages.store(0, Ordering::Relaxed);
             }
             Ok(false) => self.prevented = Some(Instant::now()),

@@ -46,6 +46,10 @@ const SMALL: usize = 8_192;
 /// Records, events or bodies that one transaction of a purge takes, so that commits get their turn in between.
 const PURGE_STEP: usize = 50;
 
+/// Free pages that one transaction gives back to the disk.
+const SHRINK_STEP: usize = 1_000;
+/// Such transactions at a time: 200 MB.
+const SHRINK_STEPS: usize = 50;
 /// How long health waits for the writer.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -90,9 +94,8 @@ impl SqliteStore {
     /// [`StoreError::Unusable`] when another process has it, when it lies where it would be lost, when its schema is newer, or behind and
     /// `migrate` says check, or when it is damaged or can't be written.
     pub fn open(options: &SqliteOptions) -> Result<Self, StoreError> {
-        // Absolute, so that no name is taken for a URI.
-        let path =
-            std::path::absolute(&options.path).map_err(|error| StoreError::Unusable(format!("the store's path is unusable: {error}")))?;
+        // Absolute, so that no name is taken for a URI; without links, so that two names of one file have one lock.
+        let path = disk::resolved(&options.path).ok_or_else(|| StoreError::Unusable("the path of the store is empty".to_owned()))?;
         if !options.ephemeral_ok {
             open::refuse_forgetful(&path)?;
         }
@@ -173,7 +176,7 @@ impl SqliteStore {
             }
             Ok(known)
         };
-        self.shared.writer.erase(erase).await
+        self.shared.writer.submit_and_cut(erase).await
     }
 
     pub(super) async fn purge(&self, retention: Retention, limit: usize) -> Result<Vec<Arc<StoredCall>>, StoreError> {
@@ -241,7 +244,11 @@ impl SqliteStore {
                 break;
             }
         }
-        self.write(upkeep::shrink).await?;
+        for _ in 0..SHRINK_STEPS {
+            if self.shared.writer.submit_and_cut(|db| upkeep::shrink(db, SHRINK_STEP)).await? < SHRINK_STEP {
+                break;
+            }
+        }
         Ok(dropped)
     }
 

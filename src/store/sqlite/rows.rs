@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::{
     call::{id::CallId, record::FetchReason, time::Millis},
@@ -127,15 +127,20 @@ fn timeline_entry(row: &Row<'_>) -> rusqlite::Result<TimelineEntry> {
     })
 }
 
+/// Unread events handed out at a time, the oldest first.
+const UNFOLDED: i64 = 1_000;
+
 /// Events that another release could not read.
 pub(super) fn unfolded(db: &Connection, app: &str, packer: &Packer) -> Result<Vec<UnfoldedEvent>, StoreError> {
     let mut find = db.prepare_cached(
-        "SELECT id, source, received_at, body FROM events WHERE folded = 0 AND app IS NOT ?1 AND has_body = 1 ORDER BY seq",
+        "SELECT id, call_id, source, received_at, body FROM events WHERE folded = 0 AND app IS NOT ?1 AND has_body = 1 ORDER BY seq LIMIT ?2",
     )?;
-    let rows = find.query_map([app], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get::<_, Vec<u8>>(3)?)))?;
+    let row = |row: &Row<'_>| Ok((row.get(0)?, row.get::<_, Option<String>>(1)?, row.get(2)?, row.get(3)?, row.get::<_, Vec<u8>>(4)?));
+    let rows = find.query_map(params![app, UNFOLDED], row)?;
     rows.map(|row| {
-        let (id, source, received_at, body) = row?;
-        Ok(UnfoldedEvent { id, source, received_at: Millis(received_at), body: packer.unpack(&body)? })
+        let (id, call, source, received_at, body) = row?;
+        let call_id = call.as_deref().map(call_id).transpose()?;
+        Ok(UnfoldedEvent { id, call_id, source, received_at: Millis(received_at), body: packer.unpack(&body)? })
     })
     .collect()
 }

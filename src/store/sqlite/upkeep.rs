@@ -111,12 +111,15 @@ pub(super) fn drop_bodies(db: &Connection, before: Millis, limit: usize) -> rusq
     .execute(params![before.0, limit])
 }
 
-/// Gives freed pages back to the disk.
-pub(super) fn shrink(db: &Connection) -> rusqlite::Result<()> {
-    let mut vacuum = db.prepare("PRAGMA incremental_vacuum")?;
-    let mut rows = vacuum.query([])?;
-    while rows.next()?.is_some() {}
-    Ok(())
+/// Gives at most `limit` free pages back to the disk; returns how many. The file is shorter after the next checkpoint.
+pub(super) fn shrink(db: &Connection, limit: usize) -> rusqlite::Result<usize> {
+    let mut vacuum = db.prepare(&format!("PRAGMA incremental_vacuum({limit})"))?;
+    let mut pages = vacuum.query([])?;
+    let mut given = 0;
+    while pages.next()?.is_some() {
+        given += 1;
+    }
+    Ok(given)
 }
 
 /// How many calls wait, and when the longest waiting of them fell due.

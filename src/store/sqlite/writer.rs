@@ -42,7 +42,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// Something to do inside a transaction. `run` may run once only; `answer` comes after the commit, or after everything was rolled back.
 trait Work: Send {
     fn weight(&self) -> usize;
-    fn erases(&self) -> bool;
+    fn cuts_log(&self) -> bool;
     fn run(&mut self, db: &Connection) -> rusqlite::Result<()>;
     fn answer(self: Box<Self>, outcome: Result<(), &str>);
 }
@@ -50,7 +50,7 @@ trait Work: Send {
 /// Work as a function, and who waits for what it returns.
 struct Task<F, T> {
     weight: usize,
-    erases: bool,
+    cuts_log: bool,
     work: Option<F>,
     result: Option<T>,
     reply: oneshot::Sender<Result<T, StoreError>>,
@@ -61,8 +61,8 @@ impl<T: Send, F: FnOnce(&Connection) -> rusqlite::Result<T> + Send> Work for Tas
         self.weight
     }
 
-    fn erases(&self) -> bool {
-        self.erases
+    fn cuts_log(&self) -> bool {
+        self.cuts_log
     }
 
     fn run(&mut self, db: &Connection) -> rusqlite::Result<()> {
@@ -127,16 +127,16 @@ impl Writer {
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
-        self.queue(Box::new(Task { weight, erases: false, work: Some(work), result: None, reply }), answer).await
+        self.queue(Box::new(Task { weight, cuts_log: false, work: Some(work), result: None, reply }), answer).await
     }
 
-    /// The same for work that erases: the log is cut before the answer, unless a reader prevents it; then soon after.
-    pub(super) async fn erase<T: Send + 'static>(
+    /// The same for work that erases or makes room: the log is cut before the answer, unless a reader prevents it; then soon after.
+    pub(super) async fn submit_and_cut<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
-        self.queue(Box::new(Task { weight: 0, erases: true, work: Some(work), result: None, reply }), answer).await
+        self.queue(Box::new(Task { weight: 0, cuts_log: true, work: Some(work), result: None, reply }), answer).await
     }
 
     async fn queue<T>(&self, task: Box<dyn Work>, answer: oneshot::Receiver<Result<T, StoreError>>) -> Result<T, StoreError> {
@@ -186,7 +186,7 @@ impl Thread {
     }
 
     fn next(&mut self, work: &mut mpsc::Receiver<Box<dyn Work>>) -> Option<Box<dyn Work>> {
-        while !self.log.forget_erased(&self.db) {
+        while !self.log.cut_if_wanted(&self.db) {
             match work.try_recv() {
                 Ok(next) => return Some(next),
                 Err(TryRecvError::Disconnected) => return None,
@@ -204,8 +204,8 @@ impl Thread {
             Ok(()) if was_failing => tracing::info!("the store can write again"),
             _ => {}
         }
-        if outcome.is_ok() && group.iter().any(|work| work.erases()) {
-            self.log.erased(&self.db);
+        if outcome.is_ok() && group.iter().any(|work| work.cuts_log()) {
+            self.log.cut_soon(&self.db);
         }
         for work in group.drain(..) {
             work.answer(outcome.as_ref().copied().map_err(String::as_str));

@@ -214,6 +214,13 @@ impl TestApp {
         self.vapi.count("GET", &format!("/call/{id}"))
     }
 
+    /// When Vapi was asked for the call, in seconds since the story began.
+    pub(crate) fn fetch_times(&self, id: &str) -> Vec<f64> {
+        let path = format!("/call/{id}");
+        let asked = self.vapi.requests().into_iter().filter(|request| request.path == path);
+        asked.map(|request| seconds(request.at.since(START))).collect()
+    }
+
     /// Time goes by at once; then what has fallen due is done.
     pub(crate) async fn advance(&self, seconds: f64) {
         self.clock.advance(milliseconds(seconds));
@@ -332,6 +339,11 @@ impl Ask<'_> {
         self.app.seen().check(&self.method, &self.path, &answer);
         answer
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "seconds of a story")]
+fn seconds(milliseconds: i64) -> f64 {
+    milliseconds as f64 / SECOND as f64
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "seconds of a story")]

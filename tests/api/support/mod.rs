@@ -2,7 +2,9 @@
 
 pub(crate) mod answer;
 pub(crate) mod app;
+pub(crate) mod bodies;
 pub(crate) mod calls;
 pub(crate) mod postgres;
+pub(crate) mod proxy;
 pub(crate) mod receiver;
 pub(crate) mod vapi;

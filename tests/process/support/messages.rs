@@ -49,11 +49,6 @@ impl Message {
         let secret = SecretString::from(SECRET);
         self.auth.map(|auth| sign::headers(auth, &secret, &self.body, now())).unwrap_or_default()
     }
-
-    /// Has it a result in it?
-    pub(crate) fn is_report(&self) -> bool {
-        self.kind == "end-of-call-report"
-    }
 }
 
 /// The time of day.
@@ -90,6 +85,14 @@ pub(crate) fn ringing(call: &str) -> Message {
 
 fn status(script: &CallScript, stage: Stage, at: Millis) -> Message {
     Message::new(&script.id, "status-update", at, &bodies::status_update(script, stage, at))
+}
+
+/// A question that the assistant has for a tool.
+pub(crate) fn tool_question(call: &str) -> Message {
+    let placed = now().plus(-60_000);
+    let script = CallScript::talk(call, placed).with_tool_asked(2, "lookup_order", serde_json::json!({"order": 7}));
+    let at = script.entries[2].at();
+    Message::new(call, "tool-calls", at, &bodies::tool_calls(&script, 2, at))
 }
 
 /// Everything Vapi says about one talk, in order: five messages that are kept whole, two lines, the report.

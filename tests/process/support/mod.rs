@@ -9,6 +9,7 @@ pub(crate) mod service;
 pub(crate) mod wire;
 
 use std::{
+    io::Write as _,
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -19,6 +20,11 @@ pub(crate) const SECRET: &str = "a-secret-of-the-tests-9f2c";
 /// A number below `bound`, another one each time.
 pub(crate) fn random_below(bound: u64) -> u64 {
     uuid::Uuid::new_v4().as_u64_pair().0 % bound
+}
+
+/// Says that something could not be shown here, past the test harness, which keeps what passing tests print to itself.
+pub(crate) fn skipped(why: &str) {
+    let _ = writeln!(std::io::stderr(), "\n*** SKIPPED: {why} ***\n");
 }
 
 /// Waits until it is so; false when it is not within `patience`.

@@ -3,7 +3,7 @@
 use std::{
     ffi::{OsStr, OsString},
     io::{Read, Write as _},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, Stdio},
     thread,
     time::Duration,
@@ -14,7 +14,7 @@ use super::{SECRET, home::Home, service::Service, soon};
 /// The program as cargo built it for these tests.
 pub(crate) const RINGBACK: &str = env!("CARGO_BIN_EXE_ringback");
 /// A command that takes longer hangs.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A run of the program that is being prepared.
 #[derive(Clone)]
@@ -56,12 +56,6 @@ impl Program {
     /// Takes a variable away.
     pub(crate) fn unset(mut self, name: &str) -> Self {
         self.variables.retain(|(known, _)| known != name);
-        self
-    }
-
-    /// Runs in another folder.
-    pub(crate) fn within(mut self, folder: &Path) -> Self {
-        folder.clone_into(&mut self.folder);
         self
     }
 

@@ -118,7 +118,7 @@ impl Wire {
     }
 
     fn fill_until<T>(&mut self, found: impl Fn(&[u8]) -> Option<T>) -> io::Result<T> {
-        let mut chunk = [0; 65_536];
+        let mut chunk = [0; 16_384];
         loop {
             if let Some(found) = found(&self.ahead) {
                 return Ok(found);
@@ -137,10 +137,10 @@ impl Wire {
 pub(crate) fn request(method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
     let mut request = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\n");
     for (name, value) in headers {
-        request.push_str(&format!("{name}: {value}\r\n"));
+        request.extend([name, ": ", value, "\r\n"]);
     }
     if method == "POST" || !body.is_empty() {
-        request.push_str(&format!("content-type: application/json\r\ncontent-length: {}\r\n", body.len()));
+        request.extend(["content-type: application/json\r\ncontent-length: ", &body.len().to_string(), "\r\n"]);
     }
     request.push_str("\r\n");
     let mut request = request.into_bytes();

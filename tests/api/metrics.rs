@@ -1,0 +1,157 @@
+//! What operators measure: every metric of the contract, with bounded labels and no ids.
+
+use std::collections::BTreeSet;
+
+use ringback::simulate::Stage;
+use serde_json::json;
+
+use crate::support::{
+    app::{Engine, SECRET, Story, TestApp, on_both_engines},
+    calls::{late_talk, message, path, result, talk, unanswered},
+    vapi::CALL,
+};
+
+on_both_engines! {
+    every_metric_is_there_once_something_has_happened
+    a_backlog_shows_until_it_is_worked_off
+}
+
+/// Those of the contract's section 9 that this release has.
+const NAMES: [&str; 20] = [
+    "ringback_build_info",
+    "ringback_cache_bytes",
+    "ringback_cache_requests_total",
+    "ringback_call_completion_seconds",
+    "ringback_calls_done_total",
+    "ringback_enrichment_attempts_total",
+    "ringback_enrichment_oldest_pending_seconds",
+    "ringback_enrichment_pending",
+    "ringback_http_request_duration_seconds",
+    "ringback_http_requests_total",
+    "ringback_store_operation_duration_seconds",
+    "ringback_store_size_bytes",
+    "ringback_store_up",
+    "ringback_vapi_requests_total",
+    "ringback_waiters",
+    "ringback_webhook_commit_duration_seconds",
+    "ringback_webhook_deliveries_total",
+    "ringback_webhook_last_received_timestamp_seconds",
+    "ringback_webhook_rejections_total",
+    "ringback_store_free_bytes",
+];
+
+async fn text(app: &TestApp) -> String {
+    // Past the moment for which the store's numbers are remembered.
+    tokio::time::sleep(std::time::Duration::from_millis(550)).await;
+    let answer = app.get("/metrics").await;
+    assert!(answer.header("content-type").starts_with("text/plain; version=0.0.4"));
+    answer.text()
+}
+
+/// Names of the series, without the parts of histograms.
+fn names(text: &str) -> BTreeSet<&str> {
+    let samples = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+    let bare = samples.map(|line| line.split(['{', ' ']).next().unwrap_or_default());
+    bare.map(|name| ["_bucket", "_sum", "_count"].iter().find_map(|part| name.strip_suffix(part)).unwrap_or(name)).collect()
+}
+
+async fn everything_happens(app: &TestApp) {
+    app.vapi_knows(&talk(CALL), Stage::Analysed);
+    app.hears_report(&late_talk(CALL)).await;
+    app.hears_report(&unanswered("nobody")).await;
+    app.hears(&message("never.heard.of", "+15550199123", json!({}))).await;
+    app.ask("POST", "/api/v1/vapi/webhook").header("x-vapi-secret", "wrong").body("{}").send().await.refused(401, "INVALID_SIGNATURE");
+    app.poll(CALL).await.data(200);
+    app.poll("unknown-id").await.refused(404, "CALL_NOT_FOUND");
+    app.get("/api/v1/vapi/calls/by-phone/15550199123").await.data(200);
+    app.get("/some/strange/path").await.refused(404, "ROUTE_NOT_FOUND");
+    app.advance(4.0).await;
+}
+
+async fn every_metric_is_there_once_something_has_happened(engine: Engine) {
+    let app = Story::on(engine).begin().await;
+    everything_happens(&app).await;
+    let text = text(&app).await;
+    let mut expected: BTreeSet<&str> = NAMES.into_iter().collect();
+    if engine == Engine::Memory {
+        expected.remove("ringback_store_free_bytes");
+    }
+    assert_eq!(names(&text), expected);
+    for id in [CALL, "nobody", "unknown-id", "15550199123", "never.heard.of", "strange", SECRET] {
+        assert!(!text.contains(id), "{id} stands in a label");
+    }
+    for series in [
+        "ringback_store_up 1",
+        "ringback_waiters 0",
+        "ringback_calls_done_total{status=\"no_answer\",data_status=\"complete\"} 1",
+        "ringback_calls_done_total{status=\"completed\",data_status=\"complete\"} 1",
+        "ringback_enrichment_attempts_total{result=\"ended\"} 1",
+        "ringback_vapi_requests_total{operation=\"call\",status=\"200\"} 1",
+        "ringback_webhook_deliveries_total{type=\"end-of-call-report\",result=\"stored\"} 2",
+        "ringback_webhook_deliveries_total{type=\"other\",result=\"odd_call_id\"} 1",
+        "ringback_webhook_rejections_total{reason=\"invalid\"} 1",
+        "ringback_http_requests_total{route=\"/api/v1/vapi/calls/{id}\",method=\"GET\",status=\"200\"} 1",
+        "ringback_http_requests_total{route=\"/api/v1/vapi/calls/{id}\",method=\"GET\",status=\"404\"} 1",
+        "ringback_http_requests_total{route=\"unmatched\",method=\"GET\",status=\"404\"} 1",
+    ] {
+        assert!(text.contains(series), "{series} is missing in {text}");
+    }
+    for line in text.lines().filter(|line| line.starts_with("# TYPE ")) {
+        let name = line.split(' ').nth(2).expect("a name");
+        assert!(text.contains(&format!("# HELP {name} ")), "{name} is not explained");
+    }
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn every_address_of_the_webhook_counts_by_its_template() {
+    let app = Story::new().with("VAPI_WEBHOOK_PATH", "/hooks/mine").begin().await;
+    for route in
+        ["/api/v1/vapi/webhook", "/api/v1/vapi/webhooks/vapi", "/api/v1/webhooks/vapi", "/api/v1/sessions/vapi/webhook", "/hooks/mine"]
+    {
+        let body = message("hang", CALL, json!({"route": route})).to_string();
+        assert_eq!(app.ask("POST", route).header("x-vapi-secret", SECRET).body(body).send().await.status, 200);
+    }
+    let text = text(&app).await;
+    for route in
+        ["/api/v1/vapi/webhook", "/api/v1/vapi/webhooks/vapi", "/api/v1/webhooks/vapi", "/api/v1/sessions/vapi/webhook", "unmatched"]
+    {
+        assert!(text.contains(&format!("{{route=\"{route}\",method=\"POST\",status=\"200\"}} 1")), "{route}: {text}");
+    }
+    app.finish().await;
+}
+
+async fn a_backlog_shows_until_it_is_worked_off(engine: Engine) {
+    let app = Story::on(engine).begin().await;
+    let value = |text: &str, name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok());
+        line.unwrap_or_else(|| panic!("{name} is missing"))
+    };
+    app.hears_report(&late_talk("a")).await;
+    app.hears_report(&late_talk("b")).await;
+    let before = text(&app).await;
+    assert_eq!((value(&before, "ringback_enrichment_pending "), value(&before, "ringback_enrichment_oldest_pending_seconds ")), (2.0, 0.0));
+    app.clock().advance(13_000);
+    let late = text(&app).await;
+    let oldest = value(&late, "ringback_enrichment_oldest_pending_seconds ");
+    assert!((9.5..10.5).contains(&oldest), "{oldest}");
+    for id in ["a", "b"] {
+        app.vapi_knows(&talk(id), Stage::Analysed);
+    }
+    app.work().await;
+    assert!(value(&text(&app).await, "ringback_enrichment_pending ") == 0.0);
+    app.finish().await;
+}
+
+/// Who waits on purpose is no slow answer.
+#[tokio::test]
+async fn waiting_on_purpose_is_no_latency() {
+    let app = Story::new().begin().await;
+    app.hears_status(&talk(CALL), Stage::InProgress).await;
+    app.get(&result(CALL, "wait=1.2")).await.data(202);
+    let route = "ringback_http_request_duration_seconds_bucket{le=\"1.0\",route=\"/api/v1/vapi/calls/{id}/result\",method=\"GET\"} 1";
+    let text = text(&app).await;
+    assert!(text.contains(route), "{text}");
+    assert!(path(CALL).len() > CALL.len());
+    app.finish().await;
+}

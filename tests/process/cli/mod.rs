@@ -1,0 +1,16 @@
+//! The command line as it is typed: what it prints, where to, and with which exit code.
+
+mod client;
+mod doors;
+mod environment;
+mod fake;
+mod logs;
+mod store;
+mod usage;
+
+/// Exit codes that people's scripts rely on.
+const DONE: i32 = 0;
+const FAILED: i32 = 1;
+const USAGE: i32 = 2;
+const CONFIGURATION: i32 = 78;
+const TIMED_OUT: i32 = 124;
