@@ -119,7 +119,7 @@ impl Read {
         let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
         match name {
             "sslmode" => {
-                self.ssl_mode = Some(ssl_mode(value).ok_or("may only have disable, prefer, require, verify-ca or verify-full as sslmode")?)
+                self.ssl_mode = Some(ssl_mode(value).ok_or("may only have disable, prefer, require, verify-ca or verify-full as sslmode")?);
             }
             "sslrootcert" if value == "system" => {
                 self.ssl_mode.get_or_insert(SslMode::VerifyFull);

@@ -32,6 +32,7 @@ mod store_contract;
 mod store_lists;
 mod store_load;
 mod store_postgres;
+mod store_published;
 mod store_speed;
 mod store_sqlite;
 mod store_support;

@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 use ringback::{
     call::{event::CallEvent, record::FetchReason},
     store::{
-        CallFilter, Columns, CallWrite, Commit, Committed, Loaded, PublishedRow, Signal, Store, StoreError,
+        CallFilter, CallWrite, Columns, Commit, Committed, Loaded, PublishedRow, Signal, Store, StoreError,
         postgres::{PostgresOptions, PostgresStore, Tls},
         sqlite::Migrate,
     },
@@ -23,6 +23,7 @@ use crate::{
         alongside, at, call_id, columns, delivery, done, due, found, lookup, metadata, next, noting, put, saying, stored, writing,
     },
     support::{
+        pooler::Pooler,
         postgres::{Database, Server, database, open, options},
         proxy::{At, Proxy},
     },
@@ -187,7 +188,7 @@ async fn a_road_that_leads_nowhere_is_given_up_in_time_for_http() {
     let Some(database) = database().await else { return };
     let (road, store) = on_the_road(&database).await;
     put(&store, &stored("call-1"), columns()).await;
-    road.delay(Duration::from_secs(3_600));
+    road.delay(Duration::from_hours(1));
     for _ in 0..3 {
         let begin = Instant::now();
         assert!(store.load(&call_id("call-1")).await.is_err());
@@ -224,7 +225,9 @@ async fn a_start_that_can_never_succeed_is_refused_with_what_to_do() {
 async fn a_role_that_may_not_make_the_schema_is_told_what_it_needs() {
     let Some(database) = database().await else { return };
     let root = crate::support::postgres::shared().unwrap().root(&database.name).await;
-    root.batch_execute(&format!("ALTER DATABASE {} OWNER TO postgres; REVOKE ALL ON SCHEMA public FROM PUBLIC", database.name)).await.unwrap();
+    root.batch_execute(&format!("ALTER DATABASE {} OWNER TO postgres; REVOKE ALL ON SCHEMA public FROM PUBLIC", database.name))
+        .await
+        .unwrap();
     let why = refusal(&database.options()).await;
     assert!(why.contains("42501") && why.contains("schema"), "{why}");
 }
@@ -306,9 +309,9 @@ async fn an_event_that_reaches_every_instance_at_once_is_stored_once() {
     for round in 0..10 {
         // One event of no call, and one that names another call each time: what a forged id would do.
         let commits = stores.iter().enumerate().flat_map(|(number, store)| {
-            let of_none = noting(delivery(&format!("none-{round}"), ""));
-            let of_one = noting(delivery(&format!("one-{round}"), &format!("call-{number}")));
-            [store.commit(of_none), store.commit(of_one)]
+            let stray = noting(delivery(&format!("none-{round}"), ""));
+            let forged = noting(delivery(&format!("one-{round}"), &format!("call-{number}")));
+            [store.commit(stray), store.commit(forged)]
         });
         let outcomes = join_all(commits).await;
         let count = |wanted| outcomes.iter().filter(|outcome| *outcome.as_ref().unwrap() == wanted).count();
@@ -456,4 +459,76 @@ async fn a_result_that_cannot_be_published_is_stored_and_harms_nobody_in_its_gro
     assert_eq!(rows.len(), 16);
     assert_eq!(lookup(&store, "call-2").await, "found");
     assert_eq!(store.health().await.unwrap().pending, 0);
+}
+
+// --- Over a transaction pooler
+
+/// What every store promises, in short: enough statements of every kind to trip over one that was not prepared where it runs.
+async fn works(store: &Store) {
+    for number in 0..30 {
+        let mut call = stored(&format!("call-{number}"));
+        call.due = Some(due(number, FetchReason::Enrich));
+        put(store, &call, columns()).await;
+        assert_eq!(found(store, &format!("call-{number}")).await, call);
+    }
+    let again = writing(delivery("first of call-1", "call-1"), &next(&stored("call-1")));
+    assert_eq!(store.commit(again).await.unwrap(), Committed::Duplicate);
+    assert_eq!(store.lease_due(at(100), at(200), 50).await.unwrap().len(), 30);
+    assert_eq!(store.list(CallFilter { limit: 100, ..CallFilter::default() }).await.unwrap().calls.len(), 30);
+    assert_eq!(store.timeline(&call_id("call-1"), true).await.unwrap().len(), 2);
+    store.set_due(&call_id("call-2"), None).await.unwrap();
+    assert!(store.delete(&call_id("call-3"), at(0), false).await.unwrap());
+    assert_eq!(lookup(store, "call-3").await, "deleted");
+    assert_eq!(store.health().await.unwrap().pending, 28);
+}
+
+#[tokio::test]
+async fn over_a_transaction_pooler_everything_works_without_prepared_statements() {
+    let Some(database) = database().await else { return };
+    let Some(pooler) = Pooler::before(&database) else { return };
+    let store = open(&PostgresOptions { pooled: true, ..options(&database.url_by(pooler.port())) }).await;
+    works(&store).await;
+    assert!(!store.hears_all(), "whoever remembers a call has to ask");
+    store.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_pooler_that_nobody_told_of_is_found_out() {
+    let Some(database) = database().await else { return };
+    let Some(pooler) = Pooler::before(&database) else { return };
+    let store = open(&options(&database.url_by(pooler.port()))).await;
+    let others = (0..8).map(|number| {
+        let store = store.clone();
+        alongside(async move {
+            for round in 0..20 {
+                assert_eq!(store.commit(noting(delivery(&format!("event-{number}-{round}"), "other"))).await.unwrap(), Committed::Done);
+                assert_eq!(lookup(&store, "other").await, "missing");
+            }
+        })
+    });
+    for other in join_all(others).await {
+        other.unwrap();
+    }
+    works(&store).await;
+    assert!(!store.hears_all());
+}
+
+#[tokio::test]
+async fn over_a_transaction_pooler_changes_are_heard_within_a_second() {
+    let Some(database) = database().await else { return };
+    let Some(pooler) = Pooler::before(&database) else { return };
+    let here = database.open().await;
+    let there = open(&PostgresOptions { pooled: true, ..options(&database.url_by(pooler.port())) }).await;
+    let mut signals = there.signals().unwrap();
+    for number in 0..3 {
+        let id = format!("call-{number}");
+        put(&here, &stored(&id), columns()).await;
+        let begin = Instant::now();
+        assert_eq!(heard(&mut signals).await, Signal::Changed { id: call_id(&id), revision: 1 }, "once");
+        assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
+    }
+    here.delete(&call_id("call-0"), at(0), false).await.unwrap();
+    assert_eq!(heard(&mut signals).await, Signal::Missed);
+    put(&here, &stored("call-4"), columns()).await;
+    assert_eq!(heard(&mut signals).await, Signal::Changed { id: call_id("call-4"), revision: 1 }, "an erasure is told once");
 }

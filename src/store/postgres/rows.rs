@@ -135,15 +135,17 @@ fn timeline_entry(row: &Row, packer: &Packer) -> Result<TimelineEntry, Fault> {
     })
 }
 
-const UNFOLDED: &str = "SELECT id, source, received_at, body FROM ringback.events \
-    WHERE NOT folded AND app IS DISTINCT FROM $1 AND body IS NOT NULL ORDER BY seq";
+/// The oldest thousand of them.
+const UNFOLDED: &str = "SELECT id, call_id, source, received_at, body FROM ringback.events \
+    WHERE NOT folded AND app IS DISTINCT FROM $1 AND body IS NOT NULL ORDER BY seq LIMIT 1000";
 
 /// Events that another release could not read.
 pub(super) async fn unfolded(db: &Db, packer: &Packer) -> Result<Vec<UnfoldedEvent>, Fault> {
     let rows = db.query(&Step::new(UNFOLDED, vec![Value::text(APP)])).await?;
     let event = |row: &Row| {
-        let body = packer.unpack(row.try_get(3)?)?;
-        Ok(UnfoldedEvent { id: row.try_get(0)?, source: row.try_get(1)?, received_at: Millis(row.try_get(2)?), body })
+        let call_id = row.try_get::<_, Option<&str>>(1)?.map(call_id).transpose()?;
+        let body = packer.unpack(row.try_get(4)?)?;
+        Ok(UnfoldedEvent { id: row.try_get(0)?, call_id, source: row.try_get(2)?, received_at: Millis(row.try_get(3)?), body })
     };
     rows.iter().map(event).collect()
 }

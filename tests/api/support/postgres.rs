@@ -21,13 +21,15 @@ use ringback::store::{
 };
 use tokio_postgres::{Client, NoTls};
 
+use crate::store_support::alongside;
+
 /// Where Debian's packages put the server, a folder for each version.
 const VERSIONS: &str = "/usr/lib/postgresql";
 /// What the server's role `ringback` needs to get in. Special characters must survive the URL.
-const PASSWORD: &str = "p@ss:w/rd%";
+pub(crate) const PASSWORD: &str = "p@ss:w/rd%";
 const PASSWORD_IN_URL: &str = "p%40ss%3Aw%2Frd%25";
 /// A server takes no longer to start.
-const START_PATIENCE: Duration = Duration::from_secs(60);
+const START_PATIENCE: Duration = Duration::from_mins(1);
 
 /// Starts the server, does what it is told line by line, and cleans up when the tests are gone, however they went: then its input ends.
 /// `$1`: the folder of the programs. `$2`: the port.
@@ -123,10 +125,6 @@ impl Server {
         assert_eq!(answer, "done\n");
     }
 
-    pub(crate) fn port(&self) -> u16 {
-        self.port
-    }
-
     /// A connection that may do everything.
     pub(crate) async fn root(&self, database: &str) -> Client {
         let url = format!("postgres://postgres@127.0.0.1:{}/{database}?application_name=tests", self.port);
@@ -134,7 +132,7 @@ impl Server {
         loop {
             match tokio_postgres::connect(&url, NoTls).await {
                 Ok((client, connection)) => {
-                    tokio::task::spawn(connection);
+                    drop(alongside(connection));
                     return client;
                 }
                 Err(error) if begin.elapsed() > START_PATIENCE => {

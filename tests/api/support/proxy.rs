@@ -18,6 +18,8 @@ use tokio::{
     task::AbortHandle,
 };
 
+use crate::store_support::alongside;
+
 /// What a client says to end its transaction: a simple query.
 const COMMIT: &[u8] = b"COMMIT\0";
 
@@ -58,10 +60,10 @@ impl Proxy {
         };
         let (port, control) = (listener.local_addr().unwrap().port(), Arc::new(control));
         let serving = Arc::clone(&control);
-        let task = tokio::task::spawn(async move {
+        let task = alongside(async move {
             while let Ok((client, _)) = listener.accept().await {
                 if !serving.closed.load(Ordering::SeqCst) {
-                    tokio::task::spawn(Arc::clone(&serving).carry(client));
+                    drop(alongside(Arc::clone(&serving).carry(client)));
                 }
             }
         });
