@@ -13,7 +13,7 @@ use crate::{
     config::{self, Config, DatabaseUrl, SslMode, StoreConfig},
     enrich::Enricher,
     http::{self, Api, Budget, Gate, Probe, Shared},
-    keep::{KeepPlan, Keeper},
+    keep::{self, KeepPlan, Keeper},
     lifecycle::Lifecycle,
     registry::{Cache, Parts, Registry, Waiters, follow},
     store::{
@@ -48,21 +48,28 @@ pub enum StartError {
     /// The webhook proofs can't be checked as configured.
     #[error("{0}")]
     Webhook(String),
+    /// Nothing could be archived; found out at the first purge, it would stop every purge and fill the disk.
+    #[error("RETENTION_ARCHIVE must name a folder that can be written: {0}")]
+    Archive(std::io::Error),
 }
 
 impl App {
     /// Wires the parts: opens the store, builds everything else in memory.
     ///
     /// # Errors
-    /// [`StartError`] when the store, the client or the webhook proofs can't be had as configured.
+    /// [`StartError`] when the store, the client, the webhook proofs or the archive can't be had as configured.
     pub async fn build(config: Config, clock: Clock) -> Result<Self, StartError> {
         let metrics = Metrics::new();
         let lifecycle = Lifecycle::new(config.shutdown);
+        // What can be found wrong without leaving anything behind comes before the store is made.
+        let gate = Gate::new(verifier(&config)?);
+        let client = vapi_client(&config, &clock, &metrics)?;
+        if let Some(folder) = &config.store.archive {
+            keep::prepare_archive(folder).map_err(StartError::Archive)?;
+        }
         let store = open_store(&config.store, config.cache.max_bytes, !config.http.is_loopback()).await?;
         let timed = metrics.clone();
         let store = store.observed_by(Arc::new(move |operation, took| timed.store_operated(operation, took)));
-        let client = vapi_client(&config, &clock, &metrics)?;
-        let gate = Gate::new(verifier(&config)?);
         let cache_bytes = config.cache.max_bytes;
         let registry = Registry::new(Parts {
             store,
@@ -149,7 +156,8 @@ async fn refold(registry: &Registry) {
             warn!(event_id = raw.id, "An event that was kept raw is no message any more; it stays as it is");
             continue;
         };
-        let event = CallEvent { id: raw.id, call_id: raw.call_id, ..inbound.event };
+        let call_id = raw.call_id.or_else(|| inbound.event.call_id.clone());
+        let event = CallEvent { id: raw.id, call_id, ..inbound.event };
         if !event.folded {
             // Committed all the same: the store then knows that this version tried, and does not offer it again.
             warn!(event_id = event.id, "An event still can't be read; it stays as it is");
@@ -205,20 +213,22 @@ fn vapi_client(config: &Config, clock: &Clock, metrics: &Metrics) -> Result<Opti
     Ok(Some(VapiClient::new(&settings, clock.clone())?.observed_by(Arc::new(observer))))
 }
 
-/// The verifier for the configured secrets; `None` when there are none, or webhooks are declared open.
+/// The verifier for the configured secrets; `None` when there are none.
 fn verifier(config: &Config) -> Result<Option<Verifier>, StartError> {
     let webhook = &config.webhook;
+    let fault = |variable: &str, why: String| StartError::Webhook(format!("{variable}: {why}"));
+    let plan = webhook.hmac.as_ref().map(|json| json.expose_secret().parse()).transpose();
+    let plan: signature::HmacPlan =
+        plan.map_err(|error: signature::PlanError| fault("VAPI_WEBHOOK_HMAC", error.to_string()))?.unwrap_or_default();
     if webhook.secrets.is_empty() {
         return Ok(None);
     }
-    let fault = |variable: &str, why: String| StartError::Webhook(format!("{variable}: {why}"));
     let secrets: Vec<&str> = webhook.secrets.iter().map(SecretString::expose_secret).collect();
     let kinds: Result<Vec<_>, _> = webhook.auth.iter().map(|word| word.parse()).collect();
-    let plan = webhook.hmac.as_ref().map(|json| json.expose_secret().parse()).transpose();
     let settings = signature::Settings {
         secrets: Secrets::parse(&secrets.join(",")).map_err(|error| fault("VAPI_WEBHOOK_SECRET", error.to_string()))?,
         kinds: kinds.map_err(|_unknown| fault("VAPI_WEBHOOK_AUTH", "takes secret, bearer, signature, standard".to_owned()))?,
-        plan: plan.map_err(|error: signature::PlanError| fault("VAPI_WEBHOOK_HMAC", error.to_string()))?.unwrap_or_default(),
+        plan,
         tolerance: webhook.tolerance_ms,
         urls: webhook.url.iter().chain(&config.http.public_url).cloned().collect(),
     };

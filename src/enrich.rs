@@ -37,7 +37,7 @@ use crate::{
     clock::Clock,
     lifecycle::Lifecycle,
     registry::{Change, Registry},
-    store::{CallFilter, Loaded, StoreError},
+    store::{CallFilter, Due, Loaded, StoreError},
     telemetry::Metrics,
     vapi::{
         self,
@@ -107,6 +107,9 @@ impl Enricher {
     /// Works until `lifecycle` stops it.
     pub async fn run(self, lifecycle: Lifecycle) {
         if self.0.client.is_none() {
+            if let Err(error) = self.give_up_plans().await {
+                warn!(%error, "Calls whose fetch was planned while there was a key can't be looked up; they stay as they are until the next start");
+            }
             return;
         }
         if let Err(error) = self.retry_denied().await {
@@ -168,11 +171,17 @@ impl Enricher {
 
     async fn pause(&self) -> Duration {
         let now = self.0.clock.now();
-        let stored = self.0.registry.store().next_due().await.ok().flatten();
-        let next = [stored, self.0.asked.next_due(), Some(now.plus(LONGEST_SLEEP))].into_iter().flatten().min();
-        self.0.registry.due_hint().plan(next);
+        let latest = now.plus(LONGEST_SLEEP);
+        let next = if self.0.slots.available_permits() == 0 {
+            // Whatever is due has to wait for a slot, and one that is free announces itself.
+            latest
+        } else {
+            let stored = self.0.registry.store().next_due().await.ok().flatten();
+            [stored, self.0.asked.next_due()].into_iter().flatten().fold(latest, Millis::min)
+        };
+        self.0.registry.due_hint().plan(Some(next));
         // Never zero: a due row that is leased elsewhere must not spin the loop.
-        Duration::from_millis(u64::try_from(next.map_or(LONGEST_SLEEP, |next| next.since(now))).unwrap_or_default().max(5))
+        Duration::from_millis(u64::try_from(next.since(now)).unwrap_or_default().max(5))
     }
 
     async fn work(&self, work: &Work) {
@@ -187,15 +196,22 @@ impl Enricher {
     }
 
     async fn fetch_call(&self, id: &CallId) -> Result<(), StoreError> {
-        let reason = match self.0.registry.store().load(id).await? {
-            Loaded::Found(call) => call.due.map_or(FetchReason::Manual, |due| due.reason),
-            Loaded::Deleted | Loaded::Missing => return Ok(()),
+        let due = match self.0.registry.store().load(id).await? {
+            Loaded::Found(call) => call.due,
+            Loaded::Deleted | Loaded::Missing => None,
         };
+        // What came in since the lease may have left nothing to ask for.
+        let Some(Due { reason, .. }) = due else { return Ok(()) };
         let Some(heard) = self.ask(id).await else { return Ok(()) };
         self.0.registry.apply_change(heard.into_change(id, reason)).await.map(drop)
     }
 
     async fn fetch_asked(&self, id: &CallId) -> Result<(), StoreError> {
+        if !matches!(self.0.registry.store().load(id).await?, Loaded::Missing) {
+            // Heard of since: policy looks after it, and nobody needs to be asked on the side.
+            self.0.asked.forget(id);
+            return Ok(());
+        }
         let Some(heard) = self.ask(id).await else { return Ok(()) };
         match &heard.outcome {
             FetchOutcome::Live | FetchOutcome::Ended { .. } => {
@@ -249,6 +265,21 @@ impl Enricher {
             self.0.denied.store(false, Ordering::Relaxed);
         }
         debug!(call_id = id.as_str(), result, error = outcome.error(), "Asked Vapi");
+    }
+
+    /// Without a key what was planned with one can't be done any more: policy decides anew, so that nobody waits for it.
+    async fn give_up_plans(&self) -> Result<(), StoreError> {
+        // A lease without end: what is taken once is not taken again.
+        const FOR_GOOD: Millis = Millis(i64::MAX);
+        loop {
+            let planned = self.0.registry.store().lease_due(FOR_GOOD.plus(-1), FOR_GOOD, PAGE).await?;
+            if planned.is_empty() {
+                return Ok(());
+            }
+            for id in &planned {
+                self.0.registry.ask_now(id, FetchReason::Check).await?;
+            }
+        }
     }
 
     /// Calls that were given up because our key was refused are tried again, once a start.

@@ -72,8 +72,8 @@ pub enum ApiError {
     /// 429: too many failed proofs from one address.
     #[error("Too many failed attempts")]
     RateLimited,
-    /// 502: Vapi refuses our key.
-    #[error("Vapi refuses the API key")]
+    /// 502: there is no key to ask Vapi with, or Vapi refuses it.
+    #[error("No usable Vapi API key")]
     VapiAccount,
     /// 502: Vapi does not answer.
     #[error("Vapi is unavailable")]
@@ -145,7 +145,7 @@ impl ApiError {
             Self::PayloadTooLarge(limit) => format!("A body may have {limit} bytes; raise MAX_BODY_MB to take more."),
             Self::InvalidPayload(why) | Self::InvalidParameter(why) | Self::VapiUnavailable(why) => why.clone(),
             Self::RateLimited => "Too many failed proofs from this address within a minute.".to_owned(),
-            Self::VapiAccount => "Check VAPI_API_KEY: Vapi answers 401 or 403.".to_owned(),
+            Self::VapiAccount => "Set VAPI_API_KEY, or correct it: Vapi answers 401 or 403 to a wrong one.".to_owned(),
             Self::StoreUnavailable(_) => "The store can't be reached right now. Try again.".to_owned(),
             Self::ShuttingDown => "This instance is stopping. Try again.".to_owned(),
             Self::Internal(_) => "This is our fault; the log has the request id.".to_owned(),

@@ -105,7 +105,7 @@ impl Keeper {
     /// Removes what is too old, after archiving it.
     ///
     /// # Errors
-    /// [`StoreError`] when the store or the archive can't be written; nothing is removed then that was not archived.
+    /// [`StoreError`] when the store or the archive can't be written; what could not be archived stays.
     pub async fn purge(&self, lifecycle: &Lifecycle) -> Result<usize, StoreError> {
         let now = self.clock.now();
         let before = |age: Option<i64>| age.map(|age| now.plus(-age));
@@ -156,6 +156,17 @@ impl Keeper {
         }
         file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
     }
+}
+
+/// Makes the folder of the archive, and writes there once.
+///
+/// # Errors
+/// When it can't be made or written.
+pub fn prepare_archive(folder: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    let probe = folder.join(".ringback-probe");
+    append_privately(&probe)?;
+    std::fs::remove_file(probe)
 }
 
 fn append_privately(path: &Path) -> io::Result<File> {

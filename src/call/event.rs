@@ -67,3 +67,24 @@ pub struct CallEvent {
     /// A line for the timeline, such as why a fetch failed.
     pub details: Option<String>,
 }
+
+impl CallEvent {
+    /// The event as the store takes it: the facts are in the record by then.
+    #[must_use]
+    pub fn without_facts(&self) -> Self {
+        Self {
+            id: self.id.clone(),
+            kind: self.kind,
+            source: self.source.clone(),
+            call_id: self.call_id.clone(),
+            sent_at: self.sent_at,
+            received_at: self.received_at,
+            proof: self.proof,
+            keep: self.keep,
+            facts: Box::default(),
+            folded: self.folded,
+            body: self.body.clone(),
+            details: self.details.clone(),
+        }
+    }
+}

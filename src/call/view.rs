@@ -345,7 +345,12 @@ fn fetched_at(record: &CallRecord) -> Option<Millis> {
 }
 
 fn fetch_error(record: &CallRecord) -> &str {
-    record.last_fetch().and_then(|fetch| fetch.outcome.error()).unwrap_or_default()
+    match record.last_fetch().map(|fetch| &fetch.outcome) {
+        // Given up, though every answer was whole: there is a report, and REST lags behind it.
+        Some(FetchOutcome::Live) if record.settled == Some(Settled::FetchFailed) => "Vapi says that the call still goes on",
+        Some(outcome) => outcome.error().unwrap_or_default(),
+        None => "",
+    }
 }
 
 fn error(record: &CallRecord) -> &str {

@@ -5,17 +5,16 @@ use std::process::ExitCode;
 use super::{failed, unusable};
 use crate::{
     app::open_store,
-    config::{Config, Environment, Migrate},
+    config::{Environment, Migrate, StoreConfig},
 };
 
 pub(super) async fn run(environment: &Environment) -> ExitCode {
-    let mut config = match Config::from_env(|name| environment.get(name)) {
-        Ok(config) => config,
+    let config = match StoreConfig::from_env(|name| environment.get(name)) {
+        Ok(config) => StoreConfig { migrate: Migrate::Auto, ..config },
         Err(error) => return unusable(&error),
     };
-    config.store.migrate = Migrate::Auto;
-    let opened = open_store(&config.store, config.cache.max_bytes, !config.http.is_loopback()).await;
-    match opened {
+    // Whether the place forgets is for `serve` to judge, which knows who can reach it.
+    match open_store(&config, 0, false).await {
         // A database that does not answer counts as open, but not as healthy.
         Ok(store) => match store.health().await.and(store.close().await) {
             Ok(()) => {

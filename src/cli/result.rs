@@ -5,7 +5,7 @@ use std::{io::Write as _, process::ExitCode, time::Duration};
 use reqwest::{Client, StatusCode};
 use secrecy::ExposeSecret as _;
 use serde_json::Value;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::{EXIT_TIMED_OUT, Remote, failed};
 use crate::{
@@ -18,6 +18,9 @@ use crate::{
 const LONGEST_QUESTION: Duration = Duration::from_secs(50);
 /// An answer may come this much later than the wait that was asked for.
 const ANSWER_ROOM: Duration = Duration::from_secs(10);
+
+/// After a failure that may pass, the question is put again this much later.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// What `ringback result` is told.
 #[derive(Debug, clap::Args)]
@@ -44,31 +47,45 @@ pub(super) async fn run(args: ResultArgs, environment: &Environment) -> ExitCode
     let deadline = Instant::now() + Duration::from_secs_f64(args.wait);
     loop {
         let left = deadline.saturating_duration_since(Instant::now()).min(LONGEST_QUESTION);
-        let (status, answer) = match ask(&http, &config, &args.id, left).await {
-            Ok(answered) => answered,
-            Err(why) => return failed(&why),
+        let Failure { why, passes } = match ask(&http, &config, &args.id, left).await {
+            Ok((StatusCode::OK, answer)) => return print(&answer["data"], ExitCode::SUCCESS),
+            Ok((_, answer)) if Instant::now() >= deadline => return print(&answer["data"], ExitCode::from(EXIT_TIMED_OUT)),
+            Ok(_) => continue,
+            Err(failure) => failure,
         };
-        match status {
-            StatusCode::OK => return print(&answer["data"], ExitCode::SUCCESS),
-            StatusCode::ACCEPTED if Instant::now() < deadline => {}
-            StatusCode::ACCEPTED => return print(&answer["data"], ExitCode::from(EXIT_TIMED_OUT)),
-            status => return failed(&format!("{}: {}", status.as_u16(), answer["message"].as_str().unwrap_or("no explanation"))),
+        if !passes || deadline.saturating_duration_since(Instant::now()) < PAUSE {
+            return failed(&why);
         }
+        sleep(PAUSE).await;
     }
 }
 
-async fn ask(http: &Client, config: &ClientConfig, id: &CallId, wait: Duration) -> Result<(StatusCode, Value), String> {
+/// Why there is no result to tell, and whether that may pass, as a restart does.
+struct Failure {
+    why: String,
+    passes: bool,
+}
+
+/// 200 and 202 with their answers; everything else is a failure.
+async fn ask(http: &Client, config: &ClientConfig, id: &CallId, wait: Duration) -> Result<(StatusCode, Value), Failure> {
+    let broken = |why: String| Failure { why, passes: true };
     let url = format!("{}/api/v1/vapi/calls/{id}/result?wait={}", config.url, wait.as_secs_f64());
     let mut request = http.get(url).timeout(wait + ANSWER_ROOM);
     if let Some(token) = &config.token {
         request = request.bearer_auth(token.expose_secret());
     }
-    let answer = request.send().await.map_err(|error| format!("{} does not answer: {}", config.url, error.without_url()))?;
+    let answer = request.send().await.map_err(|error| broken(format!("{} does not answer: {}", config.url, error.without_url())))?;
     let status = answer.status();
-    let body = answer.bytes().await.map_err(|error| format!("the answer was cut: {}", error.without_url()))?;
-    serde_json::from_slice(&body)
-        .map(|value| (status, value))
-        .map_err(|_no_json| format!("{} answers {} without JSON; is that a Ringback?", config.url, status.as_u16()))
+    let body = answer.bytes().await.map_err(|error| broken(format!("the answer was cut: {}", error.without_url())))?;
+    let passes = matches!(status.as_u16(), 429 | 502..=504);
+    let code = status.as_u16();
+    let Ok(answer) = serde_json::from_slice::<Value>(&body) else {
+        return Err(Failure { why: format!("{} answers {code} without JSON; is that a Ringback?", config.url), passes });
+    };
+    if matches!(status, StatusCode::OK | StatusCode::ACCEPTED) {
+        return Ok((status, answer));
+    }
+    Err(Failure { why: format!("{code}: {}", answer["message"].as_str().unwrap_or("no explanation")), passes })
 }
 
 fn print(data: &Value, code: ExitCode) -> ExitCode {

@@ -49,9 +49,9 @@ impl Asked {
     /// Somebody wants Vapi asked right away.
     pub(super) fn hurry(&self, id: &CallId, now: Millis) -> Millis {
         self.entry(id, now, now);
-        let mut entries = self.entries();
-        if let Some(entry) = entries.get_mut(id) {
-            entry.due = now;
+        if let Some(entry) = self.entries().get_mut(id) {
+            // What Vapi said before is in doubt.
+            *entry = Entry { due: now, last_asked: now, unknown: None };
         }
         now
     }
@@ -109,5 +109,30 @@ impl Asked {
 
     fn entries(&self) -> MutexGuard<'_, HashMap<CallId, Entry>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Asked;
+    use crate::call::{
+        id::CallId,
+        policy::UNKNOWN_TWICE,
+        time::{Millis, SECOND},
+    };
+
+    const START: Millis = Millis(1_790_421_482_411);
+
+    #[test]
+    fn an_id_that_vapi_knew_not_is_asked_for_again_when_somebody_wants_it() {
+        let (asked, id) = (Asked::default(), CallId::parse("call-1").unwrap());
+        asked.note(&id, START);
+        asked.note_unknown(&id, START);
+        asked.note_unknown(&id, START.plus(UNKNOWN_TWICE));
+        let now = START.plus(UNKNOWN_TWICE + SECOND);
+        assert!(asked.is_unknown(&id, now) && asked.take_due(now, 10).is_empty(), "for a while that stands");
+        assert_eq!(asked.hurry(&id, now), now);
+        assert!(!asked.is_unknown(&id, now));
+        assert_eq!(asked.take_due(now, 10), [id]);
     }
 }

@@ -3,10 +3,8 @@
 use std::net::IpAddr;
 
 use axum::{
-    extract::{FromRequestParts, RawPathParams, Request, State},
-    http::{HeaderMap, Method, header, request::Parts},
-    middleware::Next,
-    response::Response,
+    extract::{FromRequestParts, RawPathParams, Request},
+    http::{HeaderMap, HeaderValue, Method, header, request::Parts},
 };
 
 use super::Api;
@@ -122,22 +120,24 @@ pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
 
 /// Does the request come from this machine, and not through a tunnel that ends here?
 pub(super) fn is_of_this_machine(headers: &HeaderMap) -> bool {
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let mut hosts = headers.get_all(header::HOST).iter();
+    // Of two hosts nobody knows which one is meant (RFC 9112, section 3.2).
+    let (Some(host), None) = (hosts.next(), hosts.next()) else { return false };
+    let host = host.to_str().unwrap_or_default();
     let name = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((address, _)) => address,
         None => host.rsplit_once(':').map_or(host, |(name, _)| name),
     };
     let ours = name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    // There are fewer headers in a request than names in the list.
     ours && !headers.keys().any(|name| name.as_str().starts_with(FORWARDED) || FORWARDING_HEADERS.contains(&name.as_str()))
 }
 
 /// Writing is refused to pages of other origins: a browser would send our cookies, or reach an open loopback, on their behalf.
-pub(super) async fn refuse_foreign_origin(State(api): State<Api>, request: Request, next: Next) -> Result<Response, ApiError> {
+pub(super) fn refuse_foreign_origin(api: &Api, request: &Request) -> Result<(), ApiError> {
     let writes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-    if writes && request.headers().get(header::ORIGIN).is_some_and(|origin| is_foreign(&api, request.headers(), origin.as_bytes())) {
-        return Err(ApiError::ForeignOrigin);
-    }
-    Ok(next.run(request).await)
+    let foreign = |origin: &HeaderValue| is_foreign(api, request.headers(), origin.as_bytes());
+    if writes && request.headers().get(header::ORIGIN).is_some_and(foreign) { Err(ApiError::ForeignOrigin) } else { Ok(()) }
 }
 
 fn is_foreign(api: &Api, headers: &HeaderMap, origin: &[u8]) -> bool {

@@ -6,7 +6,7 @@ use axum::{
     Json,
     body::Bytes,
     extract::State,
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
@@ -15,8 +15,9 @@ use serde_json::value::{RawValue, to_raw_value};
 use super::{
     Api,
     auth::{Admin, Caller, Place, Poll},
+    deadline::{CHANGE_DEADLINE, in_time},
     observe::Told,
-    parameters::{CallPath, Parameters},
+    parameters::{CallPath, IfNoneMatch, Parameters},
 };
 use crate::{
     call::{
@@ -52,19 +53,20 @@ pub(super) async fn read(
     caller: Caller<Poll>,
     CallPath(id): CallPath,
     parameters: Parameters,
-    headers: HeaderMap,
+    if_none_match: IfNoneMatch,
 ) -> Result<Response, ApiError> {
     let told = Told { token: caller.token, call_id: Some(id.clone()), ..Told::default() };
-    let response = match look_up(&api, &id).await? {
-        Known::Call(call) if call.has_result => shown(&call, &parameters, &headers, StatusCode::OK)?,
-        Known::Call(_) => return Err(ApiError::CallNotReady(id)),
-        Known::Deleted => return Err(ApiError::CallNotFound(id)),
+    let answer = look_up(&api, &id).await.and_then(|known| match known {
+        Known::Call(call) if call.has_result => shown(&call, &parameters, &if_none_match, StatusCode::OK),
+        Known::Call(_) => Err(ApiError::CallNotReady(id)),
+        Known::Deleted => Err(ApiError::CallNotFound(id)),
         Known::Nothing => {
             api.enricher.somebody_asks_for(&id);
-            return Err(ApiError::CallNotFound(id));
+            Err(ApiError::CallNotFound(id))
         }
-    };
-    Ok((axum::Extension(told), response).into_response())
+    });
+    // Most polls are answered 404: the log is to say whose they are.
+    Ok((axum::Extension(told), answer).into_response())
 }
 
 /// The call from memory, else from the store.
@@ -76,10 +78,10 @@ pub(super) async fn look_up(api: &Api, id: &CallId) -> Result<Known, ApiError> {
 pub(super) fn shown(
     call: &Arc<CachedCall>,
     parameters: &Parameters,
-    headers: &HeaderMap,
+    known: &IfNoneMatch,
     status: StatusCode,
 ) -> Result<Response, ApiError> {
-    let unchanged = headers.get(header::IF_NONE_MATCH).is_some_and(|known| matches_etag(known, &call.etag));
+    let unchanged = known.0.as_ref().is_some_and(|known| matches_etag(known, &call.etag));
     if unchanged && status == StatusCode::OK {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, call.etag.clone())]).into_response());
     }
@@ -161,7 +163,7 @@ pub(super) async fn erase(
             Erased { deleted: false, scope: "cache" }
         }
         None => {
-            let known = api.registry.delete(&id, parameters.switch("always")).await?;
+            let known = in_time(CHANGE_DEADLINE, api.registry.delete(&id, parameters.switch("always"))).await?;
             Erased { deleted: known, scope: "all" }
         }
         Some(_) => return Err(ApiError::InvalidParameter("scope must be cache, or be left out.".to_owned())),
@@ -195,7 +197,7 @@ pub(super) async fn fetch(State(api): State<Api>, caller: Caller<Place>, CallPat
             json_answer(StatusCode::ACCEPTED, never_heard_of(&id), None)
         }
         Known::Call(call) => {
-            api.registry.ask_now(&id, FetchReason::Manual).await?;
+            in_time(CHANGE_DEADLINE, api.registry.ask_now(&id, FetchReason::Manual)).await?;
             json_answer(StatusCode::ACCEPTED, call.body.clone(), Some(&call.etag))
         }
     };

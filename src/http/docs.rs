@@ -1,9 +1,10 @@
 //! The OpenAPI document and the page that shows it.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use axum::{
     Json,
+    body::Bytes,
     http::{StatusCode, Uri, header},
     response::{IntoResponse, Redirect, Response},
 };
@@ -96,7 +97,14 @@ pub(super) async fn page(uri: Uri) -> Result<Response, ApiError> {
     // The page would have its document judged by a service on the internet.
     let config = Arc::new(utoipa_swagger_ui::Config::from("/openapi.json").validator_url("none"));
     match utoipa_swagger_ui::serve(file, config) {
-        Ok(Some(file)) => Ok((StatusCode::OK, [(header::CONTENT_TYPE, file.content_type)], file.bytes.into_owned()).into_response()),
+        Ok(Some(file)) => {
+            // Open to everyone, and megabytes: those who are slow to take them share the binary's own.
+            let bytes = match file.bytes {
+                Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+                Cow::Owned(bytes) => bytes.into(),
+            };
+            Ok((StatusCode::OK, [(header::CONTENT_TYPE, file.content_type)], bytes).into_response())
+        }
         Ok(None) => Err(ApiError::RouteNotFound),
         Err(error) => Err(ApiError::Internal(error.to_string())),
     }

@@ -1,12 +1,13 @@
 //! The HTTP face: the whole route table and its layers on one screen. No rule of the domain lives here.
 //!
-//! From the outside in: the path is made regular (`path`), the request is observed (`observe`: id, log line, metrics, error envelope), a
+//! From the outside in: the path is made regular (`path`), the request is observed (`observe`: id, log line, metrics, error envelope, panics), a
 //! foreign origin is kept from writing, and the route's extractors let it in ([`auth`], `proof`).
 
 pub mod auth;
 mod body;
 mod cache;
 mod calls;
+mod deadline;
 mod docs;
 mod health;
 mod list;
@@ -27,11 +28,11 @@ use std::sync::Arc;
 use axum::{
     Router,
     http::{HeaderName, HeaderValue, Method},
-    middleware::from_fn_with_state,
     routing::{any, delete, get, post},
 };
-use tower_http::{catch_panic::CatchPanicLayer, cors::CorsLayer};
+use tower_http::cors::CorsLayer;
 
+use self::observe::Observe;
 pub use self::{body::Budget, docs::openapi, health::Probe, meters::Meters, path::Regular, proof::Gate};
 
 use crate::{
@@ -141,14 +142,15 @@ pub fn router(api: &Api) -> Router {
     for path in webhook_paths(&api.config) {
         router = router.route(path, post(webhook::receive));
     }
-    router
+    let router = router
         .fallback(any(async || ApiError::RouteNotFound))
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
-        .layer(from_fn_with_state(api.clone(), auth::refuse_foreign_origin))
-        .layer(CatchPanicLayer::custom(observe::panicked))
-        .layer(from_fn_with_state(api.clone(), observe::observe))
-        .layer(tower::util::option_layer(cors(&api.config.http.cors_origins)))
-        .with_state(api.clone())
+        .layer(Observe(api.clone()));
+    let router = match cors(&api.config.http.cors_origins) {
+        Some(cors) => router.layer(cors),
+        None => router,
+    };
+    router.with_state(api.clone())
 }
 
 fn webhook_paths(config: &Config) -> impl Iterator<Item = &str> {

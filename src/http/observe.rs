@@ -1,17 +1,26 @@
 //! What is seen of every request: its id, one log line, its metrics, and the envelope of its failure.
 
-use std::{any::Any, net::IpAddr, time::Duration};
+use std::{
+    any::Any,
+    convert::Infallible,
+    net::IpAddr,
+    panic::AssertUnwindSafe,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use axum::{
     body::Body,
-    extract::{ConnectInfo, MatchedPath, Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, header},
-    middleware::Next,
+    extract::{ConnectInfo, MatchedPath, Request},
+    http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, header},
     response::{IntoResponse, Response},
 };
+use futures_util::{FutureExt as _, future::BoxFuture};
+use tokio::time::Instant;
+use tower::{Layer, Service};
 use tracing::info;
 
-use super::{Api, server::Peer};
+use super::{Api, auth, server::Peer};
 use crate::{
     call::id::CallId,
     error::{ApiError, Failure},
@@ -22,10 +31,6 @@ use crate::{
 const LONGEST_REQUEST_ID: usize = 128;
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_CALL_ID: HeaderName = HeaderName::from_static("x-call-id");
-
-/// The address a request came from, past trusted proxies.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct ClientIp(pub(super) IpAddr);
 
 /// What handlers tell the log about a request, by response extension.
 #[derive(Debug, Clone, Default)]
@@ -40,50 +45,117 @@ pub(super) struct Told {
     pub(super) waited: Duration,
 }
 
-/// Runs a request and notes what there is to note.
-pub(super) async fn observe(State(api): State<Api>, mut request: Request, next: Next) -> Response {
-    let started = tokio::time::Instant::now();
-    let id = request_id(request.headers().get(&X_REQUEST_ID));
-    let client = client_ip(&api, &request);
-    let method = request.method().clone();
-    let trace = trace_id(request.headers());
-    let route = request.extensions().get::<MatchedPath>().cloned();
-    request.extensions_mut().insert(ClientIp(client));
+/// The one layer around the routes: it costs every request, so it is a service of its own and not a stack of boxed functions.
+#[derive(Clone)]
+pub(super) struct Observe(pub(super) Api);
 
-    let mut response = next.run(request).await;
+impl<S> Layer<S> for Observe {
+    type Service = Observed<S>;
 
-    let failure = response.extensions_mut().remove::<Failure>();
-    let told = response.extensions_mut().remove::<Told>().unwrap_or_default();
-    let call_id = told.call_id.as_ref().or_else(|| failure.as_ref().and_then(Failure::call_id));
-    let status = response.status().as_u16();
-    let latency = started.elapsed().saturating_sub(told.waited);
-    api.meters.observe(route.as_ref().map(MatchedPath::as_str), method.as_str(), status, latency);
-    let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
-    info!(
-        request_id = id.to_str().unwrap_or_default(),
-        trace_id = trace.as_deref(),
-        route,
-        method = method.as_str(),
-        status,
-        duration_ms = started.elapsed().as_secs_f64() * 1e3,
-        client_ip = %client,
-        call_id = call_id.map(CallId::as_str),
-        token = told.token,
-        event_type = told.event_type,
-        "{method} {route} {status}",
-    );
-    if let Some(value) = call_id.and_then(|id| HeaderValue::try_from(id.as_str()).ok()) {
-        response.headers_mut().insert(X_CALL_ID, value);
+    fn layer(&self, routes: S) -> Observed<S> {
+        Observed { api: self.0.clone(), routes }
     }
-    if let Some(failure) = failure {
-        // Some routes have stated the length of the empty body by now.
-        response.headers_mut().remove(header::CONTENT_LENGTH);
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        *response.body_mut() = Body::from(failure.envelope(id.to_str().unwrap_or_default()));
+}
+
+/// Routes, observed.
+#[derive(Clone)]
+pub(super) struct Observed<S> {
+    api: Api,
+    routes: S,
+}
+
+impl<S> Service<Request> for Observed<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response, Infallible>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.routes.poll_ready(context)
     }
-    response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-    response.headers_mut().insert(X_REQUEST_ID, id);
-    response
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let api = self.api.clone();
+        let seen = Seen::of(&api, &request);
+        // No handler runs before the answer is awaited.
+        let answer = auth::refuse_foreign_origin(&api, &request).map(|()| self.routes.call(request));
+        Box::pin(async move {
+            let response = match answer {
+                Ok(answer) => AssertUnwindSafe(answer).catch_unwind().await.map_or_else(panicked, |Ok(response)| response),
+                Err(refusal) => refusal.into_response(),
+            };
+            Ok(seen.noted(&api, response))
+        })
+    }
+}
+
+/// What is known of a request before it is answered.
+struct Seen {
+    started: Instant,
+    id: HeaderValue,
+    trace: Option<String>,
+    client: IpAddr,
+    method: Method,
+    route: Option<MatchedPath>,
+}
+
+impl Seen {
+    fn of(api: &Api, request: &Request) -> Self {
+        let (headers, extensions) = (request.headers(), request.extensions());
+        Self {
+            started: Instant::now(),
+            id: request_id(headers.get(&X_REQUEST_ID)),
+            trace: trace_id(headers),
+            client: client_ip(api, extensions, headers),
+            method: request.method().clone(),
+            route: extensions.get::<MatchedPath>().cloned(),
+        }
+    }
+
+    /// Notes the answer, and adds what every answer has.
+    fn noted(self, api: &Api, mut response: Response) -> Response {
+        let Self { started, id, trace, client, method, route } = self;
+        let failure = response.extensions_mut().remove::<Failure>();
+        let told = response.extensions_mut().remove::<Told>().unwrap_or_default();
+        let call_id = told.call_id.as_ref().or_else(|| failure.as_ref().and_then(Failure::call_id));
+        let (status, taken) = (response.status().as_u16(), started.elapsed());
+        api.meters.observe(route.as_ref().map(MatchedPath::as_str), method.as_str(), status, taken.saturating_sub(told.waited));
+        let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
+        info!(
+            request_id = id.to_str().unwrap_or_default(),
+            trace_id = trace.as_deref(),
+            route,
+            method = method.as_str(),
+            status,
+            duration_ms = milliseconds(taken),
+            client_ip = %client,
+            call_id = call_id.map(CallId::as_str),
+            token = told.token,
+            event_type = told.event_type,
+            "{method} {route} {status}",
+        );
+        let call_id = call_id.and_then(|id| HeaderValue::try_from(id.as_str()).ok());
+        if let Some(failure) = failure {
+            // Some routes have stated the length of the empty body by now.
+            response.headers_mut().remove(header::CONTENT_LENGTH);
+            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            *response.body_mut() = Body::from(failure.envelope(id.to_str().unwrap_or_default()));
+        }
+        let headers = response.headers_mut();
+        headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+        headers.insert(X_REQUEST_ID, id);
+        headers.extend(call_id.map(|id| (X_CALL_ID, id)));
+        response
+    }
+}
+
+/// A handler panicked: 500 in the envelope, the cause in the log.
+#[expect(clippy::needless_pass_by_value, reason = "what catching a panic gives")]
+fn panicked(cause: Box<dyn Any + Send>) -> Response {
+    ApiError::Internal(format!("panic: {}", panic_reason(&*cause))).into_response()
 }
 
 fn request_id(sent: Option<&HeaderValue>) -> HeaderValue {
@@ -102,13 +174,13 @@ fn trace_id(headers: &HeaderMap) -> Option<String> {
     (trace.len() == 32 && trace.bytes().all(|byte| byte.is_ascii_hexdigit())).then(|| trace.to_owned())
 }
 
-fn client_ip(api: &Api, request: &Request) -> IpAddr {
-    let peer = request.extensions().get::<ConnectInfo<Peer>>().map_or(IpAddr::from([127, 0, 0, 1]), |peer| peer.0.0);
-    api.config.access.trusted_proxies.client_ip(peer, request.headers())
+/// The address a request came from, past trusted proxies.
+pub(super) fn client_ip(api: &Api, extensions: &Extensions, headers: &HeaderMap) -> IpAddr {
+    let peer = extensions.get::<ConnectInfo<Peer>>().map_or(IpAddr::from([127, 0, 0, 1]), |peer| peer.0.0);
+    api.config.access.trusted_proxies.client_ip(peer, headers)
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the signature that the panic layer calls")]
-/// A handler panicked: 500 in the envelope, the cause in the log.
-pub(super) fn panicked(cause: Box<dyn Any + Send>) -> Response {
-    ApiError::Internal(format!("panic: {}", panic_reason(cause.as_ref()))).into_response()
+/// With three decimals: what is finer says nothing, and takes longer to write.
+fn milliseconds(duration: Duration) -> f64 {
+    f64::from(u32::try_from(duration.as_micros()).unwrap_or(u32::MAX)) / 1e3
 }

@@ -1,10 +1,13 @@
 //! Parameters of requests, checked, with errors that name them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    convert::Infallible,
+};
 
 use axum::{
     extract::{FromRequestParts, Query, RawPathParams, rejection::RawPathParamsRejection},
-    http::request::Parts,
+    http::{HeaderValue, header, request::Parts},
 };
 
 use super::Api;
@@ -26,8 +29,8 @@ impl FromRequestParts<Api> for CallPath {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, ApiError> {
-        let id = in_path(parts, api, "id").await?;
-        CallId::parse(&id).map(Self).map_err(|error| ApiError::InvalidParameter(format!("The id in the path can't be: {error}.")))
+        let id = in_path(parts, api, "id", CallId::parse).await?;
+        id.map(Self).map_err(|error| ApiError::InvalidParameter(format!("The id in the path can't be: {error}.")))
     }
 }
 
@@ -39,15 +42,27 @@ impl FromRequestParts<Api> for PhonePath {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, ApiError> {
-        in_path(parts, api, "phone").await.map(Self)
+        in_path(parts, api, "phone", |phone| Self(phone.to_owned())).await
     }
 }
 
-/// A part of the path, decoded.
-async fn in_path(parts: &mut Parts, api: &Api, name: &str) -> Result<String, ApiError> {
+/// The versions that the caller has already.
+#[derive(Debug)]
+pub(super) struct IfNoneMatch(pub(super) Option<HeaderValue>);
+
+impl FromRequestParts<Api> for IfNoneMatch {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Api) -> Result<Self, Infallible> {
+        Ok(Self(parts.headers.get(header::IF_NONE_MATCH).cloned()))
+    }
+}
+
+/// What `read` makes of a part of the path, decoded.
+async fn in_path<T>(parts: &mut Parts, api: &Api, name: &str, read: impl FnOnce(&str) -> T) -> Result<T, ApiError> {
     let invalid = |error: RawPathParamsRejection| ApiError::InvalidParameter(error.to_string());
     let params = RawPathParams::from_request_parts(parts, api).await.map_err(invalid)?;
-    Ok(params.iter().find_map(|(known, value)| (known == name).then_some(value)).unwrap_or_default().to_owned())
+    Ok(read(params.iter().find_map(|(known, value)| (known == name).then_some(value)).unwrap_or_default()))
 }
 
 /// The parameters of the query, by name. Unknown ones are left alone.

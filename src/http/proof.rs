@@ -11,7 +11,7 @@ use axum::{
     http::{HeaderMap, Uri, header},
 };
 
-use super::{Api, auth::is_of_this_machine, body::Held, observe::ClientIp};
+use super::{Api, auth::is_of_this_machine, body::Held, observe::client_ip};
 use crate::{
     call::{id::CallId, time::Millis},
     error::ApiError,
@@ -78,7 +78,7 @@ impl FromRequest<Api> for VerifiedWebhook {
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
-        let client = parts.extensions.get::<ClientIp>().map_or(IpAddr::from([127, 0, 0, 1]), |client| client.0);
+        let client = client_ip(api, &parts.extensions, &parts.headers);
         let verifier = match &api.gate.verifier {
             Some(verifier) => Some(verifier),
             None => open_gate(api, &parts.headers).map(|()| None)?,
@@ -107,8 +107,7 @@ impl FromRequest<Api> for VerifiedWebhook {
 }
 
 fn proven(headers: &HeaderMap, proof: signature::Proof) -> Delivery {
-    // A bare signature covers the body only: whoever holds one could put any call id beside it.
-    let bare = proof.kind == signature::ProofKind::Signature && !proof.timestamped;
+    let bare = proof.is_bare_signature();
     Delivery {
         proof: Some(proof.kind.as_str()),
         webhook_id: proof.covers_message_id,

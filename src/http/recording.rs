@@ -87,12 +87,6 @@ async fn streamed(client: &VapiClient, link: &reqwest::Url, headers: &HeaderMap)
 }
 
 fn kind(text: Option<&str>) -> Result<RecordingKind, ApiError> {
-    match text {
-        None | Some("mono") => Ok(RecordingKind::Mono),
-        Some("stereo") => Ok(RecordingKind::Stereo),
-        Some("assistant") => Ok(RecordingKind::Assistant),
-        Some("customer") => Ok(RecordingKind::Customer),
-        Some("video") => Ok(RecordingKind::Video),
-        Some(_) => Err(ApiError::InvalidParameter("kind takes mono, stereo, assistant, customer or video.".to_owned())),
-    }
+    let unknown = || ApiError::InvalidParameter("kind takes mono, stereo, assistant, customer or video.".to_owned());
+    text.map_or(Ok(RecordingKind::Mono), |word| RecordingKind::parse(word).ok_or_else(unknown))
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::{
     extract::State,
-    http::{HeaderMap, StatusCode},
+    http::StatusCode,
     response::{IntoResponse, Response},
 };
 use tokio::time::{Instant, sleep};
@@ -14,7 +14,7 @@ use super::{
     auth::{Caller, Poll},
     calls::{json_answer, look_up, shown},
     observe::Told,
-    parameters::{CallPath, Parameters},
+    parameters::{CallPath, IfNoneMatch, Parameters},
 };
 use crate::{
     call::{id::CallId, view::CallResult},
@@ -49,22 +49,23 @@ pub(super) async fn wait(
     caller: Caller<Poll>,
     CallPath(id): CallPath,
     parameters: Parameters,
-    headers: HeaderMap,
+    if_none_match: IfNoneMatch,
 ) -> Result<Response, ApiError> {
     let wait = Duration::from_secs_f64(parameters.seconds("wait")?.min(api.config.http.wait_max.as_secs_f64()));
     let started = Instant::now();
-    let known = known_within(&api, &id, wait).await?;
+    let known = known_within(&api, &id, wait).await;
+    // Told of refusals too: they have been waited for as well.
     let told = Told { token: caller.token, call_id: Some(id.clone()), waited: started.elapsed(), ..Told::default() };
-    let answer = match known {
-        Known::Deleted => return Err(ApiError::CallDeleted(id)),
-        Known::Nothing if api.enricher.is_unknown_to_vapi(&id) => return Err(ApiError::CallNotFound(id)),
-        Known::Nothing => json_answer(StatusCode::ACCEPTED, never_heard_of(&id), None),
-        Known::Call(call) if call.unknown_to_vapi => return Err(ApiError::CallNotFound(id)),
+    let answer = known.and_then(|known| match known {
+        Known::Deleted => Err(ApiError::CallDeleted(id)),
+        Known::Nothing if api.enricher.is_unknown_to_vapi(&id) => Err(ApiError::CallNotFound(id)),
+        Known::Nothing => Ok(json_answer(StatusCode::ACCEPTED, never_heard_of(&id), None)),
+        Known::Call(call) if call.unknown_to_vapi => Err(ApiError::CallNotFound(id)),
         Known::Call(call) => {
             let status = if call.done { StatusCode::OK } else { StatusCode::ACCEPTED };
-            shown(&call, &parameters, &headers, status)?
+            shown(&call, &parameters, &if_none_match, status)
         }
-    };
+    });
     Ok((axum::Extension(told), answer).into_response())
 }
 

@@ -25,6 +25,8 @@ use crate::lifecycle::Lifecycle;
 const HEAD_DEADLINE: Duration = Duration::from_secs(30);
 /// Bytes of a request's head at most, and of what is read ahead of a body.
 const READ_BUFFER: usize = 128 * 1_024;
+/// A client that takes nothing of its answer for this long is let go, and with it the memory of the answer.
+const TAKE_DEADLINE: Duration = Duration::from_secs(30);
 /// Connections at once; more wait in the kernel's queue.
 const MOST_CONNECTIONS: usize = 65_536;
 /// When no file can be opened for a connection, accepting pauses this long.
@@ -68,6 +70,7 @@ fn connection(
 ) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> + Send {
     // Answers are written whole; waiting to fill a packet would only delay them.
     let _ = stream.set_nodelay(true);
+    let_go_of_idlers(&stream);
     let service = Regular(router).map_request(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(ConnectInfo(Peer(peer)));
@@ -81,11 +84,35 @@ fn connection(
         .serve_connection(TokioIo::new(stream), serve)
 }
 
+/// hyper waits for good until an answer is taken; the kernel does not have to. (Elsewhere than on Linux it does.)
+fn let_go_of_idlers(stream: &TcpStream) {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(stream, u32::try_from(TAKE_DEADLINE.as_millis()).unwrap_or(u32::MAX)) {
+        debug!(%error, "A connection has no deadline for taking its answers");
+    }
+}
+
 async fn pause_after(error: &io::Error) {
     let of_the_client =
         matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset);
     if !of_the_client {
         warn!(%error, "Can't accept connections right now");
         sleep(ACCEPT_PAUSE).await;
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::{TAKE_DEADLINE, let_go_of_idlers};
+
+    #[tokio::test]
+    async fn the_kernel_is_told_how_long_an_answer_may_lie_untaken() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let_go_of_idlers(&stream);
+        let told = rustix::net::sockopt::tcp_user_timeout(&stream).unwrap();
+        assert_eq!(u128::from(told), TAKE_DEADLINE.as_millis());
     }
 }

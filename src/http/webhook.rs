@@ -8,12 +8,16 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde_json::{Value, json};
-use tokio::time::timeout;
 use tracing::warn;
 
-use super::{Api, observe::Told, proof::VerifiedWebhook};
+use super::{
+    Api,
+    deadline::{CHANGE_DEADLINE, in_time},
+    observe::Told,
+    proof::VerifiedWebhook,
+};
 use crate::{
-    call::{event::CallEvent, id::CallId},
+    call::id::CallId,
     envelope::{Envelope, NoData},
     error::ApiError,
     registry::Applied,
@@ -21,8 +25,6 @@ use crate::{
     vapi::message::{self, Inbound, Question},
 };
 
-/// Vapi waits 20 s by default; a store that takes this long is as good as down.
-const COMMIT_DEADLINE: Duration = Duration::from_secs(5);
 /// Whoever asks, waits with a caller on the line: the answer goes out after this time, stored or not. The commit goes on.
 const QUESTION_DEADLINE: Duration = Duration::from_secs(2);
 
@@ -52,8 +54,8 @@ pub(super) async fn receive(State(api): State<Api>, VerifiedWebhook { body, deli
     let Inbound { event, question, odd_call_id } = message::read(&body.bytes, delivery, api.clock.now())?;
     let (kind, call_id) = (event.source.clone(), event.call_id.clone());
     let started = tokio::time::Instant::now();
-    let deadline = if question.is_some() { QUESTION_DEADLINE } else { COMMIT_DEADLINE };
-    let applied = commit(&api, event, deadline).await;
+    let deadline = if question.is_some() { QUESTION_DEADLINE } else { CHANGE_DEADLINE };
+    let applied = in_time(deadline, api.registry.apply(event)).await;
     api.metrics.webhook_received(api.clock.now());
     api.metrics.webhook_committed(started.elapsed());
     api.metrics.webhook_delivered(&kind, result_label(applied.as_ref(), odd_call_id));
@@ -70,11 +72,6 @@ pub(super) async fn receive(State(api): State<Api>, VerifiedWebhook { body, deli
     let event_type = Some(kind.chars().take(LONGEST_TYPE).collect());
     let told = Told { call_id, event_type, ..Told::default() };
     Ok((axum::Extension(told), Json(answer)).into_response())
-}
-
-async fn commit(api: &Api, event: CallEvent, deadline: Duration) -> Result<Applied, StoreError> {
-    let late = |_| Err(StoreError::Unavailable(format!("no answer within {} s", deadline.as_secs())));
-    timeout(deadline, api.registry.apply(event)).await.unwrap_or_else(late)
 }
 
 fn result_label(applied: Result<&Applied, &StoreError>, odd_call_id: bool) -> &'static str {

@@ -40,10 +40,10 @@ pub use self::{
 use self::{render::Step, turns::Turns};
 use crate::{
     call::{
-        event::{CallEvent, Keep},
+        event::{CallEvent, EventKind, Keep},
         id::CallId,
         policy::{Moment, Plan},
-        record::FetchReason,
+        record::{CallRecord, FetchReason},
         time::Millis,
     },
     clock::Clock,
@@ -169,8 +169,8 @@ impl Registry {
             let commit = Commit { event: change.event, changed: Vec::new(), more: change.more, write: None };
             return Ok(applied(self.0.store.commit(commit).await?));
         };
-        let _turn = self.0.turns.enter(&id).await;
-        let mut before = self.current(&id).await?;
+        let _turn = self.0.turns.enter(&id).await?;
+        let mut before = self.supposed(&id, &change.event).await?;
         for _ in 0..MOST_CONFLICTS {
             let step = match &before {
                 Loaded::Deleted => return Ok(Applied::Deleted),
@@ -188,12 +188,16 @@ impl Registry {
             let published = published.and_then(|call| published::row(call, [&change.event].into_iter().chain(&change.more), &self.0.base));
             let columns = |call: &StoredCall| columns::of(&call.id, &call.record);
             let write = after.clone().map(|call| CallWrite { columns: columns(&call), call, expected, published });
-            let more = change.more.iter().cloned().chain(settled).collect();
-            let commit = Commit { event: change.event.clone(), changed, more, write };
+            let more = change.more.iter().map(CallEvent::without_facts).chain(settled).collect();
+            let commit = Commit { event: change.event.without_facts(), changed, more, write };
             match self.0.store.commit(commit).await? {
                 Committed::Conflict => before = self.0.store.load(&id).await?,
                 committed => {
                     if let (Committed::Done, Some(call)) = (committed, after) {
+                        if matches!(before, Loaded::Missing) {
+                            // It may be left over from an earlier life of the call, which a full store let go.
+                            self.0.cache.forget(&id);
+                        }
                         self.publish(&call, visible);
                         if done_now {
                             self.count_done(&call);
@@ -211,11 +215,14 @@ impl Registry {
         render::step(id, before.map(Arc::as_ref), change, &self.0.plan, moment)
     }
 
-    /// The record as it stands, from memory when it is there.
-    async fn current(&self, id: &CallId) -> Result<Loaded, StoreError> {
-        match self.0.cache.peek(id).and_then(|cached| cached.stored.clone()) {
-            Some(call) => Ok(Loaded::Found(call)),
-            None => self.0.store.load(id).await,
+    /// The record as it probably stands: from memory when it is there. A webhook about a call that memory knows nothing of is taken for the
+    /// first one, as nearly always it is; if not, the commit is a conflict, and the record is loaded then.
+    async fn supposed(&self, id: &CallId, event: &CallEvent) -> Result<Loaded, StoreError> {
+        let says_something = || event.kind == EventKind::Delivery && *event.facts != CallRecord::default();
+        match self.0.cache.peek(id).map(|cached| cached.stored.clone()) {
+            Some(Some(call)) => Ok(Loaded::Found(call)),
+            None if says_something() => Ok(Loaded::Missing),
+            Some(None) | None => self.0.store.load(id).await,
         }
     }
 
@@ -245,6 +252,11 @@ impl Registry {
         if let Some(cached) = self.in_memory(id.as_str()) {
             return Ok(Known::Call(cached));
         }
+        // Boxed, or every answer from memory would carry the room that asking the store takes.
+        Box::pin(self.look_up_stored(id)).await
+    }
+
+    async fn look_up_stored(&self, id: &CallId) -> Result<Known, StoreError> {
         let erased = self.0.erased.load(Ordering::SeqCst);
         Ok(match self.0.store.load(id).await? {
             Loaded::Found(call) => {
@@ -274,7 +286,7 @@ impl Registry {
     pub async fn delete(&self, id: &CallId, always: bool) -> Result<bool, StoreError> {
         let (registry, id) = (self.clone(), id.clone());
         let work = self.0.lifecycle.spawn_quiet(async move {
-            let _turn = registry.0.turns.enter(&id).await;
+            let _turn = registry.0.turns.enter(&id).await?;
             let known = registry.0.store.delete(&id, registry.0.clock.now(), always).await?;
             registry.forget_erased(&id);
             registry.0.waiters.wake(&id);

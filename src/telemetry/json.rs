@@ -18,6 +18,9 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
+/// Bytes of a line, about: that of a request has some 400.
+const LINE: usize = 512;
+
 /// Formats events as lines of JSON.
 #[derive(Debug)]
 pub struct JsonLines {
@@ -39,77 +42,78 @@ impl JsonLines {
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> FormatEvent<S, JsonFields> for JsonLines {
     fn format_event(&self, context: &FmtContext<'_, S, JsonFields>, mut out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        out.write_str("{\"timestamp\":\"")?;
-        SystemTime.format_time(&mut out)?;
+        // Put together here and written once: `out` is told each part by a call that can't be inlined.
+        let mut line = String::with_capacity(LINE);
+        line.push_str("{\"timestamp\":\"");
+        SystemTime.format_time(&mut Writer::new(&mut line))?;
         let metadata = event.metadata();
-        for part in ["\",\"level\":\"", metadata.level().as_str(), "\",\"target\":\"", metadata.target(), "\"", &self.constant] {
-            out.write_str(part)?;
-        }
+        line.extend(["\",\"level\":\"", metadata.level().as_str(), "\",\"target\":\"", metadata.target(), "\"", &self.constant]);
         for span in context.event_scope().into_iter().flat_map(tracing_subscriber::registry::Scope::from_root) {
             let extensions = span.extensions();
             let fields = extensions.get::<FormattedFields<JsonFields>>().map_or("", |fields| fields.as_str());
             let inner = fields.trim_start_matches('{').strip_suffix('}').unwrap_or_default();
             if !inner.is_empty() {
-                write!(out, ",{inner}")?;
+                line.extend([",", inner]);
             }
         }
-        let mut fields = Fields { out, result: Ok(()) };
+        let mut fields = Fields { line, result: Ok(()) };
         event.record(&mut fields);
         fields.result?;
-        fields.out.write_str("}\n")
+        fields.line.push_str("}\n");
+        out.write_str(&fields.line)
     }
 }
 
 /// Writes each field as `,"name":value`.
-struct Fields<'a> {
-    out: Writer<'a>,
+struct Fields {
+    line: String,
     result: fmt::Result,
 }
 
-impl Fields<'_> {
-    fn field(&mut self, field: &Field, write: impl FnOnce(&mut Writer<'_>) -> fmt::Result) {
+impl Fields {
+    fn field(&mut self, field: &Field, write: impl FnOnce(&mut String) -> fmt::Result) {
         let name = field.name();
         // Where a line of the `log` crate stands in its source is of no use here.
         if self.result.is_ok() && !matches!(name, "log.file" | "log.line" | "log.module_path") {
-            let name = name.strip_prefix("r#").unwrap_or(name);
-            let before = [",\"", name, "\":"].into_iter().try_for_each(|part| self.out.write_str(part));
-            self.result = before.and_then(|()| write(&mut self.out));
+            self.line.extend([",\"", name.strip_prefix("r#").unwrap_or(name), "\":"]);
+            self.result = write(&mut self.line);
         }
     }
 
-    fn text(&mut self, field: &Field, write: impl FnOnce(&mut Escaped<&mut Writer<'_>>) -> fmt::Result) {
-        self.field(field, |out| {
-            out.write_str("\"")?;
-            write(&mut Escaped(out))?;
-            out.write_str("\"")
+    fn text(&mut self, field: &Field, write: impl FnOnce(&mut Escaped<&mut String>) -> fmt::Result) {
+        self.field(field, |line| {
+            line.push('"');
+            write(&mut Escaped(&mut *line))?;
+            line.push('"');
+            Ok(())
         });
     }
 }
 
-impl Visit for Fields<'_> {
+impl Visit for Fields {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.text(field, |out| write!(out, "{value:?}"));
+        self.text(field, |line| write!(line, "{value:?}"));
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.text(field, |out| out.write_str(value));
+        self.text(field, |line| line.write_str(value));
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
         // JSON has no word for infinity.
-        if value.is_finite() { self.field(field, |out| write!(out, "{value}")) } else { self.field(field, |out| out.write_str("null")) }
+        self.field(field, |line| if value.is_finite() { write!(line, "{value}") } else { line.write_str("null") });
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.field(field, |out| write!(out, "{value}"));
+        self.field(field, |line| write!(line, "{value}"));
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.field(field, |out| write!(out, "{value}"));
+        self.field(field, |line| write!(line, "{value}"));
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.field(field, |out| write!(out, "{value}"));
+        self.field(field, |line| write!(line, "{value}"));
     }
 }
 

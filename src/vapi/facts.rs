@@ -100,8 +100,8 @@ impl<'n, 'a> Subject<'n, 'a> {
             self.body.at("conversation"),
         ];
         // Of equally long copies the first has the most details, and `max_by_key` would take the last.
-        let value = places.into_iter().rev().map(spoken::messages).max_by_key(Vec::len).filter(|messages| !messages.is_empty())?;
-        Some(self.longest(value))
+        let most = places.into_iter().rev().max_by_key(|list| spoken::count(list))?;
+        Some(spoken::messages(most)).filter(|messages| !messages.is_empty()).map(|messages| self.longest(messages))
     }
 
     fn longest<T>(&self, value: T) -> Longest<T> {

@@ -32,6 +32,12 @@ pub enum Node<'a> {
     Object(Vec<(Cow<'a, str>, Node<'a>)>),
 }
 
+/// Room for the members of an object to begin with: most of Vapi's have no more.
+const MEMBERS: usize = 8;
+
+/// Among so many members, looking at each is faster than a search: most names differ in length already.
+const FEW_MEMBERS: usize = 12;
+
 /// What stands where nothing stands.
 const NOTHING: Node<'static> = Node::Null;
 
@@ -41,7 +47,9 @@ const NOTHING: Node<'static> = Node::Null;
 /// The parser's words when it is no JSON. Two things are no errors, though the parser takes them for some: half of a surrogate pair as an
 /// escape, which JavaScript writes when it cuts a text in the middle of an emoji, becomes U+FFFD; a number that no float holds becomes `null`.
 pub fn parse(body: &[u8]) -> Result<Node<'_>, serde_json::Error> {
-    serde_json::from_slice(body).or_else(|error| match mended(body) {
+    // Bytes that were checked as a whole need no check in each text.
+    let parsed = std::str::from_utf8(body).map_or_else(|_foreign| serde_json::from_slice(body), serde_json::from_str);
+    parsed.or_else(|error| match mended(body) {
         Some(mended) => serde_json::from_slice::<Node<'_>>(&mended).map(Node::into_owned).map_err(|_still| error),
         None => Err(error),
     })
@@ -102,6 +110,9 @@ impl<'a> Node<'a> {
 
     fn member(&self, key: &str) -> Option<&Node<'a>> {
         let Node::Object(members) = self else { return None };
+        if members.len() <= FEW_MEMBERS {
+            return members.iter().find(|(name, _)| name == key).map(|(_, value)| value);
+        }
         let at = members.binary_search_by(|(name, _)| name.as_ref().cmp(key)).ok()?;
         members.get(at).map(|(_, value)| value)
     }
@@ -311,15 +322,19 @@ impl<'de> Visitor<'de> for TreeVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Node<'de>, A::Error> {
-        let mut members: Vec<(Cow<'de, str>, Node<'de>)> = Vec::new();
+        let mut members: Vec<(Cow<'de, str>, Node<'de>)> = Vec::with_capacity(MEMBERS);
+        let mut in_order = true;
         while let Some(Key(key)) = object.next_key()? {
+            in_order &= members.last().is_none_or(|(last, _)| *last < key);
             members.push((key, object.next_value()?));
         }
-        // Stable, so that of equal keys the last stays last; then it is the one that is kept.
-        members.sort_by(|(a, _), (b, _)| a.cmp(b));
-        members.reverse();
-        members.dedup_by(|(later, _), (earlier, _)| later == earlier);
-        members.reverse();
+        if !in_order {
+            // Stable, so that of equal keys the last stays last; then it is the one that is kept.
+            members.sort_by(|(a, _), (b, _)| a.cmp(b));
+            members.reverse();
+            members.dedup_by(|(later, _), (earlier, _)| later == earlier);
+            members.reverse();
+        }
         Ok(Node::Object(members))
     }
 }

@@ -124,7 +124,7 @@ pub fn read(body: &[u8], delivery: Delivery, now: Millis) -> Result<Inbound, Inv
         return Err(InvalidPayload::NoType);
     }
     redact(&mut root);
-    Ok(Reader::new(root.at("message"), delivery, now).inbound())
+    Ok(Reader { length: body.len(), ..Reader::new(root.at("message"), delivery, now) }.inbound())
 }
 
 /// Reads a stored body again, whose facts an earlier version could not read.
@@ -140,6 +140,8 @@ struct Reader<'n, 'a> {
     delivery: Delivery,
     now: Millis,
     sent_at: Option<Millis>,
+    /// Bytes of the body: canonical, it seldom has more.
+    length: usize,
 }
 
 impl<'n, 'a> Reader<'n, 'a> {
@@ -147,11 +149,11 @@ impl<'n, 'a> Reader<'n, 'a> {
         let kind = message.at("type").words().unwrap_or_default();
         let class = class_of(kind, message);
         let sent_at = facts::sent_at(message.at("timestamp"), now);
-        Self { message, kind, class, delivery, now, sent_at }
+        Self { message, kind, class, delivery, now, sent_at, length: 0 }
     }
 
     fn inbound(self) -> Inbound {
-        let whole = enveloped(&self.message.canonical());
+        let whole = enveloped(self.message, self.length);
         let id = self.delivery.webhook_id.clone().unwrap_or_else(|| sha256(message_of(&whole)));
         let stated = self.message.path(&["call", "id"]).words();
         let call_id = stated.map_or_else(|| self.delivery.call_id.clone(), |id| CallId::parse(id).ok());
@@ -161,7 +163,7 @@ impl<'n, 'a> Reader<'n, 'a> {
         let body = match (self.class, keep) {
             (_, Keep::Nothing) => Vec::new(),
             (Class::Line | Class::Conversation, _) if !self.delivery.keep_all && folded.is_some() => self.words_only(call_id.as_ref()),
-            _ => whole.into_bytes(),
+            _ => whole,
         };
         let event = CallEvent {
             id,
@@ -323,7 +325,7 @@ impl<'n, 'a> Reader<'n, 'a> {
             members.push(("call".into(), Node::Object(vec![("id".into(), id)])));
         }
         members.sort_by(|(a, _), (b, _)| a.cmp(b));
-        enveloped(&Node::Object(members).canonical()).into_bytes()
+        enveloped(&Node::Object(members), 0)
     }
 }
 
@@ -345,14 +347,20 @@ pub fn rest_state(word: &Node<'_>) -> Option<CallState> {
     word.words().and_then(state_word)
 }
 
-const ENVELOPE: &str = "{\"message\":";
+const ENVELOPE: &[u8] = b"{\"message\":";
 
-fn enveloped(message: &str) -> String {
-    format!("{ENVELOPE}{message}}}")
+/// Canonical JSON of `{"message": …}`, with room for so many bytes to begin with.
+fn enveloped(message: &Node<'_>, room: usize) -> Vec<u8> {
+    let mut body = Vec::with_capacity(room);
+    body.extend_from_slice(ENVELOPE);
+    // A vector takes everything, and a tree always serialises.
+    let _ = serde_json::to_writer(&mut body, message);
+    body.push(b'}');
+    body
 }
 
-fn message_of(body: &str) -> &[u8] {
-    body.as_bytes().get(ENVELOPE.len()..body.len() - 1).unwrap_or_default()
+fn message_of(body: &[u8]) -> &[u8] {
+    body.get(ENVELOPE.len()..body.len() - 1).unwrap_or_default()
 }
 
 /// Lower-case hex of the SHA-256 of `bytes`.

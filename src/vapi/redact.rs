@@ -19,28 +19,33 @@ const HIDDEN_PROMPT: &str = "[system prompt: ";
 const BEFORE_HASH: &str = " characters, sha256 ";
 const HASH_LENGTH: usize = 16;
 
-/// Keys whose text is secret, in lower case without `_` and `-`.
-const SECRET_KEYS: [&str; 16] = [
-    "accesstoken",
-    "apikey",
-    "authorization",
-    "authtoken",
-    "controlurl",
-    "jwt",
-    "listenurl",
-    "password",
-    "privatekey",
-    "refreshtoken",
-    "secret",
-    "serverurlsecret",
-    "token",
-    "twilioapikey",
-    "twilioapisecret",
-    "twilioauthtoken",
-];
+/// What a key says of its value.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Meaning {
+    /// Its text is secret.
+    Secret,
+    /// Every text under it is secret.
+    SecretBranch,
+    /// A system prompt that is no message, as some models have it.
+    SystemPrompt,
+    /// No secret, but it changes with every presigned link: left as it is, a second delivery of one message would look like another message.
+    LinksExpire,
+    /// Nothing of the above.
+    Nothing,
+}
 
-/// Under these keys every text is secret.
-const SECRET_BRANCHES: [&str; 2] = ["credentials", "headers"];
+/// What a key means that was [`normalised`]: this runs for every member of every body, and a match costs less than a search.
+fn meaning(normal: &[u8]) -> Meaning {
+    match normal {
+        b"accesstoken" | b"apikey" | b"authorization" | b"authtoken" | b"controlurl" | b"jwt" | b"listenurl" | b"password"
+        | b"privatekey" | b"refreshtoken" | b"secret" | b"serverurlsecret" | b"token" | b"twilioapikey" | b"twilioapisecret"
+        | b"twilioauthtoken" => Meaning::Secret,
+        b"credentials" | b"headers" => Meaning::SecretBranch,
+        b"systemprompt" => Meaning::SystemPrompt,
+        b"presignedurlsexpiresat" => Meaning::LinksExpire,
+        _ => Meaning::Nothing,
+    }
+}
 
 /// Under these keys stands what was said.
 const SPOKEN_BRANCHES: [&str; 2] = ["messages", "transcript"];
@@ -48,14 +53,11 @@ const SPOKEN_BRANCHES: [&str; 2] = ["messages", "transcript"];
 /// Under these keys stands what a model made of it.
 const ANALYSIS_BRANCHES: [&str; 2] = ["analysis", "structuredOutputs"];
 
-/// No secret, but it changes with every presigned link: left as it is, a second delivery of one message would look like another message.
-const LINKS_EXPIRE: &str = "presignedurlsexpiresat";
-
-/// A system prompt that is no message, as some models have it.
-const SYSTEM_PROMPT: &str = "systemprompt";
+/// Bytes of the shortest key of a system prompt that is no message.
+const SYSTEM_PROMPT: usize = "systemprompt".len();
 
 /// The longest normalised key that means something here.
-const LONGEST_KEY: usize = LINKS_EXPIRE.len();
+const LONGEST_KEY: usize = "presignedurlsexpiresat".len();
 
 /// JSON inside a text inside JSON is looked into this deep; a bound on the stack, for each level may be nested 127 deep by itself.
 const MOST_LEVELS: u8 = 2;
@@ -98,14 +100,15 @@ fn walk(node: &mut Node<'_>, branch: Branch) {
 fn walk_member(key: &str, value: &mut Node<'_>, branch: Branch) {
     let Branch::Plain(_) = branch else {
         // The length first: most of what is walked through are words of a transcript, with short keys.
-        let is_prompt = matches!(branch, Branch::Spoken) && key.len() >= SYSTEM_PROMPT.len() && normalised(key).as_str() == SYSTEM_PROMPT;
+        let is_prompt =
+            matches!(branch, Branch::Spoken) && key.len() >= SYSTEM_PROMPT && normalised(key).meaning() == Meaning::SystemPrompt;
         return if is_prompt { hide_prompt(value) } else { walk(value, branch) };
     };
-    match normalised(key).as_str() {
-        SYSTEM_PROMPT => hide_prompt(value),
-        LINKS_EXPIRE if !value.is_empty() => *value = Node::Text(Cow::Borrowed(REDACTED)),
-        normal if SECRET_KEYS.binary_search(&normal).is_ok() => hide_texts(value, branch),
-        normal if SECRET_BRANCHES.contains(&normal) => walk(value, Branch::Secret),
+    match normalised(key).meaning() {
+        Meaning::SystemPrompt => hide_prompt(value),
+        Meaning::LinksExpire if !value.is_empty() => *value = Node::Text(Cow::Borrowed(REDACTED)),
+        Meaning::Secret => hide_texts(value, branch),
+        Meaning::SecretBranch => walk(value, Branch::Secret),
         _ if SPOKEN_BRANCHES.contains(&key) => walk(value, Branch::Spoken),
         _ if ANALYSIS_BRANCHES.contains(&key) => walk(value, Branch::Analysis),
         _ => walk(value, branch),
@@ -124,6 +127,12 @@ fn hide_texts(value: &mut Node<'_>, branch: Branch) {
 /// Lower case without `_` and `-`; cut where no key that means something is longer.
 fn normalised(key: &str) -> NormalKey {
     let mut normal = NormalKey { bytes: [0; LONGEST_KEY + 1], length: 0 };
+    if key.len() <= LONGEST_KEY && !key.bytes().any(|byte| matches!(byte, b'_' | b'-')) {
+        normal.length = key.len();
+        normal.bytes[..key.len()].copy_from_slice(key.as_bytes());
+        normal.bytes.make_ascii_lowercase();
+        return normal;
+    }
     for byte in key.bytes().filter(|byte| !matches!(byte, b'_' | b'-')).take(LONGEST_KEY + 1) {
         normal.bytes[normal.length] = byte.to_ascii_lowercase();
         normal.length += 1;
@@ -131,16 +140,15 @@ fn normalised(key: &str) -> NormalKey {
     normal
 }
 
-/// A key on the stack: this runs for every member of every body.
+/// A key on the stack.
 struct NormalKey {
     bytes: [u8; LONGEST_KEY + 1],
     length: usize,
 }
 
 impl NormalKey {
-    fn as_str(&self) -> &str {
-        // A key cut inside a character is no key that means something.
-        std::str::from_utf8(&self.bytes[..self.length]).unwrap_or_default()
+    fn meaning(&self) -> Meaning {
+        meaning(&self.bytes[..self.length])
     }
 }
 

@@ -225,6 +225,8 @@ async fn without_tokens_the_api_serves_this_machine_and_nobody_through_a_tunnel(
         for header in TUNNELS {
             app.ask(method, &path).header(header, "203.0.113.9").send().await.refused(403, "AUTH_NOT_CONFIGURED");
         }
+        // A second one beside this machine's: only a small `host` replaces it.
+        app.ask(method, &path).header("Host", "example.com").send().await.refused(403, "AUTH_NOT_CONFIGURED");
     }
     app.finish().await;
 }

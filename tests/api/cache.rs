@@ -120,3 +120,27 @@ async fn memory_keeps_to_its_bounds_and_nothing_is_lost() {
     assert!(now["size"].as_u64() < Some(60), "{}", now["size"]);
     app.finish().await;
 }
+
+/// The store in memory lets its oldest calls go; one that is heard of again must not be hidden by what is left of its first life.
+#[tokio::test]
+async fn a_call_that_left_a_full_store_and_is_heard_of_again_shows_what_is_new() {
+    let app = Story::on(Engine::Memory).with("CACHE_MAX_MB", "1").begin().await;
+    for stage in [Stage::Queued, Stage::Ringing, Stage::Dropped] {
+        app.hears_status(&unanswered(CALL), stage).await;
+    }
+    app.hears_report(&unanswered(CALL)).await;
+    let listed = async || app.get(&format!("/api/v1/vapi/calls?q={CALL}")).await.json()["count"].clone();
+    let mut number = 0;
+    while listed().await == 1 {
+        number += 1;
+        assert!(number < 100, "nothing leaves {}", app.get("/api/v1/vapi/calls?limit=100").await.json()["count"]);
+        app.hears_report(&talk(&format!("call-{number}")).with_turns(400)).await;
+    }
+    // It may be in memory still: pollers do keep it there.
+    app.poll(CALL).await;
+    app.seen().forget(CALL);
+    app.clock().advance(1_000);
+    app.hears_report(&talk(CALL)).await;
+    assert_eq!(app.poll(CALL).await.data(200)["status"], "completed");
+    app.finish().await;
+}

@@ -115,7 +115,8 @@ async fn without_a_key_nothing_is_fetched_and_a_report_settles_as_it_comes() {
     app.hears_status(&talk("silent"), Stage::Dropped).await;
     app.poll("unknown").await.refused(404, "CALL_NOT_FOUND");
     app.advance(86_400.0).await;
-    app.ask("POST", &format!("{}/fetch", path(CALL))).send().await.refused(502, "VAPI_ACCOUNT");
+    let refused = app.ask("POST", &format!("{}/fetch", path(CALL))).send().await.refused(502, "VAPI_ACCOUNT");
+    assert!(refused.json()["message"].as_str().is_some_and(|advice| advice.contains("Set VAPI_API_KEY")));
     assert_eq!(app.vapi.requests().len(), 0);
     app.finish().await;
 }
@@ -167,9 +168,11 @@ async fn a_report_that_comes_during_a_fetch_and_the_answer_are_both_kept(engine:
     let app = Story::on(engine).begin().await;
     app.vapi_knows(&talk(CALL).with_metadata(json!({"from": "rest"})), Stage::Analysed);
     app.hears_status(&talk(CALL), Stage::Dropped).await;
-    app.vapi.fail_next(Fault::Slow(Duration::from_millis(200)));
+    app.vapi.fail_next(Fault::Slow(Duration::from_millis(400)));
     let report = async {
-        tokio::time::sleep(Duration::from_millis(60)).await;
+        while app.fetches(CALL) == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         app.hears_report(&late_talk(CALL).with_assistant(json!({"metadata": {"by": "report"}}))).await;
     };
     tokio::join!(app.advance(21.0), report);
@@ -183,9 +186,11 @@ async fn a_report_that_comes_during_a_fetch_and_the_answer_are_both_kept(engine:
 async fn a_call_deleted_during_a_fetch_stays_deleted(engine: Engine) {
     let app = Story::on(engine).begin().await;
     partial(&app).await;
-    app.vapi.fail_next(Fault::Slow(Duration::from_millis(200)));
+    app.vapi.fail_next(Fault::Slow(Duration::from_millis(400)));
     let erased = async {
-        tokio::time::sleep(Duration::from_millis(60)).await;
+        while app.fetches(CALL) == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         app.ask("DELETE", &path(CALL)).send().await.data(200);
     };
     tokio::join!(app.advance(4.0), erased);

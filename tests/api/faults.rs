@@ -103,6 +103,22 @@ async fn retry_after_can_only_lengthen_the_wait() {
     }
 }
 
+#[tokio::test]
+async fn whoever_takes_the_key_away_leaves_nobody_waiting() {
+    let app = Story::on(Engine::Sqlite).begin().await;
+    app.hears_report(&late_talk(CALL)).await;
+    app.hears_status(&talk("live"), Stage::InProgress).await;
+    assert_eq!(app.call(CALL).await["dataStatus"], "partial");
+    let app = app.restart_with(|story| story.without("VAPI_API_KEY")).await;
+    app.api().enricher.clone().run(app.app().lifecycle().clone()).await;
+    let call = app.call(CALL).await;
+    assert_eq!((text(&call, "dataStatus"), &call["nextFetchAt"]), ("complete", &Value::Null));
+    assert_eq!(text(&call["outcome"], "analysisMissingReason"), "could_not_ask");
+    assert_eq!(text(&app.call("live").await, "dataStatus"), "pending");
+    assert_eq!(app.api().registry.store().next_due().await.expect("the store answers"), None, "a backlog that nobody works off");
+    app.finish().await;
+}
+
 async fn a_refused_key_settles_at_once_and_is_tried_again_at_the_next_start(engine: Engine) {
     let app = Story::on(engine).begin().await;
     app.vapi_knows(&talk(CALL), Stage::Analysed);
@@ -186,5 +202,18 @@ async fn asking_anew_while_a_fetch_is_planned_shows_no_two_faces_of_one_version(
     app.get("/api/v1/vapi/calls?view=full").await.data(200);
     app.work().await;
     assert_eq!(app.poll(CALL).await.data(200)["dataStatus"], "fetching");
+    app.finish().await;
+}
+
+/// Vapi's REST may lag behind its own report.
+#[tokio::test]
+async fn a_vapi_that_says_to_the_last_that_the_call_goes_on_is_a_failure_with_a_reason() {
+    let app = Story::new().begin().await;
+    app.vapi_knows(&talk(CALL), Stage::InProgress);
+    app.hears_report(&late_talk(CALL)).await;
+    app.live_through(70).await;
+    let call = app.call(CALL).await;
+    assert_eq!((text(&call, "dataStatus"), text(&call, "callStatus")), ("fetch_failed", "ended"));
+    assert!(!text(&call, "fetchError").is_empty() && call["error"] == call["fetchError"], "{call}");
     app.finish().await;
 }

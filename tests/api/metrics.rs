@@ -139,7 +139,7 @@ async fn a_backlog_shows_until_it_is_worked_off(engine: Engine) {
         app.vapi_knows(&talk(id), Stage::Analysed);
     }
     app.work().await;
-    assert!(value(&text(&app).await, "ringback_enrichment_pending ") == 0.0);
+    assert!(text(&app).await.contains("\nringback_enrichment_pending 0\n"));
     app.finish().await;
 }
 
@@ -153,5 +153,22 @@ async fn waiting_on_purpose_is_no_latency() {
     let text = text(&app).await;
     assert!(text.contains(route), "{text}");
     assert!(path(CALL).len() > CALL.len());
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn neither_is_who_waited_for_a_call_that_was_deleted_meanwhile() {
+    let app = Story::new().begin().await;
+    app.hears_status(&talk(CALL), Stage::InProgress).await;
+    let (waited_for, erased) = (result(CALL, "wait=20"), path(CALL));
+    let erasing = async {
+        tokio::time::sleep(std::time::Duration::from_millis(1_200)).await;
+        app.ask("DELETE", &erased).send().await
+    };
+    let (answer, _) = tokio::join!(app.get(&waited_for), erasing);
+    answer.refused(410, "CALL_DELETED");
+    let route = "ringback_http_request_duration_seconds_bucket{le=\"1.0\",route=\"/api/v1/vapi/calls/{id}/result\",method=\"GET\"} 1";
+    let text = text(&app).await;
+    assert!(text.contains(route), "{text}");
     app.finish().await;
 }

@@ -3,11 +3,12 @@
 use ringback::{
     call::{id::CallId, time::Millis},
     simulate::{Fault, Stage, bodies},
+    vapi::client::plain_http,
 };
 use serde_json::{Value, json};
 
 use crate::support::{
-    app::{Engine, Story, TestApp},
+    app::{Engine, KEY, SECRET, Story, TestApp},
     calls::{late_talk, message, path, result, talk, unanswered},
     vapi::CALL,
 };
@@ -113,7 +114,7 @@ async fn a_key_that_is_set_later_changes_nothing_that_is_done() {
     app.hears_status(&talk("live"), Stage::Dropped).await;
     assert_eq!(app.call(CALL).await["dataStatus"], "complete");
     app.vapi_knows(&talk("live"), Stage::Analysed);
-    let app = app.restart_with(|story| story.with("VAPI_API_KEY", crate::support::app::KEY)).await;
+    let app = app.restart_with(|story| story.with("VAPI_API_KEY", KEY)).await;
     app.live_through(60).await;
     assert_eq!((app.call(CALL).await["dataStatus"].clone(), app.fetches(CALL)), (json!("complete"), 0));
     // Whatever is heard next of the live one sets its check.
@@ -160,5 +161,47 @@ async fn a_clock_that_went_back_between_two_starts_breaks_nothing() {
     let after: Value = app.call(CALL).await;
     assert!(after["version"].as_u64() > before["version"].as_u64());
     assert_eq!(after["dataStatus"], "complete");
+    app.finish().await;
+}
+
+/// Everything at once, as `ringback serve` runs it: routes, the worker that fetches, the keeper, and an orderly stop.
+#[tokio::test]
+async fn the_whole_service_runs_fetches_and_stops_in_order() {
+    let app = Story::on(Engine::Sqlite).with("ENRICH_DELAYS_SECONDS", "0").begin().await;
+    app.vapi_knows(&talk(CALL), Stage::Analysed);
+    let report = bodies::end_of_call_report(&late_talk(CALL), app.clock().now()).to_string();
+    let app = app
+        .run(async |url| {
+            let http = plain_http().expect("a client");
+            let posted = http.post(format!("{url}/api/v1/vapi/webhook")).header("x-vapi-secret", SECRET).body(report).send().await;
+            assert_eq!(posted.expect("an answer").status(), 200);
+            let answer = http.get(format!("{url}{}", result(CALL, "wait=20"))).send().await.expect("an answer");
+            assert_eq!(answer.status(), 200, "woken when the fetch settled it");
+        })
+        .await;
+    assert_eq!(app.poll(CALL).await.data(200)["analysis"]["successEvaluation"], "true");
+    assert_eq!(app.fetches(CALL), 1);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn what_an_earlier_release_could_not_read_is_read_at_the_start() {
+    let app = begin().await;
+    app.hears_report(&talk(CALL)).await;
+    let before = app.poll(CALL).await.data(200);
+    let db = rusqlite::Connection::open(app.folder().join("ringback.db")).expect("the file");
+    db.busy_timeout(std::time::Duration::from_secs(5)).expect("a setting");
+    db.execute_batch(
+        "DELETE FROM dues; DELETE FROM records; DELETE FROM calls; DELETE FROM events WHERE kind = 'settled';
+         UPDATE events SET folded = 0, app = '0.0.1', changed = NULL, version = NULL, call_id = NULL",
+    )
+    .expect("as an earlier release would have left it");
+    drop(db);
+    app.seen().forget(CALL);
+    let app = app.run(async |_url| tokio::time::sleep(std::time::Duration::from_millis(300)).await).await;
+    let after = app.poll(CALL).await.data(200);
+    for key in ["status", "dataStatus", "transcript", "analysis", "endedReason", "webhookReceivedAt"] {
+        assert_eq!(after[key], before[key], "{key}");
+    }
     app.finish().await;
 }

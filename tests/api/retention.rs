@@ -103,10 +103,11 @@ async fn what_goes_is_archived_first_one_file_a_day(engine: Engine) {
 
 async fn what_cannot_be_archived_stays(engine: Engine) {
     let folder = tempfile::tempdir().expect("a folder");
-    let blocked = folder.path().join("a-file");
-    fs::write(&blocked, "no folder").expect("a file");
+    let blocked = folder.path().join("archive");
     let story = Story::on(engine).with("RETENTION_DAYS", "1").with("RETENTION_ARCHIVE", &blocked.display().to_string());
     let app = story.begin().await;
+    fs::remove_dir(&blocked).expect("an empty folder since the start");
+    fs::write(&blocked, "no folder").expect("a file");
     app.hears_report(&talk(CALL)).await;
     app.clock().advance(2 * DAY);
     app.app().keeper().purge(app.app().lifecycle()).await.expect_err("the archive can't be written");

@@ -148,3 +148,33 @@ async fn what_vapi_says_of_a_call_that_is_deleted_here_is_not_asked_for() {
     assert_eq!(app.vapi.requests().len(), 0);
     app.finish().await;
 }
+
+#[tokio::test]
+async fn a_call_that_vapi_did_not_know_comes_back_with_the_next_webhook() {
+    let app = Story::new().begin().await;
+    app.hears_status(&talk(CALL), Stage::Ringing).await;
+    app.advance(121.0).await;
+    app.advance(61.0).await;
+    app.get(&result(CALL, "")).await.refused(404, "CALL_NOT_FOUND");
+    app.hears_status(&talk(CALL), Stage::InProgress).await;
+    app.get(&result(CALL, "")).await.data(202);
+    app.vapi_knows(&talk(CALL), Stage::Analysed);
+    app.advance(121.0).await;
+    assert_eq!((app.poll(CALL).await.status, app.fetches(CALL)), (200, 3));
+    app.finish().await;
+}
+
+/// Whoever polls begins before the first webhook; that must not cost a request for each call.
+#[tokio::test]
+async fn an_id_that_was_heard_of_since_somebody_polled_it_is_not_looked_up() {
+    let app = Story::new().begin().await;
+    app.vapi_knows(&talk(CALL), Stage::InProgress);
+    app.poll(CALL).await.refused(404, "CALL_NOT_FOUND");
+    app.hears_status(&talk(CALL), Stage::Ringing).await;
+    for _ in 0..30 {
+        app.advance(2.0).await;
+        app.poll(CALL).await.refused(404, "CALL_NOT_READY");
+    }
+    assert_eq!(app.fetches(CALL), 0);
+    app.finish().await;
+}

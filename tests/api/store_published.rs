@@ -27,6 +27,7 @@ const ROLES: &str = "CREATE ROLE anon; CREATE ROLE authenticated; CREATE ROLE se
 const GENEROUS: &str =
     "ALTER DEFAULT PRIVILEGES FOR ROLE ringback IN SCHEMA public GRANT ALL ON TABLES TO anon, authenticated, service_role";
 
+#[expect(clippy::unnecessary_wraps, reason = "columns may be null")]
 fn text(text: &str) -> Option<String> {
     Some(text.to_owned())
 }

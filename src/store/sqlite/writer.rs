@@ -4,7 +4,8 @@
 //! - Work is answered after it is durable (`synchronous=FULL`: COMMIT returns after the log's fsync).
 //! - One fsync serves everything that queued up during the last one: work is run in the order it came, in one transaction.
 //! - If SQLite fails, nothing of the group happened and everyone in it is told so. The next group tries afresh.
-//! - Work once queued is done, whether or not somebody still waits for the answer.
+//! - Work once queued is done, whether or not somebody still waits for the answer; so whoever waits is told how it ended, however long that
+//!   takes. An answer of "late" would leave open whether it happened, and memory would go on showing what was before.
 //!
 //! Work decides before it writes, so that a refusal (repeat, conflict, deleted) needs nothing undone and harms nobody in its group.
 
@@ -36,7 +37,7 @@ const GROUP: usize = 256;
 const GROUP_BYTES: usize = 8 * 1_048_576;
 /// How often work is looked for while erased bytes wait for a reader to leave the log.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
-/// How long an answer is waited for. HTTP gives up earlier; this is for everyone else.
+/// How long a place in the queue is waited for. It bounds what gathers before a disk that is stuck.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Something to do inside a transaction. `run` may run once only; `answer` comes after the commit, or after everything was rolled back.
@@ -141,12 +142,11 @@ impl Writer {
 
     async fn queue<T>(&self, task: Box<dyn Work>, answer: oneshot::Receiver<Result<T, StoreError>>) -> Result<T, StoreError> {
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or_else(closed)?;
-        let answered = tokio::time::timeout(PATIENCE, async {
-            queue.send(task).await.ok().ok_or_else(closed)?;
-            drop(queue);
-            answer.await.unwrap_or_else(|_| Err(StoreError::Unavailable("the writer has stopped".to_owned())))
-        });
-        answered.await.unwrap_or_else(|_| Err(StoreError::Unavailable(format!("no answer within {PATIENCE:?}"))))
+        let queued = tokio::time::timeout(PATIENCE, queue.send(task)).await;
+        drop(queue);
+        let full = |_elapsed| StoreError::Unavailable(format!("no place in the writer's queue within {PATIENCE:?}"));
+        queued.map_err(full)?.ok().ok_or_else(closed)?;
+        answer.await.unwrap_or_else(|_| Err(StoreError::Unavailable("the writer has stopped".to_owned())))
     }
 
     /// Finishes what is queued, copies the log into the file and ends the thread.
@@ -222,5 +222,61 @@ impl Thread {
             work.run(&transaction)?;
         }
         transaction.commit()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{path::Path, sync::mpsc, time::Duration};
+
+    use futures_util::poll;
+    use tokio::time::timeout;
+
+    use super::{QUEUE, Writer};
+    use crate::store::sqlite::open;
+
+    const AN_HOUR: Duration = Duration::from_hours(1);
+
+    fn started(folder: &Path) -> Writer {
+        let path = folder.join("ringback.db");
+        let lock = open::lock(&path).unwrap();
+        open::make_private(&path).unwrap();
+        Writer::start(open::writer(&path).unwrap(), &path, lock).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn work_on_a_stuck_disk_is_answered_as_it_ended_even_hours_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let writer = started(folder.path());
+        let (release, released) = mpsc::channel();
+        let stuck = writer.submit(0, move |_| Ok(released.recv().is_ok()));
+        tokio::pin!(stuck);
+        assert!(timeout(AN_HOUR, &mut stuck).await.is_err(), "it was answered before it ended");
+        release.send(()).unwrap();
+        assert!(stuck.await.unwrap());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_finds_no_place_in_the_queue_is_refused_and_never_happens() {
+        let folder = tempfile::tempdir().unwrap();
+        let writer = started(folder.path());
+        let ((running, runs), (release, released)) = (mpsc::channel(), mpsc::channel::<()>());
+        let mut stuck = Box::pin(writer.submit(0, move |_| Ok(running.send(()).is_ok() && released.recv().is_ok())));
+        assert!(poll!(&mut stuck).is_pending());
+        runs.recv().unwrap();
+        let mut queued: Vec<_> = (0..QUEUE).map(|number| Box::pin(writer.submit(0, move |_| Ok(number)))).collect();
+        for work in &mut queued {
+            assert!(poll!(work).is_pending());
+        }
+        let (done, was_done) = mpsc::channel();
+        let refused = timeout(AN_HOUR, writer.submit(0, move |_| Ok(done.send(()).is_ok()))).await.unwrap();
+        assert!(refused.unwrap_err().to_string().contains("no place"));
+        release.send(()).unwrap();
+        assert!(stuck.await.unwrap());
+        for (number, work) in queued.into_iter().enumerate() {
+            assert_eq!(work.await.unwrap(), number);
+        }
+        writer.close().await.unwrap();
+        assert!(was_done.try_recv().is_err(), "it was refused, and happened all the same");
     }
 }

@@ -19,14 +19,24 @@ pub(super) fn messages(list: &Node<'_>) -> Vec<Message> {
     list.items().iter().filter_map(message).collect()
 }
 
-fn message(entry: &Node<'_>) -> Option<Message> {
+/// How many [`messages`] there are in a list.
+pub(super) fn count(list: &Node<'_>) -> usize {
+    list.items().iter().filter(|entry| spoken(entry).is_some()).count()
+}
+
+/// Who said what in one entry.
+fn spoken<'n>(entry: &'n Node<'_>) -> Option<(Speaker, &'n str)> {
     let role = speaker(entry.at("role"))?;
-    let message = [entry.at("message"), entry.at("content")].into_iter().find_map(Node::words)?.to_owned();
+    Some((role, [entry.at("message"), entry.at("content")].into_iter().find_map(Node::words)?))
+}
+
+fn message(entry: &Node<'_>) -> Option<Message> {
+    let (role, words) = spoken(entry)?;
     let (time, end_time) = (moment(entry.at("time")), moment(entry.at("endTime")));
     let taken = time.zip(end_time).map(|(time, end)| end.since(time)).filter(|length| *length >= 0);
     let duration = stated_duration(entry.at("duration"), time).or(taken);
     let seconds_from_start = entry.at("secondsFromStart").number();
-    Some(Message { role, message, time, end_time, duration, seconds_from_start })
+    Some(Message { role, message: words.to_owned(), time, end_time, duration, seconds_from_start })
 }
 
 /// Milliseconds.

@@ -46,12 +46,6 @@ impl Secrets {
         list.split(',').zip(1..).map(|(entry, number)| Secret::parse(entry.trim(), number)).collect::<Result<_, _>>().map(Self)
     }
 
-    /// How many characters the shortest has, `whsec_` not counted.
-    #[must_use]
-    pub fn shortest(&self) -> usize {
-        self.0.iter().map(|secret| secret.text.expose_secret().chars().count()).min().unwrap_or_default()
-    }
-
     /// Those that may be sent as they are, with their places in the list.
     pub(super) fn tokens(&self) -> impl Iterator<Item = (usize, &[u8])> {
         self.plain().map(|(index, secret)| (index, secret.text.expose_secret().as_bytes()))
@@ -115,7 +109,6 @@ mod tests {
         assert_eq!(plan_keys(&secrets, false), [(0, b"new-one".to_vec()), (2, b"old-one".to_vec())]);
         let standard: Vec<_> = secrets.standard_keys(false).collect();
         assert_eq!(standard, [(0, b"new-one".to_vec()), (1, b"old-one".to_vec()), (2, b"old-one".to_vec())]);
-        assert_eq!(secrets.shortest(), 7);
     }
 
     #[test]

@@ -16,11 +16,12 @@ use ringback::{
     call::time::SECOND,
     clock::Clock,
     config::{Config, ConfigError},
-    http::{Api, Regular, server::Peer},
+    http::{self, Api, Regular, server::Peer},
     simulate::{CallScript, FakeVapi, Options, Stage, bodies},
 };
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::net::TcpListener;
 use tower::ServiceExt as _;
 
 use super::{
@@ -64,11 +65,13 @@ pub(crate) struct Story {
     engine: Engine,
     variables: BTreeMap<String, String>,
     limit: u32,
+    vapi: Options,
 }
 
 impl Story {
     pub(crate) fn on(engine: Engine) -> Self {
-        let story = Self { engine, variables: BTreeMap::new(), limit: NO_LIMIT };
+        let vapi = Options { pace: 0.001, key: KEY.to_owned(), secret: Some(SECRET.into()), ..Options::default() };
+        let story = Self { engine, variables: BTreeMap::new(), limit: NO_LIMIT, vapi };
         story.with("VAPI_WEBHOOK_SECRET", SECRET).with("VAPI_API_KEY", KEY)
     }
 
@@ -91,10 +94,16 @@ impl Story {
         Self { limit: 5, ..self }
     }
 
+    /// The fake Vapi behaves so.
+    pub(crate) fn with_vapi(mut self, change: impl FnOnce(&mut Options)) -> Self {
+        change(&mut self.vapi);
+        self
+    }
+
     /// The service, and the fake Vapi beside it.
     pub(crate) async fn begin(mut self) -> TestApp {
         let clock = Clock::manual(START);
-        let options = Options { pace: 0.001, clock: clock.clone(), key: KEY.to_owned(), ..Options::default() };
+        let options = Options { clock: clock.clone(), ..self.vapi.clone() };
         let vapi = FakeVapi::start(options).await.expect("a free port");
         let folder = TempDir::new().expect("a folder");
         let url = match self.engine {
@@ -249,6 +258,34 @@ impl TestApp {
         self.api().registry.store().close().await.expect("it closes");
     }
 
+    /// Serves on a port of this machine, to which Vapi's webhooks go from now on. Returns its address.
+    pub(crate) async fn listen(&self) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let lifecycle = self.app.lifecycle().clone();
+        lifecycle.spawn("http", http::server::serve(listener, self.app.router(), lifecycle.clone()));
+        self.vapi.deliver_to(&format!("{url}/api/v1/vapi/webhook"));
+        url
+    }
+
+    /// Stops the service, runs it anew as `ringback serve` does while `meanwhile` is done at its address, and stops it in order.
+    pub(crate) async fn run(self, meanwhile: impl AsyncFnOnce(String)) -> Self {
+        self.app.lifecycle().abort();
+        self.lose_store().await;
+        let app = built(&self.story, &self.clock).await.expect("it starts again");
+        let lifecycle = app.lifecycle().clone();
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let acting = async {
+            meanwhile(url).await;
+            lifecycle.stop();
+        };
+        let (code, ()) = tokio::join!(app.run(listener), acting);
+        assert_eq!(code, 0, "it stops in order");
+        let app = built(&self.story, &self.clock).await.expect("it starts once more");
+        Self { app, ..self }
+    }
+
     /// Stops the service and starts it anew, on the same file, with the same Vapi.
     pub(crate) async fn restart(self) -> Self {
         self.restart_with(|story| story).await
@@ -278,6 +315,7 @@ impl TestApp {
                 request.method == "GET" && (request.path.starts_with("/call/") || request.path.starts_with("/hipaa-recordings/"));
             assert!(expected, "nobody expected {request:?}");
         }
+        self.app.lifecycle().abort();
         let Self { guard, .. } = self;
         std::mem::forget(guard);
     }

@@ -27,11 +27,10 @@ pub(crate) fn unanswered(id: &str) -> CallScript {
 }
 
 /// A message of this type about a call, with no more than it needs.
-#[expect(clippy::needless_pass_by_value, reason = "callers write the fields where they call")]
 pub(crate) fn message(kind: &str, id: &str, fields: Value) -> Value {
     let mut message = json!({"type": kind, "timestamp": START.0, "call": {"id": id}});
-    for (key, value) in fields.as_object().into_iter().flatten() {
-        message[key] = value.clone();
+    if let Value::Object(fields) = fields {
+        fields.into_iter().for_each(|(key, value)| message[key] = value);
     }
     json!({"message": message})
 }

@@ -1,4 +1,4 @@
-//! PgBouncer in front of a server of the tests: connections are lent for one transaction, as over Supabase's port 6543.
+//! `PgBouncer` in front of a server of the tests: connections are lent for one transaction, as over Supabase's port 6543.
 
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
@@ -47,7 +47,7 @@ pub(crate) struct Pooler {
 }
 
 impl Pooler {
-    /// A pooler in front of a database's server; `None` where PgBouncer is not installed, and nobody insists on it.
+    /// A pooler in front of a database's server; `None` where `PgBouncer` is not installed, and nobody insists on it.
     pub(crate) fn before(database: &Database) -> Option<Self> {
         if !Path::new(PROGRAM).exists() {
             let missing = "PgBouncer is not installed, so nothing was tested over a transaction pooler: apt-get install pgbouncer";

@@ -90,6 +90,19 @@ fn result_waits_until_the_call_is_done() {
 }
 
 #[test]
+fn result_waits_through_a_restart() {
+    let home = Home::new();
+    let address = nowhere();
+    let port = address.rsplit(':').next().expect("a port");
+    let waiting = Program::in_home(&home).set("RINGBACK_URL", &address).with(["result", "call-1", "--wait", "30"]).begin();
+    thread::sleep(Duration::from_millis(1_500));
+    let service = Program::guarded(&home).set("PORT", port).serve();
+    assert_eq!(service.post(&messages::report("call-1")).status, 200);
+    let ended = waiting.ended();
+    assert_eq!((ended.code, ended.stderr.as_str()), (DONE, ""));
+}
+
+#[test]
 fn result_says_by_124_that_the_time_was_not_enough_and_prints_what_there_is() {
     let home = Home::new();
     let service = Program::guarded(&home).serve();

@@ -56,6 +56,7 @@ fn everything_is_tried(service: &Service) -> usize {
     ask("POST", WEBHOOK, &[("x-vapi-secret", SECRET)], b"{\"message\":{\"type\":\"umbrella +15555550142\xff\"}}", 400);
     ask("GET", &format!("/api/v1/vapi/calls/{call}"), &token, b"", 200);
     ask("GET", &format!("/api/v1/vapi/calls/{call}"), &[("authorization", &wrong)], b"", 401);
+    ask("GET", "/api/v1/vapi/calls/not-heard-of", &token, b"", 404);
     ask("GET", &format!("/t/{PATH_TOKEN}/api/v1/vapi/calls/{call}"), &[], b"", 200);
     ask("GET", &format!("/t/{WRONG}/api/v1/vapi/calls/{call}"), &[], b"", 401);
     ask("GET", &format!("/t/{PATH_TOKEN}/nowhere/umbrella"), &[], b"", 404);
@@ -131,6 +132,7 @@ fn every_line_is_an_object_with_the_fields_of_the_contract_and_every_request_has
     let webhook = find(WEBHOOK, 200);
     assert!(webhook["call_id"].is_string() && webhook["event_type"] == "end-of-call-report", "{webhook}");
     assert_eq!(find("/api/v1/vapi/calls/{id}", 200)["token"], "me", "the token's name, not the token");
+    assert_eq!(find("/api/v1/vapi/calls/{id}", 404)["token"], "me", "most polls are refusals");
     find("/api/v1/vapi/calls/by-phone/{phone}", 200);
     find("unmatched", 404);
 }

@@ -55,6 +55,13 @@ fn migrate_makes_the_schema_and_says_so_and_check_starts_only_on_one() {
 }
 
 #[test]
+fn migrate_needs_nothing_but_the_store_even_where_the_service_would_refuse_to_start() {
+    // As in the container image, which listens on all addresses.
+    let migrated = Program::in_home(&Home::new()).set("HOST", "::").with(["migrate"]).run();
+    assert_eq!(migrated.code, DONE, "{}", migrated.stderr);
+}
+
+#[test]
 fn a_store_of_a_newer_major_release_is_not_touched() {
     let home = Home::new();
     Program::in_home(&home).with(["migrate"]).run();

@@ -30,7 +30,13 @@ pub(crate) fn ledger(sent: impl IntoIterator<Item = Sent>) -> Ledger {
 pub(crate) fn check(service: &Service, ledger: &Ledger) {
     let mut wire = service.wire();
     for (call, sent) in ledger {
-        let mut ask = |path: &str| wire.ask("GET", path, &[], b"").expect("an answer");
+        // A connection may have been closed as idle, when the machine slept.
+        let mut ask = |path: &str| {
+            wire.ask("GET", path, &[], b"").unwrap_or_else(|_| {
+                wire = service.wire();
+                wire.ask("GET", path, &[], b"").expect("an answer")
+            })
+        };
         let timeline = ask(&format!("/api/v1/vapi/calls/{call}/timeline"));
         let known = ask(&format!("/api/v1/vapi/calls/{call}"));
         let result = ask(&format!("/api/v1/vapi/calls/{call}/result"));

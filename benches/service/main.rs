@@ -1,0 +1,74 @@
+//! Measures the shipped service beside a floor and a peer. `benches/README.md` tells what and how; `benches/run` starts it.
+//!
+//! | Module | What it holds |
+//! |---|---|
+//! | `setup` | what can be chosen, where things are |
+//! | `server`, `floor` | servers as processes of their own; the floor is this program again |
+//! | `report`, `fill` | reports in the shape of real ones; stores full of calls |
+//! | `client`, `wrk` | who asks |
+//! | `get`, `post`, `wait`, `start` | what is measured |
+//! | `stats`, `table` | medians and quartiles; what comes out |
+
+mod client;
+mod fill;
+mod floor;
+mod get;
+mod post;
+mod report;
+mod server;
+mod setup;
+mod start;
+mod stats;
+mod table;
+mod wait;
+mod wrk;
+
+use std::{
+    io::{Write as _, stdout},
+    process::ExitCode,
+};
+
+use clap::Parser as _;
+
+use crate::{
+    setup::{Choice, Setup},
+    table::Table,
+};
+
+fn main() -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [floor, port, files @ ..] = arguments.as_slice()
+        && floor == "floor"
+    {
+        runtime.block_on(floor::serve(port.parse()?, files))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let setup = Setup::new(Choice::parse(), env!("CARGO_BIN_EXE_ringback"))?;
+    let table = runtime.block_on(measure(&setup))?;
+    write!(stdout(), "{table}")?;
+    Ok(if table.is_met() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn measure(setup: &Setup) -> anyhow::Result<Table> {
+    let mut table = Table::default();
+    if setup.wants("get") {
+        get::beside_others(setup, &mut table).await?;
+    }
+    if setup.wants("known") {
+        get::few_or_many_known(setup, &mut table).await?;
+    }
+    if setup.wants("post") {
+        post::beside_others(setup, &mut table).await?;
+    }
+    if setup.wants("wake") {
+        wait::wake_one(setup, &mut table).await?;
+    }
+    if setup.wants("crowd") {
+        wait::wake_crowd(setup, &mut table).await?;
+    }
+    if setup.wants("start") {
+        start::start(setup, &mut table).await?;
+    }
+    Ok(table)
+}
