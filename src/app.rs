@@ -20,6 +20,7 @@ use crate::{
         Store, StoreError,
         memory::MemoryStore,
         postgres::{PostgresOptions, PostgresStore, Tls},
+        redis::{RedisOptions, RedisStore},
         sqlite::{self, SqliteOptions, SqliteStore},
     },
     telemetry::{Metrics, VapiStatus},
@@ -168,7 +169,8 @@ async fn refold(registry: &Registry) {
     }
 }
 
-/// Opens the configured store. Off loopback, a file on a file system that forgets is refused: what is acknowledged must outlive the container.
+/// Opens the configured store. Off loopback, a file on a file system that forgets is refused, and so is a Redis that may lose what it took:
+/// what is acknowledged must outlive the container.
 /// A database that does not answer is no error: its store opens by itself when it does.
 ///
 /// # Errors
@@ -196,6 +198,11 @@ pub async fn open_store(config: &StoreConfig, memory_bytes: u64, exposed: bool) 
             let (root_cert, pooled) = (url.root_cert.clone(), url.pooled);
             let options = PostgresOptions { url: url.url.clone(), tls, root_cert, pooled, max_connections, migrate };
             PostgresStore::open(&options).await.map(Store::Postgres)
+        }
+        DatabaseUrl::Redis(url) => {
+            let (root_cert, ephemeral_ok) = (url.root_cert.clone(), url.ephemeral || !exposed);
+            let options = RedisOptions { url: url.url.clone(), root_cert, ephemeral_ok, max_connections, migrate };
+            RedisStore::open(&options).await.map(Store::Redis)
         }
     }
 }

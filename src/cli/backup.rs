@@ -22,7 +22,7 @@ pub(super) fn run(args: &BackupArgs, environment: &Environment) -> ExitCode {
     };
     let DatabaseUrl::Sqlite { path, .. } = config.url else {
         return unusable(
-            &"DATABASE_URL: only an SQLite file can be backed up; for PostgreSQL use pg_dump; memory: is gone with its process",
+            &"DATABASE_URL: only an SQLite file can be backed up; for PostgreSQL use pg_dump, for Redis its own copies; memory: is gone with its process",
         );
     };
     match sqlite::backup(&path, &args.file) {

@@ -6,7 +6,7 @@
 //! | [`environment`] | the process's environment above a `.env` file |
 //! | `reader` | one value after another; collects all problems, shows no value |
 //! | [`http`], [`store`], [`vapi`], [`access`], [`client`] | what the parts of the program need |
-//! | [`postgres`] | the URL of a PostgreSQL database |
+//! | [`postgres`], [`redis`] | the URL of a PostgreSQL database; of a Redis |
 //! | [`proxies`] | whose `X-Forwarded-For` is believed |
 //!
 //! [`Config::from_env`] takes a lookup, so that tests need no environment. Secrets are `secrecy` types or digests, so that `Debug` shows none.
@@ -18,6 +18,7 @@ pub mod http;
 pub mod postgres;
 pub mod proxies;
 mod reader;
+pub mod redis;
 pub mod store;
 pub mod vapi;
 pub mod variables;
@@ -38,6 +39,7 @@ pub use self::{
     postgres::{PostgresUrl, SslMode},
     proxies::TrustedProxies,
     reader::ConfigError,
+    redis::RedisUrl,
     store::{CacheConfig, DatabaseUrl, Migrate, StoreConfig},
     vapi::{VapiConfig, WebhookConfig},
     variables::{Variable, env_example, readme_table, variables},

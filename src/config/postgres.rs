@@ -135,15 +135,18 @@ impl Read {
                 }
                 self.kept.push(parameter.to_owned());
             }
-            unknown => {
-                // A name of any other shape may be part of a password that was not encoded.
-                let is_name = unknown.len() <= NAME_LENGTH && unknown.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
-                let name = if is_name { format!("`{unknown}`") } else { "that is not known".to_owned() };
-                self.warnings.push(format!("DATABASE_URL has a parameter {name}; it is ignored"));
-            }
+            unknown => self.warnings.push(ignored(unknown)),
         }
         Ok(())
     }
+}
+
+/// What the start log says of a parameter that nobody knows.
+pub(super) fn ignored(parameter: &str) -> String {
+    // A name of any other shape may be part of a password that was not encoded.
+    let is_name = parameter.len() <= NAME_LENGTH && parameter.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    let name = if is_name { format!("`{parameter}`") } else { "that is not known".to_owned() };
+    format!("DATABASE_URL has a parameter {name}; it is ignored")
 }
 
 fn ssl_mode(word: &str) -> Option<SslMode> {
@@ -158,7 +161,7 @@ fn ssl_mode(word: &str) -> Option<SslMode> {
 }
 
 /// Does a host, perhaps with a port, lie where nobody else listens?
-fn is_private(host: &str) -> bool {
+pub(super) fn is_private(host: &str) -> bool {
     let host = decoded(host);
     let (name, port) = host.rsplit_once(':').unwrap_or((&host, ""));
     let name = if port.bytes().all(|byte| byte.is_ascii_digit()) && !name.is_empty() { name } else { &host };
@@ -172,7 +175,7 @@ fn is_private(host: &str) -> bool {
 }
 
 /// The text behind percent-encoding; as it is where that is broken.
-fn decoded(text: &str) -> String {
+pub(super) fn decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&first, after)) = rest.split_first() {

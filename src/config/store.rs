@@ -6,6 +6,7 @@ use super::{
     ConfigError,
     postgres::{self, PostgresUrl},
     reader::{Reader, boolean, milliseconds},
+    redis::{self, RedisUrl},
 };
 use crate::call::time::DAY;
 
@@ -34,6 +35,8 @@ pub enum DatabaseUrl {
     },
     /// A PostgreSQL database.
     Postgres(PostgresUrl),
+    /// A Redis.
+    Redis(RedisUrl),
 }
 
 /// What to do with a schema that is behind.
@@ -127,7 +130,7 @@ fn database_url(reader: &mut Reader<'_>) -> DatabaseUrl {
 
 /// The engine, and sentences for the start log.
 fn parse(url: &str) -> Result<(DatabaseUrl, Vec<String>), &'static str> {
-    const EXPECTED: &str = "must be memory:, sqlite:PATH or postgres://…";
+    const EXPECTED: &str = "must be memory:, sqlite:PATH, postgres://… or redis://…";
     let (scheme, rest) = url.split_once(':').ok_or(EXPECTED)?;
     let quiet = |url| (url, Vec::new());
     match scheme {
@@ -135,7 +138,7 @@ fn parse(url: &str) -> Result<(DatabaseUrl, Vec<String>), &'static str> {
         "sqlite" if rest.starts_with(":memory:") => Err("must be memory: for a store in memory"),
         "sqlite" => sqlite(rest).map(quiet),
         "postgres" | "postgresql" => postgres::parse(url).map(|(url, warnings)| (DatabaseUrl::Postgres(url), warnings)),
-        "redis" | "rediss" => Err("names an engine that this release does not have; use memory:, sqlite:PATH or postgres://…"),
+        "redis" | "rediss" => redis::parse(url).map(|(url, warnings)| (DatabaseUrl::Redis(url), warnings)),
         _ => Err(EXPECTED),
     }
 }

@@ -11,10 +11,12 @@
 //! | [`memory`] | a store that is gone with the process |
 //! | [`sqlite`] | a store in one file |
 //! | [`postgres`] | a store in a PostgreSQL database, for any number of instances |
+//! | [`mod@redis`] | a store in a Redis, for any number of instances |
 //! | [`published`] | a call as other programs read it there |
 //! | [`signal`] | what instances tell each other |
 //! | [`query`] | what can be asked of a list |
 //! | [`disk`] | where a store lies, and how much room there is |
+//! | `condition` | whether a server can be asked right now |
 //! | `pack`, `tombstone` | compression, and what is left of a deleted call |
 
 pub mod disk;
@@ -22,9 +24,11 @@ pub mod memory;
 pub mod postgres;
 pub mod published;
 pub mod query;
+pub mod redis;
 pub mod signal;
 pub mod sqlite;
 
+mod condition;
 mod pack;
 mod tombstone;
 
@@ -217,6 +221,8 @@ pub enum Store {
     Sqlite(sqlite::SqliteStore),
     /// A database on a server.
     Postgres(postgres::PostgresStore),
+    /// A Redis.
+    Redis(self::redis::RedisStore),
     /// One of the others, watched.
     Watched(Arc<Watched>),
 }
@@ -243,37 +249,46 @@ impl Store {
         Self::Watched(Arc::new(Watched { engine: self, observer }))
     }
 
-    /// The engine, if others may work on the same data.
-    fn shared(&self) -> Option<&postgres::PostgresStore> {
+    /// The engine itself, watched or not.
+    fn engine(&self) -> &Self {
         match self {
-            Self::Memory(_) | Self::Sqlite(_) => None,
-            Self::Postgres(store) => Some(store),
-            Self::Watched(watched) => watched.engine.shared(),
+            Self::Watched(watched) => watched.engine.engine(),
+            engine => engine,
         }
     }
 
     /// Does this engine write results where other programs read them?
     #[must_use]
     pub fn publishes(&self) -> bool {
-        self.shared().is_some()
+        matches!(self.engine(), Self::Postgres(_))
     }
 
     /// What any instance does to calls, from now on; `None` where no other instance can be.
     #[must_use]
     pub fn signals(&self) -> Option<broadcast::Receiver<Signal>> {
-        self.shared().map(postgres::PostgresStore::signals)
+        match self.engine() {
+            Self::Postgres(store) => Some(store.signals()),
+            Self::Redis(store) => Some(store.signals()),
+            _ => None,
+        }
     }
 
     /// Is nothing written by others without a signal soon? If not, what is remembered of a call may be old, and the store has to be asked.
     #[must_use]
     pub fn hears_all(&self) -> bool {
-        self.shared().is_none_or(postgres::PostgresStore::hears_all)
+        match self.engine() {
+            Self::Postgres(store) => store.hears_all(),
+            Self::Redis(store) => store.hears_all(),
+            _ => true,
+        }
     }
 
     /// Waits until the store was reached for the first time, or was closed.
     pub async fn opened(&self) {
-        if let Some(store) = self.shared() {
-            store.opened().await;
+        match self.engine() {
+            Self::Postgres(store) => store.opened().await,
+            Self::Redis(store) => store.opened().await,
+            _ => {}
         }
     }
 }
@@ -292,6 +307,7 @@ macro_rules! verbs {
                         Self::Memory(store) => store.$name($($argument),*).await,
                         Self::Sqlite(store) => store.$name($($argument),*).await,
                         Self::Postgres(store) => store.$name($($argument),*).await,
+                        Self::Redis(store) => store.$name($($argument),*).await,
                         Self::Watched(watched) => {
                             let begun = Instant::now();
                             let outcome = Box::pin(watched.engine.$name($($argument),*)).await;

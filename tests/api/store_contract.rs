@@ -46,6 +46,15 @@ macro_rules! on_every_engine {
                 }
             })*
         }
+
+        mod redis {
+            $(#[tokio::test]
+            async fn $story() {
+                if let Some(database) = crate::support::redis::database().await {
+                    super::$story(database.open().await).await;
+                }
+            })*
+        }
     };
 }
 

@@ -18,7 +18,6 @@
 
 mod batch;
 mod commit;
-mod condition;
 mod fault;
 mod link;
 mod list;
@@ -65,7 +64,7 @@ use self::{
 };
 use super::{
     CallFilter, CallPage, Commit, Committed, Due, Loaded, Retention, Signal, StoreError, StoreHealth, StoredCall, TimelineEntry,
-    UnfoldedEvent, pack::Packer, sqlite::Migrate, tombstone::TombstoneKey,
+    UnfoldedEvent, condition, pack::Packer, sqlite::Migrate, tombstone::TombstoneKey,
 };
 use crate::call::{id::CallId, time::Millis};
 

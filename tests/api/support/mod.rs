@@ -8,4 +8,5 @@ pub(crate) mod pooler;
 pub(crate) mod postgres;
 pub(crate) mod proxy;
 pub(crate) mod receiver;
+pub(crate) mod redis;
 pub(crate) mod vapi;
