@@ -13,6 +13,7 @@
 //! | `schema` | the schema and its changes |
 //! | `writer`, `batch`, `write`, `commit` | the tasks that commit; what a group comes to; its statements; one commit |
 //! | `published` | the documents' table |
+//! | `linking`, `told` | telling tables of other programs how their calls went |
 //! | `pool`, `rows`, `list`, `upkeep` | reading; rows and what they mean; lists; due times, deletion, retention |
 //! | `fault`, `step` | what went wrong, and what follows from it; one statement with its values |
 
@@ -21,6 +22,7 @@ mod commit;
 mod condition;
 mod fault;
 mod link;
+mod linking;
 mod list;
 mod options;
 mod pool;
@@ -30,6 +32,7 @@ mod schema;
 mod signal;
 mod step;
 mod tls;
+mod told;
 mod upkeep;
 mod watch;
 mod write;
@@ -61,7 +64,7 @@ use self::{
     pool::{Kind, Pool},
     published::Publisher,
     step::{Step, Value},
-    writer::Writers,
+    writer::{Bells, Writers},
 };
 use super::{
     CallFilter, CallPage, Commit, Committed, Due, Loaded, Retention, Signal, StoreError, StoreHealth, StoredCall, TimelineEntry,
@@ -100,6 +103,8 @@ struct Shared {
     hears: AtomicBool,
     /// Told when something went wrong with a connection.
     trouble: Arc<Notify>,
+    /// Told when there is something to tell other programs' tables.
+    noted: Arc<Notify>,
     closing: CancellationToken,
     tasks: TaskTracker,
     size: Mutex<Option<(Instant, u64)>>,
@@ -118,7 +123,11 @@ impl Shared {
             return Ok(());
         }
         let tombstones = schema::prepare(db, self.migrate).await?;
-        let writers = Writers::start(&self.link, Publisher::look(db).await?, &self.trouble);
+        let writers = Writers::start(
+            &self.link,
+            Publisher::look(db).await?,
+            &Bells { trouble: Arc::clone(&self.trouble), noted: Arc::clone(&self.noted) },
+        );
         let _ = self.ready.set(Ready { tombstones, writers });
         Ok(())
     }
@@ -159,11 +168,13 @@ impl PostgresStore {
             signals: broadcast::Sender::new(SIGNALS),
             hears: AtomicBool::new(false),
             trouble,
+            noted: Arc::default(),
             closing: closing.clone(),
             tasks: TaskTracker::new(),
             size: Mutex::default(),
         });
         shared.tasks.spawn(watch::run(Arc::clone(&shared)));
+        shared.tasks.spawn(linking::run(Arc::clone(&shared)));
         let store = Self { shared, _tasks: Arc::new(closing.drop_guard()) };
         match timeout(OPEN_PATIENCE, store.shared.condition.decided()).await {
             Ok(State::Unusable(why)) => Err(StoreError::Unusable(why)),

@@ -18,8 +18,11 @@ const MAJOR: i64 = 1_000;
 /// The lock of whoever changes the schema: "Ringback" in ASCII.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(x'52696e676261636b'::bigint)";
 /// The changes, oldest first: the version each leads to, and its SQL.
-const STEPS: &[(i64, &str)] =
-    &[(1_001, include_str!("../migrations/postgres/0001_calls.sql")), (1_002, include_str!("../migrations/postgres/0002_results.sql"))];
+const STEPS: &[(i64, &str)] = &[
+    (1_001, include_str!("../migrations/postgres/0001_calls.sql")),
+    (1_002, include_str!("../migrations/postgres/0002_results.sql")),
+    (1_003, include_str!("../migrations/postgres/0003_links.sql")),
+];
 /// Who may see what; at each start.
 const ACCESS: &str = include_str!("../migrations/postgres/access.sql");
 
