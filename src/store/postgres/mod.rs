@@ -276,9 +276,13 @@ impl PostgresStore {
 
     /// Asks; after a failed write something is really written.
     pub(super) async fn health(&self) -> Result<StoreHealth, StoreError> {
-        let writes = self.shared.ready()?.writers.is_failing();
-        let size = self.size().await?;
-        self.run(Kind::Lookup, async |db| health(&db, writes, size).await).await
+        let writers = &self.shared.ready()?.writers;
+        let (probes, size) = (writers.is_failing(), self.size().await?);
+        let health = self.run(Kind::Lookup, async |db| health(&db, probes, size).await).await?;
+        if probes {
+            writers.succeeded();
+        }
+        Ok(health)
     }
 
     async fn size(&self) -> Result<u64, StoreError> {
@@ -327,15 +331,18 @@ impl PostgresStore {
 const SIZE: &str = "SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
     WHERE c.relkind = 'r' AND (n.nspname = 'ringback' OR c.oid = to_regclass('public.vapi_call_results'))";
 const HEALTH: &str = "SELECT count(*), min(at), current_setting('transaction_read_only') = 'on' FROM ringback.dues";
+/// What is written to see whether anything can be: as much as a webhook, and nothing that compresses.
+const PROBE_UUIDS: usize = 8_192;
 const PROBE: &str = "INSERT INTO ringback.meta (key, value) VALUES ('probe', $1) ON CONFLICT (key) DO UPDATE SET value = EXCLUDED.value";
 
-async fn health(db: &Db, writes: bool, size_bytes: u64) -> Result<StoreHealth, Fault> {
+async fn health(db: &Db, probes: bool, size_bytes: u64) -> Result<StoreHealth, Fault> {
     let row = db.query_one(&Step::new(HEALTH, Vec::new())).await?;
     if row.try_get(2)? {
         return Err(Fault::Lost("the server only lets us read: it is a standby".to_owned()));
     }
-    if writes {
-        db.query(&Step::new(PROBE, vec![Value::bytes(uuid::Uuid::new_v4().as_bytes())])).await?;
+    if probes {
+        let noise: Vec<u8> = std::iter::repeat_with(|| uuid::Uuid::new_v4().into_bytes()).take(PROBE_UUIDS).flatten().collect();
+        db.query(&Step::new(PROBE, vec![Value::bytes(&noise)])).await?;
     }
     Ok(StoreHealth {
         size_bytes,

@@ -106,6 +106,13 @@ impl Writers {
         self.failing.load(Ordering::Relaxed)
     }
 
+    /// Something was written after all.
+    pub(super) fn succeeded(&self) {
+        if self.failing.swap(false, Ordering::Relaxed) {
+            info!("The store can write again");
+        }
+    }
+
     /// Commits, and returns when that is durable.
     pub(super) async fn submit(&self, commit: EncodedCommit) -> Result<Committed, StoreError> {
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or_else(closed)?;
