@@ -5,12 +5,12 @@
 //!   was signalled, and keeps no older one.
 //! - *The same, and the signal was missed*: whoever missed signals forgets everything, and what was being loaded meanwhile is not kept.
 
-use std::sync::atomic::Ordering;
+use std::sync::{Arc, atomic::Ordering};
 
 use tokio::sync::broadcast::error::RecvError;
 
-use super::Registry;
-use crate::{lifecycle::Lifecycle, store::Signal};
+use super::{CachedCall, Registry};
+use crate::{call::id::CallId, lifecycle::Lifecycle, store::Signal};
 
 /// Follows until `lifecycle` stops it; returns at once when there can be no other instance.
 pub async fn follow(registry: Registry, lifecycle: Lifecycle) {
@@ -29,6 +29,11 @@ pub async fn follow(registry: Registry, lifecycle: Lifecycle) {
 }
 
 impl Registry {
+    /// A result that is remembered, for when the store can't be asked: there may be a newer one, but it is a result.
+    pub(super) fn remembered_result(&self, id: &CallId) -> Option<Arc<CachedCall>> {
+        self.cache().peek(id).filter(|call| call.has_result)
+    }
+
     /// Somebody, perhaps this instance, did something to a call.
     pub fn heard(&self, signal: &Signal) {
         match signal {

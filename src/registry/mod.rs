@@ -184,8 +184,8 @@ impl Registry {
                 Loaded::Found(call) => Some(call.revision),
                 _ => None,
             };
-            let published = after.as_ref().filter(|_| (visible || change.event.facts.reported) && self.0.store.publishes());
-            let published = published.and_then(|call| published::row(call, [&change.event].into_iter().chain(&change.more), &self.0.base));
+            let published =
+                after.as_ref().filter(|_| visible || change.event.facts.reported).and_then(|call| self.published(call, &change));
             let columns = |call: &StoredCall| columns::of(&call.id, &call.record);
             let write = after.clone().map(|call| CallWrite { columns: columns(&call), call, expected, published });
             let more = change.more.iter().map(CallEvent::without_facts).chain(settled).collect();
@@ -253,7 +253,7 @@ impl Registry {
             return Ok(Known::Call(cached));
         }
         // Boxed, or every answer from memory would carry the room that asking the store takes.
-        Box::pin(self.look_up_stored(id)).await
+        Box::pin(self.look_up_stored(id)).await.or_else(|error| self.remembered_result(id).map(Known::Call).ok_or(error))
     }
 
     async fn look_up_stored(&self, id: &CallId) -> Result<Known, StoreError> {

@@ -2,14 +2,22 @@
 
 use serde::Serialize;
 
-use super::render;
+use super::{Change, Registry, render};
 use crate::{
     call::{event::CallEvent, view::View},
     store::{PublishedRow, StoredCall},
 };
 
+impl Registry {
+    /// The row of a call that a change led to, if the store publishes rows and the call has a result.
+    pub(super) fn published(&self, call: &StoredCall, change: &Change) -> Option<Box<PublishedRow>> {
+        let events = || std::iter::once(&change.event).chain(&change.more);
+        self.store().publishes().then(|| row(call, events(), &self.0.base)).flatten()
+    }
+}
+
 /// The row of a call; `None` until it has a result. `events` are those of the commit: a report among them is the row's raw payload.
-pub(super) fn row<'a>(call: &StoredCall, events: impl IntoIterator<Item = &'a CallEvent>, base: &str) -> Option<Box<PublishedRow>> {
+fn row<'a>(call: &StoredCall, events: impl IntoIterator<Item = &'a CallEvent>, base: &str) -> Option<Box<PublishedRow>> {
     if !call.record.has_result() {
         return None;
     }

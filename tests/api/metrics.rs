@@ -6,12 +6,12 @@ use ringback::simulate::Stage;
 use serde_json::json;
 
 use crate::support::{
-    app::{Engine, SECRET, Story, TestApp, on_both_engines},
+    app::{Engine, SECRET, Story, TestApp, on_every_engine},
     calls::{late_talk, message, path, result, talk, unanswered},
     vapi::CALL,
 };
 
-on_both_engines! {
+on_every_engine! {
     every_metric_is_there_once_something_has_happened
     a_backlog_shows_until_it_is_worked_off
 }

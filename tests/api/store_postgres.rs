@@ -34,7 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// HTTP gives up on the store after this long.
 const HTTP_GIVES_UP: Duration = Duration::from_secs(5);
 
-async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+pub(crate) async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let begin = Instant::now();
     while !is_so().await {
         assert!(begin.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
@@ -59,7 +59,7 @@ async fn is_open(store: &Store) -> bool {
 #[tokio::test]
 async fn a_database_that_is_down_at_the_start_is_waited_for() {
     let Some(server) = Server::start() else { return };
-    let database = server.database().await;
+    let database = server.database();
     server.tell("stop");
     let store = database.open().await;
     let begin = Instant::now();
@@ -77,7 +77,7 @@ async fn a_database_that_is_down_at_the_start_is_waited_for() {
 #[tokio::test]
 async fn a_database_that_goes_away_is_noticed_and_found_again_with_everything_in_it() {
     let Some(server) = Server::start() else { return };
-    let store = server.database().await.open().await;
+    let store = server.database().open().await;
     put(&store, &stored("call-1"), columns()).await;
     for how in ["stop", "crash"] {
         server.tell(how);
@@ -224,7 +224,7 @@ async fn a_start_that_can_never_succeed_is_refused_with_what_to_do() {
 #[tokio::test]
 async fn a_role_that_may_not_make_the_schema_is_told_what_it_needs() {
     let Some(database) = database().await else { return };
-    let root = crate::support::postgres::shared().unwrap().root(&database.name).await;
+    let root = database.root().await;
     root.batch_execute(&format!("ALTER DATABASE {} OWNER TO postgres; REVOKE ALL ON SCHEMA public FROM PUBLIC", database.name))
         .await
         .unwrap();
@@ -241,7 +241,7 @@ async fn a_schema_that_is_behind_waits_for_migrate_and_a_newer_major_is_refused(
     database.open().await.close().await.unwrap();
     open(&check).await.close().await.unwrap();
 
-    let root = crate::support::postgres::shared().unwrap().root(&database.name).await;
+    let root = database.root().await;
     root.batch_execute("INSERT INTO ringback.migrations (version) VALUES (1999)").await.unwrap();
     database.open().await.close().await.unwrap();
     open(&check).await.close().await.unwrap();
@@ -260,7 +260,7 @@ async fn many_instances_may_start_at_once() {
     for store in &stores {
         assert_eq!(lookup(store, "call-1").await, "found");
     }
-    let root = crate::support::postgres::shared().unwrap().root(&database.name).await;
+    let root = database.root().await;
     let rows = root.query("SELECT count(*), count(DISTINCT version) FROM ringback.migrations", &[]).await.unwrap();
     assert_eq!(rows[0].get::<_, i64>(0), rows[0].get::<_, i64>(1), "each step was taken once");
 }
@@ -454,7 +454,7 @@ async fn a_result_that_cannot_be_published_is_stored_and_harms_nobody_in_its_gro
     for outcome in join_all(commits.map(|commit| store.commit(commit))).await {
         assert_eq!(outcome.unwrap(), Committed::Done);
     }
-    let root = crate::support::postgres::shared().unwrap().root(&database.name).await;
+    let root = database.root().await;
     let rows = root.query("SELECT call_id FROM public.vapi_call_results WHERE transcript IS NOT NULL", &[]).await.unwrap();
     assert_eq!(rows.len(), 16);
     assert_eq!(lookup(&store, "call-2").await, "found");

@@ -8,7 +8,7 @@ use tokio_postgres::Client;
 use crate::{
     store_postgres::publishing,
     store_support::{at, call_id, delivery, next, stored, writing},
-    support::postgres::{Database, Server, database, open, shared},
+    support::postgres::{Server, database, open},
 };
 
 /// Users and service requests as Supabase has them.
@@ -60,11 +60,7 @@ fn row() -> PublishedRow {
     }
 }
 
-async fn root(database: &Database) -> Client {
-    shared().unwrap().root(&database.name).await
-}
-
-async fn one(client: &Client, sql: &str) -> String {
+pub(crate) async fn one(client: &Client, sql: &str) -> String {
     client.query_one(&format!("SELECT ({sql})::text"), &[]).await.unwrap().get::<_, Option<String>>(0).unwrap_or("null".to_owned())
 }
 
@@ -73,7 +69,7 @@ async fn a_result_is_there_as_soon_as_its_record_with_every_value_in_its_type() 
     let Some(database) = database().await else { return };
     let store = database.open().await;
     assert_eq!(store.commit(publishing("call-1", row())).await.unwrap(), Committed::Done);
-    let root = root(&database).await;
+    let root = database.root().await;
     let told = "SELECT concat_ws('|', status, started_at AT TIME ZONE 'UTC', ended_at AT TIME ZONE 'UTC', duration_minutes, duration_sec, transcript, \
         messages #>> '{1,message}', analysis_structured_data ->> 'n', nps_score, cost, version, raw_webhook_payload #>> '{message,type}', \
         coalesce(urgency, 'null')) FROM public.vapi_call_results WHERE call_id = 'call-1'";
@@ -101,7 +97,7 @@ async fn a_row_follows_its_call_and_keeps_its_report() {
     let Some(database) = database().await else { return };
     let store = database.open().await;
     store.commit(publishing("call-1", row())).await.unwrap();
-    let root = root(&database).await;
+    let root = database.root().await;
     let id = one(&root, "SELECT id FROM vapi_call_results").await;
     publish_again(&store, PublishedRow { status: text("error"), raw_webhook_payload: None, ..row() }).await;
     let told =
@@ -119,7 +115,7 @@ async fn what_time_takes_it_takes_from_the_table_too() {
     let Some(database) = database().await else { return };
     let store = database.open().await;
     store.commit(publishing("call-1", row())).await.unwrap();
-    let root = root(&database).await;
+    let root = database.root().await;
     store.purge(Retention { records_before: None, bodies_before: Some(at(1_000)) }, 10).await.unwrap();
     assert_eq!(one(&root, "SELECT raw_webhook_payload FROM vapi_call_results").await, "null");
     store.purge(Retention { records_before: Some(at(1_000)), bodies_before: None }, 10).await.unwrap();
@@ -129,7 +125,7 @@ async fn what_time_takes_it_takes_from_the_table_too() {
 #[tokio::test]
 async fn a_table_that_was_there_before_is_completed_and_written_in_its_own_types() {
     let Some(database) = database().await else { return };
-    let root = root(&database).await;
+    let root = database.root().await;
     let older = "SET ROLE ringback; CREATE TABLE public.vapi_call_results (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), call_id varchar(64) NOT NULL UNIQUE, \
         status varchar(4), started_at timestamp, duration_sec integer, cost numeric(10, 2), messages json, service_request_id uuid, extra text); \
         INSERT INTO public.vapi_call_results (call_id, extra) VALUES ('call-1', 'theirs'); RESET ROLE";
@@ -165,7 +161,7 @@ async fn sees(root: &Client, role: &str, user: u8) -> Vec<String> {
 #[tokio::test]
 async fn each_role_sees_what_it_may_and_no_more() {
     let Some(server) = Server::start() else { return };
-    let database = server.database().await;
+    let database = server.database();
     let root = server.root(&database.name).await;
     let store = database.open().await;
     for (id, request) in
@@ -195,7 +191,7 @@ async fn each_role_sees_what_it_may_and_no_more() {
     }
 
     // And where they are there first, what is new is theirs by default, until the store has looked after it.
-    let second = server.database().await;
+    let second = server.database();
     let root = server.root(&second.name).await;
     root.batch_execute(SUPABASE).await.unwrap();
     root.batch_execute(GENEROUS).await.unwrap();

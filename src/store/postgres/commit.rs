@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
-use super::step::clean;
+use super::{
+    linking::{Note, notes},
+    step::clean,
+};
 use crate::{
     call::{
         event::{CallEvent, Keep},
@@ -50,6 +53,8 @@ pub(super) struct EncodedWrite {
     pub(super) columns: Columns,
     pub(super) record: Vec<u8>,
     pub(super) published: Option<Box<PublishedRow>>,
+    /// What other programs' tables are to be told.
+    pub(super) notes: Vec<Note>,
 }
 
 /// The lock of whoever writes about a call. It is the same on every instance, and says nothing about the id.
@@ -106,7 +111,9 @@ impl EncodedEvent {
 impl EncodedWrite {
     fn of(write: CallWrite, packer: &Packer) -> Result<Self, StoreError> {
         let record = packer.pack_json(&write.call.record)?;
-        Ok(Self { call: write.call, expected: write.expected, columns: write.columns, record, published: write.published })
+        let CallWrite { call, expected, columns, published } = write;
+        let notes = notes(&call.record, &columns);
+        Ok(Self { call, expected, columns, record, published, notes })
     }
 
     pub(super) fn id(&self) -> &str {

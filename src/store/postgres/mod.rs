@@ -13,6 +13,7 @@
 //! | `schema` | the schema and its changes |
 //! | `writer`, `batch`, `write`, `commit` | the tasks that commit; what a group comes to; its statements; one commit |
 //! | `published` | the documents' table |
+//! | `linking`, `told` | telling tables of other programs how their calls went |
 //! | `pool`, `rows`, `list`, `upkeep` | reading; rows and what they mean; lists; due times, deletion, retention |
 //! | `fault`, `step` | what went wrong, and what follows from it; one statement with its values |
 
@@ -20,6 +21,7 @@ mod batch;
 mod commit;
 mod fault;
 mod link;
+mod linking;
 mod list;
 mod options;
 mod pool;
@@ -29,6 +31,7 @@ mod schema;
 mod signal;
 mod step;
 mod tls;
+mod told;
 mod upkeep;
 mod watch;
 mod write;
@@ -60,7 +63,7 @@ use self::{
     pool::{Kind, Pool},
     published::Publisher,
     step::{Step, Value},
-    writer::Writers,
+    writer::{Bells, Writers},
 };
 use super::{
     CallFilter, CallPage, Commit, Committed, Due, Loaded, Retention, Signal, StoreError, StoreHealth, StoredCall, TimelineEntry,
@@ -99,6 +102,8 @@ struct Shared {
     hears: AtomicBool,
     /// Told when something went wrong with a connection.
     trouble: Arc<Notify>,
+    /// Told when there is something to tell other programs' tables.
+    noted: Arc<Notify>,
     closing: CancellationToken,
     tasks: TaskTracker,
     size: Mutex<Option<(Instant, u64)>>,
@@ -117,7 +122,11 @@ impl Shared {
             return Ok(());
         }
         let tombstones = schema::prepare(db, self.migrate).await?;
-        let writers = Writers::start(&self.link, Publisher::look(db).await?, &self.trouble);
+        let writers = Writers::start(
+            &self.link,
+            Publisher::look(db).await?,
+            &Bells { trouble: Arc::clone(&self.trouble), noted: Arc::clone(&self.noted) },
+        );
         let _ = self.ready.set(Ready { tombstones, writers });
         Ok(())
     }
@@ -158,11 +167,13 @@ impl PostgresStore {
             signals: broadcast::Sender::new(SIGNALS),
             hears: AtomicBool::new(false),
             trouble,
+            noted: Arc::default(),
             closing: closing.clone(),
             tasks: TaskTracker::new(),
             size: Mutex::default(),
         });
         shared.tasks.spawn(watch::run(Arc::clone(&shared)));
+        shared.tasks.spawn(linking::run(Arc::clone(&shared)));
         let store = Self { shared, _tasks: Arc::new(closing.drop_guard()) };
         match timeout(OPEN_PATIENCE, store.shared.condition.decided()).await {
             Ok(State::Unusable(why)) => Err(StoreError::Unusable(why)),
@@ -264,9 +275,13 @@ impl PostgresStore {
 
     /// Asks; after a failed write something is really written.
     pub(super) async fn health(&self) -> Result<StoreHealth, StoreError> {
-        let writes = self.shared.ready()?.writers.is_failing();
-        let size = self.size().await?;
-        self.run(Kind::Lookup, async |db| health(&db, writes, size).await).await
+        let writers = &self.shared.ready()?.writers;
+        let (probes, size) = (writers.is_failing(), self.size().await?);
+        let health = self.run(Kind::Lookup, async |db| health(&db, probes, size).await).await?;
+        if probes {
+            writers.succeeded();
+        }
+        Ok(health)
     }
 
     async fn size(&self) -> Result<u64, StoreError> {
@@ -315,15 +330,18 @@ impl PostgresStore {
 const SIZE: &str = "SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
     WHERE c.relkind = 'r' AND (n.nspname = 'ringback' OR c.oid = to_regclass('public.vapi_call_results'))";
 const HEALTH: &str = "SELECT count(*), min(at), current_setting('transaction_read_only') = 'on' FROM ringback.dues";
+/// What is written to see whether anything can be: as much as a webhook, and nothing that compresses.
+const PROBE_UUIDS: usize = 8_192;
 const PROBE: &str = "INSERT INTO ringback.meta (key, value) VALUES ('probe', $1) ON CONFLICT (key) DO UPDATE SET value = EXCLUDED.value";
 
-async fn health(db: &Db, writes: bool, size_bytes: u64) -> Result<StoreHealth, Fault> {
+async fn health(db: &Db, probes: bool, size_bytes: u64) -> Result<StoreHealth, Fault> {
     let row = db.query_one(&Step::new(HEALTH, Vec::new())).await?;
     if row.try_get(2)? {
         return Err(Fault::Lost("the server only lets us read: it is a standby".to_owned()));
     }
-    if writes {
-        db.query(&Step::new(PROBE, vec![Value::bytes(uuid::Uuid::new_v4().as_bytes())])).await?;
+    if probes {
+        let noise: Vec<u8> = std::iter::repeat_with(|| uuid::Uuid::new_v4().into_bytes()).take(PROBE_UUIDS).flatten().collect();
+        db.query(&Step::new(PROBE, vec![Value::bytes(&noise)])).await?;
     }
     Ok(StoreHealth {
         size_bytes,

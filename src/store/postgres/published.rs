@@ -13,7 +13,7 @@ use crate::store::PublishedRow;
 
 /// What a column of ours holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Of {
+pub(super) enum Of {
     Text,
     Json,
     /// Epoch milliseconds.
@@ -60,11 +60,17 @@ const COLUMNS: [(&str, Of); 34] = [
     ("updated_at", Of::Time),
 ];
 
-/// The name and type of every column that is there.
+/// The name and type of every column that is there; none where there is no such table.
 const TYPES: &str = "SELECT attname::text, format_type(atttypid, atttypmod) FROM pg_attribute \
-    WHERE attrelid = 'public.vapi_call_results'::regclass AND attnum > 0 AND NOT attisdropped";
+    WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped";
 /// What an id must look like where the table wants UUIDs; anything else becomes null.
 const UUID: &str = "'^[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}$'";
+
+/// The columns of a table, and their types.
+pub(super) async fn types_of(db: &Db, table: &str) -> Result<Vec<(String, String)>, Fault> {
+    let rows = db.query(&Step::once(TYPES.to_owned(), vec![Value::text(table)])).await?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+}
 
 /// Writes rows into the table.
 #[derive(Debug)]
@@ -75,8 +81,7 @@ pub(super) struct Publisher {
 impl Publisher {
     /// Looks at the table's types.
     pub(super) async fn look(db: &Db) -> Result<Self, Fault> {
-        let rows = db.query(&Step::once(TYPES.to_owned(), Vec::new())).await?;
-        let types = rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<Vec<(String, String)>, Fault>>()?;
+        let types = types_of(db, "public.vapi_call_results").await?;
         let actual = |name: &str| types.iter().find(|(column, _)| column == name).map(|(_, kind)| kind.as_str());
         Ok(Self { sql: upsert(actual) })
     }
@@ -89,7 +94,7 @@ impl Publisher {
 
 impl Of {
     /// The type that our values are sent as.
-    fn sent(self) -> &'static str {
+    pub(super) fn sent(self) -> &'static str {
         match self {
             Self::Text | Self::Json => "text",
             Self::Time | Self::Whole => "bigint",
@@ -109,7 +114,7 @@ impl Of {
     }
 
     /// A value as the column wants it.
-    fn cast(self, name: &str, actual: &str) -> String {
+    pub(super) fn cast(self, name: &str, actual: &str) -> String {
         let value = match self {
             Self::Json => format!("i.{name}::jsonb"),
             Self::Time => format!("to_timestamp(i.{name} / 1000.0)"),
@@ -118,6 +123,7 @@ impl Of {
         match actual {
             same if same == self.kind() => value,
             "uuid" => format!("CASE WHEN {value}::text ~ {UUID} THEN {value}::uuid END"),
+            "json" | "jsonb" if self == Self::Text => format!("to_jsonb({value})::{actual}"),
             "timestamp without time zone" if self == Self::Time => format!("{value} AT TIME ZONE 'UTC'"),
             other => format!("({value})::{other}"),
         }

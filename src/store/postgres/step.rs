@@ -79,6 +79,26 @@ impl<'a> Value<'a> {
         Self::new(number, Type::INT8)
     }
 
+    /// A text, or null.
+    pub(super) fn maybe_text(text: Option<&'a str>) -> Self {
+        Self::new(text.map(clean), Type::TEXT)
+    }
+
+    /// A JSON text, or null.
+    pub(super) fn maybe_json(json: Option<&'a str>) -> Self {
+        Self::new(json.map(clean_json), Type::TEXT)
+    }
+
+    /// A whole number, or null.
+    pub(super) fn maybe_whole(number: Option<i64>) -> Self {
+        Self::new(number, Type::INT8)
+    }
+
+    /// A number, or null.
+    pub(super) fn maybe_number(number: Option<f64>) -> Self {
+        Self::new(number, Type::FLOAT8)
+    }
+
     pub(super) fn yes_or_no(value: bool) -> Self {
         Self::new(value, Type::BOOL)
     }

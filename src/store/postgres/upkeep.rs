@@ -74,6 +74,7 @@ const ERASE: &str = "WITH events AS (DELETE FROM ringback.events WHERE call_id =
 repeats AS (DELETE FROM ringback.repeats r USING events WHERE r.event = events.seq),
 calls AS (DELETE FROM ringback.calls WHERE id = $1 RETURNING id),
 dues AS (DELETE FROM ringback.dues WHERE call_id = $1),
+links AS (DELETE FROM ringback.links WHERE call_id = $1),
 published AS (DELETE FROM public.vapi_call_results WHERE call_id::text = $1),
 known AS (SELECT EXISTS (SELECT FROM events) OR EXISTS (SELECT FROM calls) AS known),
 buried AS (INSERT INTO ringback.tombstones (hash, at) SELECT $2, $3 FROM known WHERE known OR $4 ON CONFLICT (hash) DO NOTHING)
@@ -112,6 +113,7 @@ const PURGE: &str = concat!(
 events AS (DELETE FROM ringback.events e USING gone WHERE e.call_id = gone.id RETURNING e.seq),
 repeats AS (DELETE FROM ringback.repeats r USING events WHERE r.event = events.seq),
 dues AS (DELETE FROM ringback.dues d USING gone WHERE d.call_id = gone.id),
+links AS (DELETE FROM ringback.links l USING gone WHERE l.call_id = gone.id),
 published AS (DELETE FROM public.vapi_call_results p USING gone WHERE p.call_id::text = gone.id)
 SELECT ",
     call_columns!(),

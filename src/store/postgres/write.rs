@@ -9,6 +9,7 @@ use super::{
     commit::{APP, EncodedCommit, EncodedEvent, EncodedWrite},
     fault::Fault,
     link::Db,
+    linking::{NOTE, Note},
     published::Publisher,
     rows,
     signal::{CHANNEL, told},
@@ -105,6 +106,7 @@ pub(super) async fn write(db: &Db, commits: &[&EncodedCommit], publisher: Option
         plan.writes.iter().map(|write| Signal::Changed { id: write.call.id.clone(), revision: write.call.revision }).collect();
     let texts = told(&heard);
     let rows = publisher.map(|_| plan.writes.iter().filter_map(|write| write.published.as_deref()).collect::<Vec<_>>()).unwrap_or_default();
+    let notes: Vec<(&str, Note)> = plan.writes.iter().flat_map(|it| it.notes.iter().map(|note| (it.id(), *note))).collect();
     let (due, not_due): (Vec<_>, Vec<_>) = plan.dues.iter().partition(|(_, due)| due.is_some());
 
     let mut steps = event_steps(&plan);
@@ -121,6 +123,9 @@ pub(super) async fn write(db: &Db, commits: &[&EncodedCommit], publisher: Option
         && !rows.is_empty()
     {
         steps.push(publisher.step(&rows));
+    }
+    if !notes.is_empty() {
+        steps.push(Step::new(NOTE, note_values(&notes)));
     }
     if !texts.is_empty() {
         steps.push(Step::new(NOTIFY, vec![Value::text(CHANNEL), Value::texts(&texts, |text| Some(text))]));
@@ -255,6 +260,14 @@ fn call_values<'a>(writes: &'a [&'a EncodedWrite]) -> Vec<Value<'a>> {
         Value::jsons(writes, |it| Some(it.columns.metadata.as_str()).filter(|json| !json.is_empty())),
         Value::texts(writes, |it| Some(&it.columns.search)),
         Value::blobs(writes, |it| Some(&it.record)),
+    ]
+}
+
+fn note_values<'a>(notes: &'a [(&'a str, Note)]) -> Vec<Value<'a>> {
+    vec![
+        Value::texts(notes, |(id, _)| Some(id)),
+        Value::wholes(notes, |(_, note)| Some(note.target as i64)),
+        Value::wholes(notes, |(_, note)| Some(note.stage)),
     ]
 }
 

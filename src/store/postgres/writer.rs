@@ -71,9 +71,18 @@ impl fmt::Debug for Writers {
     }
 }
 
+/// Whom to tell what.
+#[derive(Debug, Clone)]
+pub(super) struct Bells {
+    /// Something went wrong with a connection.
+    pub(super) trouble: Arc<Notify>,
+    /// There is something to tell other programs' tables.
+    pub(super) noted: Arc<Notify>,
+}
+
 impl Writers {
     /// Starts the tasks.
-    pub(super) fn start(link: &Arc<Link>, publisher: Publisher, trouble: &Arc<Notify>) -> Self {
+    pub(super) fn start(link: &Arc<Link>, publisher: Publisher, bells: &Bells) -> Self {
         let (queue, jobs) = mpsc::channel(QUEUE);
         let (jobs, publisher, failing, tasks) =
             (Arc::new(Turns::new(jobs)), Arc::new(publisher), Arc::new(AtomicBool::new(false)), TaskTracker::new());
@@ -82,7 +91,7 @@ impl Writers {
                 link: Arc::clone(link),
                 jobs: Arc::clone(&jobs),
                 publisher: Arc::clone(&publisher),
-                trouble: Arc::clone(trouble),
+                bells: bells.clone(),
                 failing: Arc::clone(&failing),
                 db: None,
             };
@@ -95,6 +104,13 @@ impl Writers {
     /// Did the last group fail?
     pub(super) fn is_failing(&self) -> bool {
         self.failing.load(Ordering::Relaxed)
+    }
+
+    /// Something was written after all.
+    pub(super) fn succeeded(&self) {
+        if self.failing.swap(false, Ordering::Relaxed) {
+            info!("The store can write again");
+        }
     }
 
     /// Commits, and returns when that is durable.
@@ -120,7 +136,7 @@ struct Writer {
     link: Arc<Link>,
     jobs: Arc<Turns<mpsc::Receiver<Job>>>,
     publisher: Arc<Publisher>,
-    trouble: Arc<Notify>,
+    bells: Bells,
     failing: Arc<AtomicBool>,
     db: Option<Db>,
 }
@@ -184,7 +200,7 @@ impl Writer {
     async fn in_time(&mut self, commits: &[&EncodedCommit]) -> Result<Vec<Committed>, Fault> {
         let outcome = timeout(GIVE_UP, self.attempts(commits)).await;
         outcome.unwrap_or_else(|_elapsed| {
-            self.trouble.notify_one();
+            self.bells.trouble.notify_one();
             Err(Fault::late(GIVE_UP))
         })
     }
@@ -198,17 +214,20 @@ impl Writer {
             let Failed { fault, is_undone } = match write(&db, commits, publisher).await {
                 Ok(outcomes) => {
                     self.db = Some(db);
+                    if commits.iter().any(|it| it.write.as_ref().is_some_and(|write| !write.notes.is_empty())) {
+                        self.bells.noted.notify_one();
+                    }
                     return Ok(outcomes);
                 }
                 Err(failed) => failed,
             };
             if tried == TRIES || !is_undone {
-                self.trouble.notify_one();
+                self.bells.trouble.notify_one();
                 return Err(fault);
             }
             match &fault {
                 Fault::Pooled(_) => self.link.found_pooled(),
-                Fault::Lost(_) => self.trouble.notify_one(),
+                Fault::Lost(_) => self.bells.trouble.notify_one(),
                 Fault::Again(_) => sleep(PAUSE * tried).await,
                 Fault::Refused(_) | Fault::Unusable(_) if commits.len() == 1 && publisher.is_some() => {
                     error!(?fault, "A result was refused by public.vapi_call_results; only its record is stored");
@@ -223,7 +242,7 @@ impl Writer {
     async fn connection(&mut self) -> Result<Db, Fault> {
         match self.db.take().filter(|db| !db.is_closed()) {
             Some(db) => Ok(db),
-            None => self.link.open().await.inspect_err(|_| self.trouble.notify_one()),
+            None => self.link.open().await.inspect_err(|_| self.bells.trouble.notify_one()),
         }
     }
 }

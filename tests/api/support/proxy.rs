@@ -105,6 +105,13 @@ impl Proxy {
     }
 }
 
+/// A direction, and whether answers still come through.
+#[derive(Clone, Copy)]
+enum Way<'a> {
+    There(&'a AtomicBool),
+    Back(&'a AtomicBool),
+}
+
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.task.abort();
@@ -117,15 +124,15 @@ impl Control {
         let Ok(server) = TcpStream::connect(("127.0.0.1", self.to)).await else { return };
         let _ = (client.set_nodelay(true), server.set_nodelay(true));
         let ((client_says, client_hears), (server_says, server_hears)) = (client.into_split(), server.into_split());
-        let mut cuts = self.cuts.subscribe();
+        let (mut cuts, answers) = (self.cuts.subscribe(), AtomicBool::new(true));
         tokio::select! {
             _ = cuts.changed() => {}
-            _ = self.pass(client_says, server_hears, true) => {}
-            _ = self.pass(server_says, client_hears, false) => {}
+            _ = self.pass(client_says, server_hears, Way::There(&answers)) => {}
+            _ = self.pass(server_says, client_hears, Way::Back(&answers)) => {}
         }
     }
 
-    async fn pass(&self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf, asks: bool) -> io::Result<()> {
+    async fn pass(&self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf, way: Way<'_>) -> io::Result<()> {
         let mut bytes = vec![0; 65_536];
         loop {
             let length = from.read(&mut bytes).await?;
@@ -137,10 +144,18 @@ impl Control {
             if delay > 0 {
                 tokio::time::sleep(Duration::from_millis(delay)).await;
             }
-            if asks && said.windows(COMMIT.len()).any(|words| words == COMMIT) {
+            if let Way::Back(answers) = way
+                && !answers.load(Ordering::SeqCst)
+            {
+                continue;
+            }
+            if let Way::There(answers) = way
+                && said.windows(COMMIT.len()).any(|words| words == COMMIT)
+            {
                 match self.at_commit.swap(0, Ordering::SeqCst) {
                     1 => return Ok(()),
                     2 => {
+                        answers.store(false, Ordering::SeqCst);
                         to.write_all(said).await?;
                         // The server has done it when it has had this long.
                         tokio::time::sleep(Duration::from_millis(300)).await;
