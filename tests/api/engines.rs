@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::support::{
     app::{Engine, Story, TestApp},
     calls::{late_talk, message, path, result, talk, unanswered},
-    postgres::is_tested,
+    postgres, redis,
 };
 
 const CALLS: [&str; 2] = ["first", "second"];
@@ -105,9 +105,14 @@ async fn compared(happenings: Vec<Happening>) -> Result<(), TestCaseError> {
     // Without delays there is no chance in when Vapi is asked: only when somebody wants it.
     let begin = |engine| Story::on(engine).with("ENRICH_DELAYS_SECONDS", "none").with("RECONCILE_GRACE_SECONDS", "86400").begin();
     let (memory, file, mut restarted) = (begin(Engine::Memory).await, begin(Engine::Sqlite).await, begin(Engine::Sqlite).await);
-    let server = if is_tested() { Some(begin(Engine::Postgres).await) } else { None };
+    let mut servers = Vec::new();
+    for (engine, is_tested) in [(Engine::Postgres, postgres::is_tested()), (Engine::Redis, redis::is_tested())] {
+        if is_tested {
+            servers.push(begin(engine).await);
+        }
+    }
     for (number, happening) in happenings.iter().enumerate() {
-        for app in [&memory, &file, &restarted].into_iter().chain(&server) {
+        for app in [&memory, &file, &restarted].into_iter().chain(&servers) {
             happens(app, happening).await;
         }
         if matches!(happening, Happening::Forget) {
@@ -115,7 +120,7 @@ async fn compared(happenings: Vec<Happening>) -> Result<(), TestCaseError> {
             restarted = restarted.restart().await;
         }
         let mut others = vec![("in a file", told(&file).await), ("after restarts", told(&restarted).await)];
-        if let Some(server) = &server {
+        for server in &servers {
             others.push(("on a server", told(server).await));
         }
         let in_memory = told(&memory).await;
@@ -125,7 +130,7 @@ async fn compared(happenings: Vec<Happening>) -> Result<(), TestCaseError> {
             }
         }
     }
-    for app in [memory, file, restarted].into_iter().chain(server) {
+    for app in [memory, file, restarted].into_iter().chain(servers) {
         app.work().await;
         app.finish().await;
     }

@@ -27,6 +27,8 @@ mod questions;
 mod readme;
 mod recording;
 mod redaction;
+#[path = "../shared/redis.rs"]
+mod redis_server;
 mod replay;
 mod restart;
 mod result;
@@ -40,6 +42,7 @@ mod store_lists;
 mod store_load;
 mod store_postgres;
 mod store_published;
+mod store_redis;
 mod store_speed;
 mod store_sqlite;
 mod store_support;

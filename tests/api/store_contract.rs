@@ -50,7 +50,7 @@ macro_rules! on_every_engine {
         mod redis {
             $(#[tokio::test]
             async fn $story() {
-                if let Some(database) = crate::support::redis::database().await {
+                if let Some(database) = crate::support::redis::database() {
                     super::$story(database.open().await).await;
                 }
             })*

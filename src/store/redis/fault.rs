@@ -1,6 +1,11 @@
 //! What went wrong between us and the server, and what follows from it.
 
-use std::{error::Error as _, io, time::Duration};
+use std::{
+    error::{self, Error as _},
+    io,
+    sync::Arc,
+    time::Duration,
+};
 
 use redis::{ErrorKind, RedisError};
 
@@ -74,7 +79,9 @@ impl From<RedisError> for Fault {
 
 /// Did TLS fail, and not the network?
 fn is_verdict(error: &RedisError) -> bool {
-    let io = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+    // The library shares the causes of its errors.
+    let shared = error.source().and_then(|cause| cause.downcast_ref::<Arc<dyn error::Error + Send + Sync>>());
+    let io = shared.and_then(|cause| cause.downcast_ref::<io::Error>());
     io.and_then(io::Error::get_ref).is_some_and(|inner| inner.downcast_ref::<rustls::Error>().is_some())
 }
 

@@ -17,6 +17,8 @@ use crate::{
     store::{Due, StoredCall, pack::Packer, tombstone::TombstoneHash},
 };
 
+/// More than this at once is the same as everything, and a number that the scripts can count to.
+const MOST: usize = 1_000_000;
 /// Kinds of due work, in the order in which they are taken.
 const KINDS: u8 = 3;
 
@@ -34,7 +36,7 @@ pub(super) async fn lease_due(
     limit: usize,
 ) -> Result<Vec<CallId>, Fault> {
     let mut call = scripts.lease();
-    call.arg(token()).arg(now.0).arg(until.0).arg(limit);
+    call.arg(token()).arg(now.0).arg(until.0).arg(limit.min(MOST));
     let call = &call;
     let taken: Vec<String> = lines.ask(Kind::Lookup, |mut db| async move { call.invoke_async(&mut db).await }).await?;
     Ok(taken.iter().map(|id| call_id(id)).collect::<Result<_, _>>()?)
@@ -69,7 +71,7 @@ pub(super) async fn erase(
 pub(super) async fn calls_before(lines: &Lines, before: Millis, limit: usize, packer: &Packer) -> Result<Vec<Arc<StoredCall>>, Fault> {
     let end = &format!("({}", moment(before));
     let range = |mut db| async move {
-        cmd("ZRANGEBYLEX").arg(key("by:age")).arg("-").arg(end).arg("LIMIT").arg(0).arg(limit).query_async(&mut db).await
+        cmd("ZRANGEBYLEX").arg(key("by:age")).arg("-").arg(end).arg("LIMIT").arg(0).arg(limit.min(MOST)).query_async(&mut db).await
     };
     let members: Vec<String> = lines.ask(Kind::Scan, range).await?;
     let ids = members.iter().map(|member| Ok(read_member(member)?.1)).collect::<Result<Vec<_>, Fault>>()?;

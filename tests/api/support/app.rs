@@ -27,7 +27,7 @@ use tower::ServiceExt as _;
 
 use super::{
     answer::{Answer, Seen},
-    postgres::database,
+    postgres, redis,
     vapi::START,
 };
 
@@ -48,6 +48,7 @@ pub(crate) enum Engine {
     Memory,
     Sqlite,
     Postgres,
+    Redis,
 }
 
 /// Runs stories, functions of an [`Engine`], as tests on every engine.
@@ -63,6 +64,13 @@ macro_rules! on_every_engine {
             $(#[tokio::test] async fn $story() {
                 if $crate::support::postgres::is_tested() {
                     super::$story($crate::support::app::Engine::Postgres).await;
+                }
+            })*
+        }
+        mod redis {
+            $(#[tokio::test] async fn $story() {
+                if $crate::support::redis::is_tested() {
+                    super::$story($crate::support::app::Engine::Redis).await;
                 }
             })*
         }
@@ -120,7 +128,8 @@ impl Story {
         let url = match self.engine {
             Engine::Memory => "memory:".to_owned(),
             Engine::Sqlite => format!("sqlite:{}", folder.path().join("ringback.db").display()),
-            Engine::Postgres => database().await.expect("PostgreSQL is to be tested").url(),
+            Engine::Postgres => postgres::database().await.expect("PostgreSQL is to be tested").url(),
+            Engine::Redis => redis::database().expect("Redis is to be tested").url(),
         };
         self.variables.entry("DATABASE_URL".to_owned()).or_insert(url);
         self.variables.entry("VAPI_API_URL".to_owned()).or_insert_with(|| vapi.url().to_owned());

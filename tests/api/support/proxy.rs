@@ -20,7 +20,7 @@ use tokio::{
 
 use crate::store_support::alongside;
 
-/// What a client says to end its transaction: a simple query.
+/// What a client of PostgreSQL says to end its transaction: a simple query.
 const COMMIT: &[u8] = b"COMMIT\0";
 
 /// When to cut the road at a `COMMIT`.
@@ -41,6 +41,7 @@ pub(crate) struct Proxy {
 
 struct Control {
     to: u16,
+    commit: &'static [u8],
     closed: AtomicBool,
     delay_ms: AtomicU64,
     at_commit: AtomicU8,
@@ -50,9 +51,15 @@ struct Control {
 impl Proxy {
     /// A road to a port of this machine.
     pub(crate) async fn to(port: u16) -> Self {
+        Self::of(port, COMMIT).await
+    }
+
+    /// The same, to a server whose clients commit by saying this.
+    pub(crate) async fn of(port: u16, commit: &'static [u8]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let control = Control {
             to: port,
+            commit,
             closed: AtomicBool::new(false),
             delay_ms: AtomicU64::new(0),
             at_commit: AtomicU8::new(0),
@@ -150,7 +157,7 @@ impl Control {
                 continue;
             }
             if let Way::There(answers) = way
-                && said.windows(COMMIT.len()).any(|words| words == COMMIT)
+                && said.windows(self.commit.len()).any(|words| words == self.commit)
             {
                 match self.at_commit.swap(0, Ordering::SeqCst) {
                     1 => return Ok(()),
