@@ -34,8 +34,8 @@ const PING_TIMEOUT: Duration = Duration::from_secs(3);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Waits between tries to reach a server that is down: the first, and the longest.
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
-/// One failed try may be bad luck; after the second the server counts as down.
-const FAILURES: u32 = 2;
+/// A failed try or two may be bad luck; after the third the server counts as down.
+const FAILURES: u32 = 3;
 
 /// Works until the store is closed.
 pub(super) async fn run(shared: Arc<Shared>) {
