@@ -55,12 +55,12 @@ impl EncodedCommit {
         let grave = id.map(|id| tombstones.hash(id).to_vec()).unwrap_or_default();
         let version = write.as_ref().map(|write| write.call.version);
         let mut all = Arguments { list: vec![grave], packer };
-        all.event(&event, Told { changed: changed.into_iter().map(str::to_owned).collect(), version, details: event.details.clone() })?;
-        all.text(more.len());
+        all.event(&event, &Told { changed: changed.into_iter().map(str::to_owned).collect(), version, details: event.details.clone() })?;
+        all.text(&more.len());
         for event in &more {
-            all.event(event, Told { changed: Vec::new(), version, details: event.details.clone() })?;
+            all.event(event, &Told { changed: Vec::new(), version, details: event.details.clone() })?;
         }
-        all.text(u8::from(write.is_some()));
+        all.text(&u8::from(write.is_some()));
         if let Some(write) = &write {
             all.write(write)?;
         }
@@ -84,7 +84,7 @@ struct Arguments<'a> {
 }
 
 impl Arguments<'_> {
-    fn text(&mut self, value: impl ToString) {
+    fn text(&mut self, value: &(impl ToString + ?Sized)) {
         self.list.push(value.to_string().into_bytes());
     }
 
@@ -96,22 +96,22 @@ impl Arguments<'_> {
     }
 
     /// `EVENT` of the script.
-    fn event(&mut self, event: &CallEvent, told: Told) -> Result<(), StoreError> {
+    fn event(&mut self, event: &CallEvent, told: &Told) -> Result<(), StoreError> {
         let proof = event.proof.map(str::to_owned);
         self.text(&event.id);
-        self.text(event.call_id.as_ref().map_or("", CallId::as_str));
+        self.text(&event.call_id.as_ref().map_or("", CallId::as_str));
         self.text(match event.keep {
             Keep::Whole => "whole",
             Keep::Replacing => "replacing",
             Keep::Nothing => "nothing",
         });
         self.text(&event.source);
-        self.text(event.received_at.0);
-        self.text(u8::from(event.folded));
-        self.text(if event.folded { "" } else { APP });
-        self.text(event.body.len());
+        self.text(&event.received_at.0);
+        self.text(&u8::from(event.folded));
+        self.text(&if event.folded { "" } else { APP });
+        self.text(&event.body.len());
         self.json(&Meta { kind: event.kind.as_str().to_owned(), sent_at: event.sent_at, proof: proof.clone() })?;
-        self.json(&told)?;
+        self.json(told)?;
         self.json(&Note { at: event.received_at, sent_at: event.sent_at, proof })?;
         let has_body = event.keep != Keep::Nothing && !event.body.is_empty();
         self.list.push(if has_body { self.packer.pack(&event.body)? } else { Vec::new() });
@@ -122,17 +122,17 @@ impl Arguments<'_> {
     fn write(&mut self, write: &CallWrite) -> Result<(), StoreError> {
         let (call, columns) = (&write.call, &write.columns);
         self.text(&call.id);
-        self.text(write.expected.map_or_else(String::new, |revision| revision.to_string()));
-        self.text(call.revision);
-        self.text(call.version);
-        self.text(call.fingerprint);
-        self.text(call.created_at.0);
-        self.text(call.updated_at.0);
+        self.text(&write.expected.map_or_else(String::new, |revision| revision.to_string()));
+        self.text(&call.revision);
+        self.text(&call.version);
+        self.text(&call.fingerprint);
+        self.text(&call.created_at.0);
+        self.text(&call.updated_at.0);
         for part in due(call.due) {
-            self.text(part);
+            self.text(&part);
         }
-        self.text(moments(call, columns));
-        self.text(marks(columns));
+        self.text(&moments(call, columns));
+        self.text(&marks(columns));
         self.list.push(self.packer.pack(columns.search.as_bytes())?);
         self.list.push(self.packer.pack_json(&call.record)?);
         Ok(())

@@ -92,7 +92,7 @@ pub(super) async fn timeline(lines: &Lines, id: &CallId, bodies: bool, packer: &
     let events: Vec<String> =
         lines.ask(Kind::Lookup, |mut db| async move { redis::cmd("ZRANGE").arg(place).arg(0).arg(-1).query_async(&mut db).await }).await?;
     let fields = ["meta", "told", "source", "at", "seq", if bodies { "body" } else { "none" }];
-    let mut entries: Vec<(Millis, bool, u64, usize, TimelineEntry)> = Vec::new();
+    let mut entries = Vec::new();
     for ids in events.chunks(CHUNK) {
         let mut words = pipe();
         for id in ids {
@@ -106,8 +106,8 @@ pub(super) async fn timeline(lines: &Lines, id: &CallId, bodies: bool, packer: &
             entries.extend(told(id, row, packer)?);
         }
     }
-    entries.sort_by(|a, b| (a.0, a.1, a.2, a.3).cmp(&(b.0, b.1, b.2, b.3)));
-    Ok(entries.into_iter().map(|entry| entry.4).collect())
+    entries.sort_by_key(|(order, _)| *order);
+    Ok(entries.into_iter().map(|(_, entry)| entry).collect())
 }
 
 fn read<T: redis::FromRedisValue>(value: redis::Value) -> Result<T, Fault> {
@@ -115,8 +115,11 @@ fn read<T: redis::FromRedisValue>(value: redis::Value) -> Result<T, Fault> {
     Ok(read?)
 }
 
-/// An event and its repeats, with what they are sorted by.
-fn told(id: &str, row: EventRow, packer: &Packer) -> Result<Vec<(Millis, bool, u64, usize, TimelineEntry)>, StoreError> {
+/// What a timeline is sorted by: when, repeats last, in the order of arrival.
+type Order = (Millis, bool, u64, usize);
+
+/// An event and its repeats.
+fn told(id: &str, row: EventRow, packer: &Packer) -> Result<Vec<(Order, TimelineEntry)>, StoreError> {
     let ((Some(meta), Some(told), Some(source), Some(at), Some(seq), body), repeats) = row else { return Ok(Vec::new()) };
     let (meta, told): (Meta, Told) = (json(&meta)?, json(&told)?);
     let body = body.map(|packed| packer.unpack_text(&packed)).transpose()?;
@@ -146,7 +149,7 @@ fn told(id: &str, row: EventRow, packer: &Packer) -> Result<Vec<(Millis, bool, u
     };
     let repeats = repeats.iter().map(|note| json(note).map(again)).collect::<Result<Vec<_>, _>>()?;
     let all = [first].into_iter().chain(repeats).enumerate();
-    Ok(all.map(|(number, entry)| (entry.at, entry.duplicate, seq, number, entry)).collect())
+    Ok(all.map(|(number, entry)| ((entry.at, entry.duplicate, seq, number), entry)).collect())
 }
 
 fn json<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, StoreError> {
