@@ -43,6 +43,7 @@ mod store_published;
 mod store_speed;
 mod store_sqlite;
 mod store_support;
+mod store_tls;
 mod store_trouble;
 mod support;
 mod timeline;
