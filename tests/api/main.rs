@@ -23,6 +23,7 @@ mod polling;
 #[path = "../shared/postgres.rs"]
 mod postgres_server;
 mod proofs;
+mod published;
 mod questions;
 mod readme;
 mod recording;

@@ -41,10 +41,11 @@ impl Load {
             while Instant::now() < until {
                 let address = addresses[usize::try_from(next).expect("it is small") % addresses.len()];
                 next += 1;
-                match Wire::to(address) {
-                    Ok(wire) => sent.extend(sent_until_refused(wire, work)),
-                    Err(_) => thread::sleep(Duration::from_millis(5)),
+                if let Ok(wire) = Wire::to(address) {
+                    sent.extend(sent_until_refused(wire, work));
                 }
+                // Neither Vapi nor its load balancers come again at once.
+                thread::sleep(Duration::from_millis(20));
                 if work.lock().expect("no panic").is_empty() {
                     break;
                 }
