@@ -23,6 +23,7 @@ mod polling;
 #[path = "../shared/postgres.rs"]
 mod postgres_server;
 mod proofs;
+mod published;
 mod questions;
 mod readme;
 mod recording;
@@ -46,6 +47,7 @@ mod store_redis;
 mod store_speed;
 mod store_sqlite;
 mod store_support;
+mod store_tls;
 mod store_trouble;
 mod support;
 mod timeline;

@@ -368,8 +368,8 @@ async fn signals_that_were_missed_are_made_up_for() {
     let Some(database) = database().await else { return };
     let here = database.open().await;
     let (road, there) = on_the_road(&database).await;
-    put(&here, &stored("before"), columns()).await;
     let mut signals = there.signals().unwrap();
+    put(&here, &stored("before"), columns()).await;
     assert_eq!(heard(&mut signals).await, Signal::Changed { id: call_id("before"), revision: 1 });
     road.close();
     eventually("it no longer hears", async || !there.hears_all()).await;

@@ -5,7 +5,7 @@
 use std::{
     io::{BufRead as _, BufReader, Write as _},
     net::TcpListener,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     sync::Mutex,
     time::{Duration, Instant},
@@ -22,7 +22,8 @@ const PASSWORD_IN_URL: &str = "p%40ss%3Aw%2Frd%25";
 pub(crate) const START_PATIENCE: Duration = Duration::from_mins(1);
 
 /// Starts the server, does what it is told line by line, and cleans up when the tests are gone, however they went: then its input ends.
-/// `$1`: the folder of the programs. `$2`: the port. `$3`: `tls` for a certificate of `localhost`, and a root that stands for it.
+/// `$1`: the folder of the programs. `$2`: the port. `$3`: `tls` for a certificate of `localhost`, and a root that stands for it;
+/// `fast` for a server that need not survive a power cut.
 const SCRIPT: &str = r#"
 set -eu
 umask 077
@@ -44,13 +45,17 @@ certify() {
         -days 2 -out "$folder/data/server.crt"
 }
 ssl=off
+fsync=on
+if [ "$3" = fast ]; then
+    fsync=off
+fi
 if [ "$3" = tls ]; then
     certify >>"$folder/log" 2>&1
     ssl=on
 fi
 start() {
     $as setpriv --pdeathsig QUIT -- "$1/postgres" -D "$folder/data" -p "$2" -c listen_addresses=127.0.0.1 -c unix_socket_directories="$folder" \
-        -c max_connections=300 -c ssl="$ssl" >>"$folder/log" 2>&1 &
+        -c max_connections=300 -c ssl="$ssl" -c fsync="$fsync" >>"$folder/log" 2>&1 &
     server=$!
 }
 start "$1" "$2"
@@ -78,13 +83,8 @@ pub(crate) struct Server {
     shell: Mutex<(Child, Option<ChildStdin>, BufReader<ChildStdout>)>,
 }
 
-/// Is PostgreSQL to be tested? Where it is not installed, somebody has to say that it need not be.
-pub(crate) fn is_tested() -> bool {
-    programs().is_some()
-}
-
 /// The folder of the newest server's programs.
-fn programs() -> Option<PathBuf> {
+pub(crate) fn programs() -> Option<PathBuf> {
     let versions = std::fs::read_dir(VERSIONS).into_iter().flatten().flatten();
     let newest = versions.filter_map(|entry| Some((entry.file_name().to_str()?.parse::<u32>().ok()?, entry.path().join("bin")))).max();
     if let Some((_, bin)) = newest.filter(|(_, bin)| bin.join("postgres").exists()) {
@@ -106,7 +106,7 @@ impl Server {
         Self::start_with("")
     }
 
-    /// The same; `tls` gives it a certificate.
+    /// The same; `tls` gives it a certificate, `fast` has it not wait for the disk.
     pub(crate) fn start_with(extra: &str) -> Option<Self> {
         let programs = programs()?;
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -185,12 +185,4 @@ impl Drop for Server {
         drop(shell.1.take());
         let _ = shell.0.wait();
     }
-}
-
-/// Is this program there, or need it not be?
-pub(crate) fn is_installed(program: &Path, package: &str) -> bool {
-    if !program.exists() {
-        insisted_on(&format!("{} is not installed (apt-get install {package})", program.display()));
-    }
-    program.exists()
 }

@@ -17,6 +17,8 @@ use crate::store::{
 const MAJOR: i64 = 1_000;
 /// The lock of whoever changes the schema: "Ringback" in ASCII.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(x'52696e676261636b'::bigint)";
+/// Another instance may take its time; whoever holds a table is waited for only so long, and then again: others wait behind us.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = '20s'";
 /// The changes, oldest first: the version each leads to, and its SQL.
 const STEPS: &[(i64, &str)] = &[
     (1_001, include_str!("../migrations/postgres/0001_calls.sql")),
@@ -73,7 +75,7 @@ async fn standing(db: &Db) -> Result<i64, Fault> {
 
 /// Takes the steps that are missing, and sees to it that only those may look who shall.
 async fn change(db: &Db) -> Result<(), Fault> {
-    db.simple("BEGIN").await?;
+    db.simple(BEGIN).await?;
     db.simple(LOCK).await?;
     let mut standing = standing(db).await?;
     if standing == 0 {

@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::postgres::{Database, PASSWORD};
-use crate::postgres_server::is_installed;
+use crate::postgres_server::insisted_on;
 
 /// Where Debian's package puts it.
 const PROGRAM: &str = "/usr/sbin/pgbouncer";
@@ -50,7 +50,8 @@ pub(crate) struct Pooler {
 impl Pooler {
     /// A pooler in front of a database's server; `None` where `PgBouncer` is not installed, and need not be.
     pub(crate) fn before(database: &Database) -> Option<Self> {
-        if !is_installed(Path::new(PROGRAM), "pgbouncer") {
+        if !Path::new(PROGRAM).exists() {
+            insisted_on("PgBouncer is not installed (apt-get install pgbouncer)");
             return None;
         }
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();

@@ -17,8 +17,16 @@ use ringback::store::{
 };
 use tokio_postgres::{Client, NoTls};
 
-pub(crate) use crate::postgres_server::{PASSWORD, Server, is_tested, url_of};
-use crate::{postgres_server::START_PATIENCE, store_support::alongside};
+pub(crate) use crate::postgres_server::{PASSWORD, Server, url_of};
+use crate::{
+    postgres_server::{START_PATIENCE, programs},
+    store_support::alongside,
+};
+
+/// Is PostgreSQL to be tested? Where it is not installed, somebody has to say that it need not be.
+pub(crate) fn is_tested() -> bool {
+    programs().is_some()
+}
 
 /// Names of databases don't repeat within a process.
 static DATABASES: AtomicUsize = AtomicUsize::new(0);
@@ -59,10 +67,10 @@ async fn root_at(port: u16, database: &str) -> Result<Client, tokio_postgres::Er
     }
 }
 
-/// The server that the tests of this process share.
+/// The server that the tests of this process share. It does not wait for the disk: what that is for, the stories of real processes show.
 pub(crate) fn shared() -> Option<&'static Server> {
     static SERVER: OnceLock<Option<Server>> = OnceLock::new();
-    SERVER.get_or_init(Server::start).as_ref()
+    SERVER.get_or_init(|| Server::start_with("fast")).as_ref()
 }
 
 /// A new database on the shared server; `None` where PostgreSQL is not to be tested.

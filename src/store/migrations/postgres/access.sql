@@ -16,7 +16,8 @@ BEGIN
 
     -- A view shows what whoever asks may see, not what its owner may. Older servers can't: there nobody else may ask.
     FOREACH shown IN ARRAY ARRAY['vapi_call_messages', 'vapi_call_feedback', 'vapi_call_sessions'] LOOP
-        IF current_setting('server_version_num')::integer >= 150000 THEN
+        IF current_setting('server_version_num')::integer >= 150000
+            AND NOT EXISTS (SELECT FROM pg_class WHERE oid = ('public.' || shown)::regclass AND 'security_invoker=true' = ANY (reloptions)) THEN
             EXECUTE format('ALTER VIEW public.%I SET (security_invoker = true)', shown);
         END IF;
     END LOOP;
