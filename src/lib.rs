@@ -26,7 +26,7 @@
 //! | [`keep`] | retention, archive, room on disk |
 //! | [`registry`] | all the calls: the one writer, the cache, those who wait |
 //! | [`vapi`] | Vapi's words, in and out: proofs, messages, REST, redaction |
-//! | [`store`] | the durable truth: memory, SQLite, PostgreSQL |
+//! | [`store`] | the durable truth: memory, SQLite, PostgreSQL, Redis |
 //! | [`call`] | our words, pure: event, record, join, policy, view |
 //! | [`simulate`] | a stateful fake Vapi, for users, tests and benches |
 //! | [`config`], [`clock`], [`lifecycle`], [`telemetry`], [`envelope`], [`error`] | what every room has: settings, time, tasks, logs and metrics, answers |

@@ -5,6 +5,7 @@ mod documents;
 mod environment;
 mod postgres;
 mod proxies;
+mod redis;
 mod secrecy;
 mod values;
 mod vapi;
