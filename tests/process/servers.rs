@@ -1,4 +1,4 @@
-//! Several instances on one PostgreSQL server: whoever is killed, and however, what was acknowledged is there, once and whole.
+//! Several instances on one PostgreSQL server, or on one Redis: whoever is killed, and however, what was acknowledged is there, once and whole.
 //!
 //! `SERVER_ROUNDS` says how often something is killed in each story (6).
 
@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    postgres_server::{Server, url_of},
+    postgres_server, redis_server,
     support::{
         home::Home,
         ledger::{Ledger, check},
@@ -43,7 +43,63 @@ fn rounds() -> u32 {
     std::env::var("SERVER_ROUNDS").map_or(ROUNDS, |rounds| rounds.parse().expect("SERVER_ROUNDS is a number"))
 }
 
-/// A database server, and how instances are started on it.
+/// Runs stories, functions of a [`House`], as tests on every server.
+macro_rules! on_every_server {
+    ($($story:ident)*) => {
+        mod postgres {
+            $(#[test] fn $story() {
+                if let Some(house) = super::House::postgres() {
+                    super::$story(house);
+                }
+            })*
+        }
+        mod redis {
+            $(#[test] fn $story() {
+                if let Some(house) = super::House::redis() {
+                    super::$story(house);
+                }
+            })*
+        }
+    };
+}
+
+on_every_server! {
+    nothing_acknowledged_is_lost_when_one_of_three_instances_is_killed_again_and_again
+    nothing_acknowledged_is_lost_when_the_server_is_killed_again_and_again
+    nothing_acknowledged_is_lost_when_the_road_to_the_server_is_slow_and_cut_again_and_again
+    a_service_that_starts_before_its_server_is_ready_once_that_is_there
+}
+
+/// A server that stores calls.
+enum Server {
+    Postgres(postgres_server::Server),
+    Redis(redis_server::Server),
+}
+
+impl Server {
+    fn port(&self) -> u16 {
+        match self {
+            Self::Postgres(server) => server.port,
+            Self::Redis(server) => server.port,
+        }
+    }
+
+    fn url_by(&self, port: u16) -> String {
+        match self {
+            Self::Postgres(_) => postgres_server::url_of("calls", port),
+            Self::Redis(_) => redis_server::url_of(0, port),
+        }
+    }
+
+    fn tell(&self, word: &str) {
+        match self {
+            Self::Postgres(server) => server.tell(word),
+            Self::Redis(server) => server.tell(word),
+        }
+    }
+}
+
+/// A server, and how instances are started on it.
 struct House {
     server: Server,
     program: Program,
@@ -52,17 +108,26 @@ struct House {
 
 impl House {
     /// `None` where PostgreSQL is not to be tested.
-    fn new() -> Option<Self> {
-        let server = Server::start()?;
+    fn postgres() -> Option<Self> {
+        let server = postgres_server::Server::start()?;
         server.create("calls");
+        Some(Self::on(Server::Postgres(server)))
+    }
+
+    /// `None` where Redis is not to be tested.
+    fn redis() -> Option<Self> {
+        Some(Self::on(Server::Redis(redis_server::Server::start(&[])?)))
+    }
+
+    fn on(server: Server) -> Self {
         let home = Home::new();
-        let program = Program::guarded(&home).set("DATABASE_URL", url_of("calls", server.port));
-        Some(Self { server, program, _home: home })
+        let program = Program::guarded(&home).set("DATABASE_URL", server.url_by(server.port()));
+        Self { server, program, _home: home }
     }
 
     /// The program, by way of another port.
     fn by(&self, port: u16) -> Program {
-        self.program.clone().set("DATABASE_URL", url_of("calls", port))
+        self.program.clone().set("DATABASE_URL", self.server.url_by(port))
     }
 
     fn instances(&self) -> Vec<Service> {
@@ -130,9 +195,7 @@ fn merge(all: &mut Ledger, more: Ledger) {
     }
 }
 
-#[test]
-fn nothing_acknowledged_is_lost_when_one_of_three_instances_is_killed_again_and_again() {
-    let Some(house) = House::new() else { return };
+fn nothing_acknowledged_is_lost_when_one_of_three_instances_is_killed_again_and_again(house: House) {
     let (mut instances, mut all) = (house.instances(), Ledger::new());
     for _ in 0..rounds() {
         let load = Load::through_outages(&addresses(&instances), Instant::now() + LOAD);
@@ -147,9 +210,7 @@ fn nothing_acknowledged_is_lost_when_one_of_three_instances_is_killed_again_and_
     comes_to_the_same(&house, instances, all);
 }
 
-#[test]
-fn nothing_acknowledged_is_lost_when_the_server_is_killed_again_and_again() {
-    let Some(house) = House::new() else { return };
+fn nothing_acknowledged_is_lost_when_the_server_is_killed_again_and_again(house: House) {
     let (instances, mut all) = (house.instances(), Ledger::new());
     for _ in 0..rounds() {
         let load = Load::through_outages(&addresses(&instances), Instant::now() + LOAD);
@@ -165,10 +226,8 @@ fn nothing_acknowledged_is_lost_when_the_server_is_killed_again_and_again() {
     comes_to_the_same(&house, instances, all);
 }
 
-#[test]
-fn nothing_acknowledged_is_lost_when_the_road_to_the_server_is_slow_and_cut_again_and_again() {
-    let Some(house) = House::new() else { return };
-    let roads: Vec<Road> = (0..INSTANCES).map(|_| Road::to(house.server.port)).collect();
+fn nothing_acknowledged_is_lost_when_the_road_to_the_server_is_slow_and_cut_again_and_again(house: House) {
+    let roads: Vec<Road> = (0..INSTANCES).map(|_| Road::to(house.server.port())).collect();
     let instances: Vec<Service> = roads.iter().map(|road| house.by(road.port()).serve()).collect();
     let mut all = Ledger::new();
     for _ in 0..rounds() {
@@ -186,9 +245,7 @@ fn nothing_acknowledged_is_lost_when_the_road_to_the_server_is_slow_and_cut_agai
     comes_to_the_same(&house, instances, all);
 }
 
-#[test]
-fn a_service_that_starts_before_its_server_is_ready_once_that_is_there() {
-    let Some(house) = House::new() else { return };
+fn a_service_that_starts_before_its_server_is_ready_once_that_is_there(house: House) {
     house.server.tell("stop");
     let service = house.program.serve();
     assert_eq!((service.read("/livez").status, service.read("/readyz").status), (200, 503));
@@ -204,12 +261,12 @@ fn a_service_that_starts_before_its_server_is_ready_once_that_is_there() {
 
 #[test]
 fn commands_say_what_is_wrong_with_a_database_and_never_its_password() {
-    let Some(house) = House::new() else { return };
+    let Some(house) = House::postgres() else { return };
     let said = house.program.clone().with(["migrate"]).run();
     assert_eq!((said.code, said.stderr.trim()), (0, "ringback: the schema is up to date"));
     let serve = house.program.clone().set("MIGRATE", "check").serve();
     serve.stop();
-    let wrong = house.program.clone().set("DATABASE_URL", url_of("no_such_database", house.server.port));
+    let wrong = house.program.clone().set("DATABASE_URL", postgres_server::url_of("no_such_database", house.server.port()));
     for command in [vec!["migrate"], vec!["serve"]] {
         let said = wrong.clone().with(command).run();
         assert_eq!(said.code, 78, "{}", said.stderr);
@@ -224,4 +281,43 @@ fn commands_say_what_is_wrong_with_a_database_and_never_its_password() {
     assert_eq!(said.code, 1, "{}", said.stderr);
     let said = house.program.clone().with(["backup", "copy.db"]).run();
     assert!(said.code == 78 && said.stderr.contains("pg_dump"), "{}", said.stderr);
+}
+
+#[test]
+fn commands_say_what_is_wrong_with_a_redis_and_never_its_password() {
+    let Some(house) = House::redis() else { return };
+    let said = house.program.clone().with(["migrate"]).run();
+    assert_eq!((said.code, said.stderr.trim()), (0, "ringback: the schema is up to date"));
+    house.program.clone().set("MIGRATE", "check").serve().stop();
+    let wrong = redis_server::url_of(0, house.server.port()).replacen("p%40", "q%40", 1);
+    for command in ["migrate", "serve"] {
+        let said = house.program.clone().set("DATABASE_URL", &wrong).with([command]).run();
+        assert_eq!(said.code, 78, "{}", said.stderr);
+        assert!(
+            said.stderr.contains("DATABASE_URL") && !said.stderr.contains("ss%3Aw") && !said.stderr.contains("ss:w"),
+            "{}",
+            said.stderr
+        );
+    }
+    house.server.tell("stop");
+    let said = house.program.clone().with(["migrate"]).run();
+    assert_eq!(said.code, 1, "{}", said.stderr);
+    let said = house.program.clone().with(["backup", "copy.db"]).run();
+    assert!(said.code == 78 && said.stderr.contains("for Redis"), "{}", said.stderr);
+}
+
+/// Off loopback what is acknowledged must outlive the server's machine, unless the operator does without.
+#[test]
+fn a_redis_that_may_lose_what_it_took_is_refused_where_others_can_reach_the_service() {
+    let Some(server) = redis_server::Server::start(&["--appendfsync", "everysec"]) else { return };
+    let house = House::on(Server::Redis(server));
+    let exposed = house.program.clone().set("HOST", "0.0.0.0").set("API_TOKENS", "ops=0123456789abcdef");
+    let said = exposed.clone().with(["serve"]).run();
+    assert_eq!(said.code, 78, "{}", said.stderr);
+    assert!(said.stderr.contains("appendfsync") && said.stderr.contains("?ephemeral=true"), "{}", said.stderr);
+    let accepted = format!("{}?ephemeral=true", redis_server::url_of(0, house.server.port()));
+    for service in [exposed.set("DATABASE_URL", accepted).serve(), house.program.serve()] {
+        assert!(soon(RECOVERY, || service.said().contains("appendfsync is everysec")), "there is a warning: {}", service.said());
+        service.stop();
+    }
 }
