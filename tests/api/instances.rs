@@ -1,4 +1,4 @@
-//! Several instances of the service on one database: equal, and equally right.
+//! Several instances of the service on one server: equal, and equally right.
 
 #![expect(clippy::unwrap_used, reason = "a story stops where it goes wrong")]
 
@@ -20,8 +20,9 @@ use crate::{
         app::{Engine, Story, TestApp},
         calls::{late_talk, message, path, result, talk, unanswered},
         pooler::Pooler,
-        postgres::{Database, database, is_tested},
+        postgres,
         proxy::Proxy,
+        redis,
         vapi::CALL,
     },
 };
@@ -35,15 +36,64 @@ const MEASURED: usize = 21;
 /// Orders in which the events of a call reach three instances.
 const ORDERS: u64 = 12;
 
-async fn begin() -> Option<TestApp> {
-    if is_tested() { Some(Story::on(Engine::Postgres).begin().await) } else { None }
+/// Runs stories on every server that instances can share.
+macro_rules! on_both_servers {
+    ($($story:ident)*) => {
+        mod on_postgres {
+            $(#[tokio::test(flavor = "multi_thread")] async fn $story() {
+                if $crate::support::postgres::is_tested() {
+                    super::$story(super::Engine::Postgres).await;
+                }
+            })*
+        }
+        mod on_redis {
+            $(#[tokio::test(flavor = "multi_thread")] async fn $story() {
+                if $crate::support::redis::is_tested() {
+                    super::$story(super::Engine::Redis).await;
+                }
+            })*
+        }
+    };
 }
 
-/// Two instances, the second by way of a port of its own, such as a road's or a pooler's.
-async fn two(database: &Database, second: u16) -> (TestApp, TestApp) {
-    let here = Story::on(Engine::Postgres).with("DATABASE_URL", &database.url()).begin().await;
-    let there = here.beside_with(|story| story.with("DATABASE_URL", &database.url_by(second))).await;
-    (here, there)
+on_both_servers! {
+    a_webhook_at_one_instance_is_served_by_all
+    what_an_instance_remembers_of_a_live_call_is_dropped_when_another_one_hears_more
+    a_waiter_at_one_instance_is_woken_by_another
+    an_instance_that_hears_nothing_serves_results_only_and_makes_up_for_what_it_missed
+    a_waiter_whose_signal_was_missed_is_woken_when_signals_come_again
+    what_is_erased_at_one_instance_is_gone_from_all
+    due_work_is_done_by_one_instance
+    what_a_killed_instance_was_about_to_do_is_done_by_another_within_half_a_minute
+    a_fetch_that_another_instance_has_committed_is_not_made_again
+    events_of_one_call_at_three_instances_at_once_come_to_what_one_process_makes_of_them
+}
+
+/// Where instances keep their calls.
+struct Place {
+    port: u16,
+    url_by: Box<dyn Fn(u16) -> String>,
+}
+
+impl Place {
+    async fn new(engine: Engine) -> Self {
+        if engine == Engine::Redis {
+            let database = redis::database().expect("Redis is to be tested");
+            return Self { port: database.port, url_by: Box::new(move |port| database.url_by(port)) };
+        }
+        Self::of(postgres::database().await.expect("PostgreSQL is to be tested"))
+    }
+
+    fn of(database: postgres::Database) -> Self {
+        Self { port: database.port, url_by: Box::new(move |port| database.url_by(port)) }
+    }
+
+    /// Two instances, the second by way of a port of its own, such as a road's or a pooler's.
+    async fn two(&self, engine: Engine, second: u16) -> (TestApp, TestApp) {
+        let here = Story::on(engine).with("DATABASE_URL", &(self.url_by)(self.port)).begin().await;
+        let there = here.beside_with(|story| story.with("DATABASE_URL", &(self.url_by)(second))).await;
+        (here, there)
+    }
 }
 
 async fn finish(apps: impl IntoIterator<Item = TestApp>) {
@@ -52,9 +102,8 @@ async fn finish(apps: impl IntoIterator<Item = TestApp>) {
     }
 }
 
-#[tokio::test]
-async fn a_webhook_at_one_instance_is_served_by_all() {
-    let Some(a) = begin().await else { return };
+async fn a_webhook_at_one_instance_is_served_by_all(engine: Engine) {
+    let a = Story::on(engine).begin().await;
     let (b, c) = (a.beside().await, a.beside().await);
     a.hears_report(&talk(CALL)).await;
     let told = a.poll(CALL).await;
@@ -66,9 +115,8 @@ async fn a_webhook_at_one_instance_is_served_by_all() {
     finish([a, b, c]).await;
 }
 
-#[tokio::test]
-async fn what_an_instance_remembers_of_a_live_call_is_dropped_when_another_one_hears_more() {
-    let Some(a) = begin().await else { return };
+async fn what_an_instance_remembers_of_a_live_call_is_dropped_when_another_one_hears_more(engine: Engine) {
+    let a = Story::on(engine).begin().await;
     let b = a.beside().await;
     for (number, stage) in [Stage::Ringing, Stage::InProgress, Stage::Dropped].into_iter().enumerate() {
         a.hears_status(&talk(CALL), stage).await;
@@ -100,9 +148,8 @@ async fn woken_after(a: &TestApp, b: &TestApp, id: &str) -> Duration {
     answered.saturating_duration_since(told)
 }
 
-#[tokio::test]
-async fn a_waiter_at_one_instance_is_woken_by_another() {
-    let Some(a) = begin().await else { return };
+async fn a_waiter_at_one_instance_is_woken_by_another(engine: Engine) {
+    let a = Story::on(engine).begin().await;
     let b = a.beside().await;
     let mut all = Vec::new();
     for number in 0..MEASURED {
@@ -115,9 +162,9 @@ async fn a_waiter_at_one_instance_is_woken_by_another() {
 
 #[tokio::test]
 async fn over_a_transaction_pooler_a_waiter_is_woken_within_a_second() {
-    let Some(database) = database().await else { return };
+    let Some(database) = postgres::database().await else { return };
     let Some(pooler) = Pooler::before(&database) else { return };
-    let (a, b) = two(&database, pooler.port()).await;
+    let (a, b) = Place::of(database).two(Engine::Postgres, pooler.port()).await;
     for number in 0..5 {
         let took = woken_after(&a, &b, &format!("call-{number}")).await;
         assert!(took <= POOLED_WITHIN, "{took:?}");
@@ -130,11 +177,10 @@ async fn over_a_transaction_pooler_a_waiter_is_woken_within_a_second() {
     finish([a, b]).await;
 }
 
-#[tokio::test]
-async fn an_instance_that_hears_nothing_serves_results_only_and_makes_up_for_what_it_missed() {
-    let Some(database) = database().await else { return };
-    let road = Proxy::to(database.port).await;
-    let (a, b) = two(&database, road.port()).await;
+async fn an_instance_that_hears_nothing_serves_results_only_and_makes_up_for_what_it_missed(engine: Engine) {
+    let place = Place::new(engine).await;
+    let road = Proxy::to(place.port).await;
+    let (a, b) = place.two(engine, road.port()).await;
     a.hears_report(&talk("done")).await;
     a.hears_status(&unanswered("live"), Stage::Ringing).await;
     a.hears_report(&talk("erased")).await;
@@ -158,11 +204,10 @@ async fn an_instance_that_hears_nothing_serves_results_only_and_makes_up_for_wha
     finish([a, b]).await;
 }
 
-#[tokio::test]
-async fn a_waiter_whose_signal_was_missed_is_woken_when_signals_come_again() {
-    let Some(database) = database().await else { return };
-    let road = Proxy::to(database.port).await;
-    let (a, b) = two(&database, road.port()).await;
+async fn a_waiter_whose_signal_was_missed_is_woken_when_signals_come_again(engine: Engine) {
+    let place = Place::new(engine).await;
+    let road = Proxy::to(place.port).await;
+    let (a, b) = place.two(engine, road.port()).await;
     a.hears_status(&unanswered(CALL), Stage::Ringing).await;
     let waiting = async { b.get(&result(CALL, "wait=60")).await.data(200) };
     let missing = async {
@@ -179,9 +224,8 @@ async fn a_waiter_whose_signal_was_missed_is_woken_when_signals_come_again() {
     finish([a, b]).await;
 }
 
-#[tokio::test]
-async fn what_is_erased_at_one_instance_is_gone_from_all() {
-    let Some(a) = begin().await else { return };
+async fn what_is_erased_at_one_instance_is_gone_from_all(engine: Engine) {
+    let a = Story::on(engine).begin().await;
     let b = a.beside().await;
     a.hears_report(&talk(CALL)).await;
     assert_eq!(b.poll(CALL).await.status, 200);
@@ -192,9 +236,8 @@ async fn what_is_erased_at_one_instance_is_gone_from_all() {
     finish([a, b]).await;
 }
 
-#[tokio::test]
-async fn due_work_is_done_by_one_instance() {
-    let Some(a) = begin().await else { return };
+async fn due_work_is_done_by_one_instance(engine: Engine) {
+    let a = Story::on(engine).begin().await;
     let (b, c) = (a.beside().await, a.beside().await);
     let ids: Vec<String> = (0..12).map(|number| format!("call-{number}")).collect();
     for id in &ids {
@@ -209,9 +252,8 @@ async fn due_work_is_done_by_one_instance() {
     finish([a, b, c]).await;
 }
 
-#[tokio::test]
-async fn what_a_killed_instance_was_about_to_do_is_done_by_another_within_half_a_minute() {
-    let Some(a) = begin().await else { return };
+async fn what_a_killed_instance_was_about_to_do_is_done_by_another_within_half_a_minute(engine: Engine) {
+    let a = Story::on(engine).begin().await;
     let b = a.beside().await;
     a.vapi_knows(&talk(CALL), Stage::Analysed);
     a.hears_report(&late_talk(CALL)).await;
@@ -228,9 +270,8 @@ async fn what_a_killed_instance_was_about_to_do_is_done_by_another_within_half_a
 }
 
 /// A late answer of the former holder, after somebody else did the work and planned the next fetch.
-#[tokio::test]
-async fn a_fetch_that_another_instance_has_committed_is_not_made_again() {
-    let Some(a) = begin().await else { return };
+async fn a_fetch_that_another_instance_has_committed_is_not_made_again(engine: Engine) {
+    let a = Story::on(engine).begin().await;
     let b = a.beside().await;
     a.vapi_knows(&late_talk(CALL), Stage::Reported);
     a.hears_report(&late_talk(CALL)).await;
@@ -293,9 +334,8 @@ async fn highest_version(id: &str, apps: [&TestApp; 3]) -> Value {
     json!(versions.into_iter().max())
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn events_of_one_call_at_three_instances_at_once_come_to_what_one_process_makes_of_them() {
-    let Some(a) = begin().await else { return };
+async fn events_of_one_call_at_three_instances_at_once_come_to_what_one_process_makes_of_them(engine: Engine) {
+    let a = Story::on(engine).begin().await;
     let (b, c, alone) = (a.beside().await, a.beside().await, Story::new().begin().await);
     for number in 0..ORDERS {
         let id = format!("call-{number}");

@@ -28,6 +28,7 @@ mod questions;
 mod readme;
 mod recording;
 mod redaction;
+mod redis_away;
 #[path = "../shared/redis.rs"]
 mod redis_server;
 mod replay;

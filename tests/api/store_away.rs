@@ -39,20 +39,20 @@ async fn begin(url: &str) -> TestApp {
 }
 
 /// What `/readyz` says, past the moment for which it remembers what it saw.
-async fn ready(app: &TestApp) -> u16 {
+pub(crate) async fn ready(app: &TestApp) -> u16 {
     tokio::time::sleep(Duration::from_millis(550)).await;
     app.get("/readyz").await.status
 }
 
 /// A webhook is refused as it should be: soon, and with when to come again.
-async fn is_refused(app: &TestApp, body: &Value) {
+pub(crate) async fn is_refused(app: &TestApp, body: &Value) {
     let began = Instant::now();
     let answer = app.post_webhook(body).await.refused(503, "STORE_UNAVAILABLE");
     assert!(answer.header("retry-after").parse::<u32>().is_ok_and(|seconds| seconds <= 30));
     assert!(began.elapsed() < TOLD_WITHIN, "{:?}", began.elapsed());
 }
 
-async fn is_taken_again(app: &TestApp, body: &Value) {
+pub(crate) async fn is_taken_again(app: &TestApp, body: &Value) {
     eventually("it is taken again", async || app.post_webhook(body).await.status == 200).await;
     eventually("it is ready again", async || ready(app).await == 200).await;
 }
