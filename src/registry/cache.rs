@@ -146,15 +146,17 @@ impl Cache {
     pub(super) fn put(&self, mut call: CachedCall) -> Arc<CachedCall> {
         call.expires_at = call.cached_at.plus(self.ttl);
         let call = Arc::new(call);
-        if self.news.get(&call.id).is_some_and(|revision| revision > call.revision) {
-            return call;
-        }
         let newer = |there: &Arc<CachedCall>| there.revision > call.revision;
         let kept = self.entries.entry(call.id.clone()).and_compute_with(|there| match there {
             Some(there) if newer(there.value()) => moka::ops::compute::Op::Nop,
             _ => moka::ops::compute::Op::Put(Arc::clone(&call)),
         });
-        kept.into_entry().map_or(call, moka::Entry::into_value)
+        let kept = kept.into_entry().map_or(call, moka::Entry::into_value);
+        // Put first, look second; who hears of a revision notes it first and drops second. One of the two takes an older entry out.
+        if self.news.get(&kept.id).is_some_and(|revision| revision > kept.revision) {
+            self.entries.invalidate(&kept.id);
+        }
+        kept
     }
 
     /// Drops one entry.
@@ -173,6 +175,8 @@ impl Cache {
     /// How the cache is doing at `now`, with at most `limit` entries.
     #[must_use]
     pub fn stats(&self, now: Millis, limit: usize) -> CacheStats {
+        // What is too much leaves a little later, unless it is asked to.
+        self.entries.run_pending_tasks();
         let mut bytes = 0;
         let mut entries = Vec::new();
         for (_, call) in self.entries.iter().filter(|(_, call)| call.expires_at > now) {
