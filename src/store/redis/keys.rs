@@ -11,7 +11,7 @@
 //! | `event:*`, `repeats:*`, `events:*` | an event, its repeats; the events of a call |
 //! | `bodies`, `unfolded`, `stray` | events with a body, that could not be read, that have no record |
 //! | `tombstones` | hashes of erased calls |
-//! | `seq`, `news`, `answer:*` | counters of events and signals; answers of scripts, for a minute |
+//! | `seq`, `news`, `answer:*` | counters of events and signals; answers of scripts, for some seconds |
 
 use std::collections::{BTreeMap, BTreeSet};
 

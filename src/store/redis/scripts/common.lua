@@ -12,7 +12,8 @@ local function argument()
 end
 
 -- Whoever asks again, because an answer was lost on its way, gets the same answer, and nothing happens twice.
-local ANSWER_SECONDS = 60
+-- Nobody asks again later than this.
+local ANSWER_SECONDS = 15
 
 local function once(token, work)
   local key = prefix .. 'answer:' .. token
