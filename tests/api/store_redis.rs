@@ -329,6 +329,28 @@ async fn a_server_that_evicts_or_refuses_to_be_written_is_refused_in_any_case() 
     }
 }
 
+/// The same database, as a user of its own who may do only so much.
+async fn as_user(database: &Database, user: &str, rules: &[&str]) -> RedisOptions {
+    let mut raw = database.raw().await;
+    let basics = ["on", ">a-long-password", "~ringback:*", "&ringback:*", "+@all"];
+    let () = cmd("ACL").arg("SETUSER").arg(user).arg(&basics[..]).arg(rules).query_async(&mut raw).await.unwrap();
+    options(&format!("redis://{user}:a-long-password@127.0.0.1:{}/{}", database.port, database.number))
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_let_itself_be_looked_at_is_used_only_if_that_is_accepted() {
+    let Some(database) = database() else { return };
+    let blind = as_user(&database, "blind", &["-info", "-config"]).await;
+    let why = refusal(&blind).await;
+    assert!(why.contains("does not tell") && why.contains("?ephemeral=true"), "{why}");
+    let store = open(&RedisOptions { ephemeral_ok: true, ..blind }).await;
+    put(&store, &stored("call-1"), columns()).await;
+    assert!(store.health().await.is_ok());
+    let reader = as_user(&database, "reader", &["-@write"]).await;
+    let why = refusal(&reader).await;
+    assert!(why.contains("NOPERM"), "{why}");
+}
+
 #[tokio::test]
 async fn a_server_that_is_full_refuses_commits_whole_until_there_is_room() {
     let Some(server) = Server::start(&[]) else { return };
@@ -519,18 +541,14 @@ async fn a_pause_in_listening_is_told_only_if_something_happened_in_it() {
 #[tokio::test]
 async fn a_user_who_may_not_listen_asks_what_happened() {
     let Some(database) = database() else { return };
-    let mut raw = database.raw().await;
-    let user = "deaf";
-    let rules = ["on", ">a-long-password", "~ringback:*", "+@all", "-subscribe"];
-    let () = cmd("ACL").arg("SETUSER").arg(user).arg(&rules[..]).arg("&ringback:*").query_async(&mut raw).await.unwrap();
-    let url = format!("redis://{user}:a-long-password@127.0.0.1:{}/{}", database.port, database.number);
-    let (here, there) = (database.open().await, open(&options(&url)).await);
+    let deaf = as_user(&database, "deaf", &["-subscribe"]).await;
+    let (here, there) = (database.open().await, open(&deaf).await);
     assert!(!there.hears_all(), "whoever remembers a call has to ask");
     let mut signals = there.signals().unwrap();
     tokio::time::sleep(Duration::from_millis(600)).await;
     while signals.try_recv().is_ok() {}
     put(&here, &stored("call-1"), columns()).await;
-    assert_eq!(timeout(Duration::from_secs(1), heard(&mut signals)).await.unwrap(), Signal::Missed);
+    assert_eq!(heard(&mut signals).await, Signal::Missed);
 }
 
 #[tokio::test]

@@ -49,14 +49,14 @@ macro_rules! on_every_server {
         mod postgres {
             $(#[test] fn $story() {
                 if let Some(house) = super::House::postgres() {
-                    super::$story(house);
+                    super::$story(&house);
                 }
             })*
         }
         mod redis {
             $(#[test] fn $story() {
                 if let Some(house) = super::House::redis() {
-                    super::$story(house);
+                    super::$story(&house);
                 }
             })*
         }
@@ -195,7 +195,7 @@ fn merge(all: &mut Ledger, more: Ledger) {
     }
 }
 
-fn nothing_acknowledged_is_lost_when_one_of_three_instances_is_killed_again_and_again(house: House) {
+fn nothing_acknowledged_is_lost_when_one_of_three_instances_is_killed_again_and_again(house: &House) {
     let (mut instances, mut all) = (house.instances(), Ledger::new());
     for _ in 0..rounds() {
         let load = Load::through_outages(&addresses(&instances), Instant::now() + LOAD);
@@ -207,10 +207,10 @@ fn nothing_acknowledged_is_lost_when_one_of_three_instances_is_killed_again_and_
         check(any(&instances), &last);
         merge(&mut all, last);
     }
-    comes_to_the_same(&house, instances, all);
+    comes_to_the_same(house, instances, all);
 }
 
-fn nothing_acknowledged_is_lost_when_the_server_is_killed_again_and_again(house: House) {
+fn nothing_acknowledged_is_lost_when_the_server_is_killed_again_and_again(house: &House) {
     let (instances, mut all) = (house.instances(), Ledger::new());
     for _ in 0..rounds() {
         let load = Load::through_outages(&addresses(&instances), Instant::now() + LOAD);
@@ -223,10 +223,10 @@ fn nothing_acknowledged_is_lost_when_the_server_is_killed_again_and_again(house:
         check(any(&instances), &last);
         merge(&mut all, last);
     }
-    comes_to_the_same(&house, instances, all);
+    comes_to_the_same(house, instances, all);
 }
 
-fn nothing_acknowledged_is_lost_when_the_road_to_the_server_is_slow_and_cut_again_and_again(house: House) {
+fn nothing_acknowledged_is_lost_when_the_road_to_the_server_is_slow_and_cut_again_and_again(house: &House) {
     let roads: Vec<Road> = (0..INSTANCES).map(|_| Road::to(house.server.port())).collect();
     let instances: Vec<Service> = roads.iter().map(|road| house.by(road.port()).serve()).collect();
     let mut all = Ledger::new();
@@ -242,10 +242,10 @@ fn nothing_acknowledged_is_lost_when_the_road_to_the_server_is_slow_and_cut_agai
         merge(&mut all, last);
     }
     instances.iter().for_each(is_ready_again);
-    comes_to_the_same(&house, instances, all);
+    comes_to_the_same(house, instances, all);
 }
 
-fn a_service_that_starts_before_its_server_is_ready_once_that_is_there(house: House) {
+fn a_service_that_starts_before_its_server_is_ready_once_that_is_there(house: &House) {
     house.server.tell("stop");
     let service = house.program.serve();
     assert_eq!((service.read("/livez").status, service.read("/readyz").status), (200, 503));

@@ -111,7 +111,14 @@ impl Shared {
     async fn prepare(&self, db: &mut Db) -> Result<(), Fault> {
         let known = self.ready.get();
         server::inspect(db, self.ephemeral_ok, known.is_none()).await?;
-        let tombstones = server::prepare(db, self.migrate, known.map(|ready| &ready.tombstones)).await?;
+        let prepared = server::prepare(db, self.migrate, known.map(|ready| &ready.tombstones)).await;
+        let tombstones = prepared.map_err(|fault| match fault {
+            // When we start that is a matter for the operator; later, the server may recover.
+            Fault::Refused(why) if known.is_none() => Fault::Unusable(format!(
+                "the server refuses writes, or the user of the URL may not ({why}): give it room, or them the right"
+            )),
+            fault => fault,
+        })?;
         if known.is_none() {
             let _ = self.ready.set(Ready { tombstones, writers: Writers::start(&self.link, &self.scripts) });
         }
@@ -260,12 +267,16 @@ impl RedisStore {
         if ready.writers.is_failing() {
             self.shared.lines.ask(Kind::Lookup, |mut db| async move { server::probe(&mut db).await }).await?;
         }
+        let info = |mut db| async move { redis::cmd("INFO").arg("memory").query_async::<String>(&mut db).await };
+        let memory = match self.shared.lines.ask(Kind::Lookup, info).await {
+            Err(Fault::Refused(_)) => String::new(),
+            told => told?,
+        };
         let mut words = redis::pipe();
-        words.cmd("INFO").arg("memory");
         words.cmd("ZCARD").arg(key("waiting"));
         words.cmd("ZRANGE").arg(key("waiting")).arg(0).arg(0).arg("WITHSCORES");
         let words = &words;
-        let (memory, pending, first): (String, u64, Vec<(String, i64)>) =
+        let (pending, first): (u64, Vec<(String, i64)>) =
             self.shared.lines.ask(Kind::Lookup, |mut db| async move { words.query_async(&mut db).await }).await?;
         let memory = Traits::read(&memory);
         let used = memory.number("used_memory").unwrap_or_default();

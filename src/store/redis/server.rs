@@ -47,19 +47,11 @@ impl Traits {
 
 /// Asks, and decides whether the server can be used at all. `first`: the store was not open before.
 pub(super) async fn inspect(db: &mut Db, ephemeral_ok: bool, first: bool) -> Result<(), Fault> {
-    let info: String = cmd("INFO").query_async(db).await?;
-    let mut traits = Traits::read(&info);
+    let info: RedisResult<String> = cmd("INFO").query_async(db).await;
+    let mut traits = Traits::read(&permitted(info)?.unwrap_or_default());
     for name in ["appendfsync", "no-appendfsync-on-rewrite", "maxmemory-policy"] {
-        // Where the provider does not let us ask, we can't know.
         let told: RedisResult<Vec<(String, String)>> = cmd("CONFIG").arg("GET").arg(name).query_async(db).await;
-        match told {
-            Ok(pairs) => traits.0.extend(pairs),
-            Err(error) => {
-                if let fault @ Fault::Lost(_) = Fault::from(error) {
-                    return Err(fault);
-                }
-            }
-        }
+        traits.0.extend(permitted(told)?.unwrap_or_default());
     }
     for warning in judge(&traits, ephemeral_ok, first)? {
         if first {
@@ -67,6 +59,15 @@ pub(super) async fn inspect(db: &mut Db, ephemeral_ok: bool, first: bool) -> Res
         }
     }
     Ok(())
+}
+
+/// An answer; `None` where the provider does not let us ask, so that we can't know.
+pub(super) fn permitted<T>(answer: RedisResult<T>) -> Result<Option<T>, Fault> {
+    match answer.map_err(Fault::from) {
+        Ok(answer) => Ok(Some(answer)),
+        Err(Fault::Refused(_)) => Ok(None),
+        Err(fault) => Err(fault),
+    }
 }
 
 /// Sentences for the log; or why the server can't be used.
@@ -142,11 +143,10 @@ pub(super) async fn prepare(db: &mut Db, migrate: Migrate, known: Option<&Tombst
             )));
         }
         _ => {
-            let written: RedisResult<()> = cmd("HSET").arg(&place).arg("schema").arg(SCHEMA).query_async(db).await;
-            written.map_err(|error| refused(error, known.is_none()))?;
+            let () = cmd("HSET").arg(&place).arg("schema").arg(SCHEMA).query_async(db).await?;
         }
     }
-    probe(db).await.map_err(|error| refused(error, known.is_none()))?;
+    probe(db).await?;
     let fresh = known.cloned().unwrap_or_else(TombstoneKey::random);
     let is_new: bool = cmd("HSETNX").arg(&place).arg("tombstone_key").arg(&fresh.as_bytes()[..]).query_async(db).await?;
     let bytes: Vec<u8> = cmd("HGET").arg(&place).arg("tombstone_key").query_async(db).await?;
@@ -164,16 +164,6 @@ pub(super) async fn prepare(db: &mut Db, migrate: Migrate, known: Option<&Tombst
 /// Proves that the server can be written.
 pub(super) async fn probe(db: &mut Db) -> RedisResult<()> {
     cmd("HSET").arg(key("meta")).arg("probe").arg(uuid::Uuid::new_v4().as_bytes()).query_async(db).await
-}
-
-/// A server that refuses to be written is a matter for the operator when we start, and may recover later.
-fn refused(error: redis::RedisError, first: bool) -> Fault {
-    match Fault::from(error) {
-        Fault::Refused(why) if first => {
-            Fault::Unusable(format!("the server refuses writes ({why}): give it room, or the user of the URL the right"))
-        }
-        fault => fault,
-    }
 }
 
 #[cfg(test)]
