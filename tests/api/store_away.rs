@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a story stops where it goes wrong")]
 
 use std::{
+    io::Write as _,
     path::{Path, PathBuf},
     process::Command,
     time::{Duration, Instant},
@@ -215,7 +216,9 @@ async fn a_full_disk_of_the_server_refuses_webhooks_and_is_over_when_there_is_ro
     let Some(server) = Server::start() else { return };
     let database = server.database();
     let Some(disk) = SmallDisk::mounted(&server.folder.join("small")) else {
-        return eprintln!("SKIPPED: mounting a small disk needs root; a full disk of the server was NOT tested");
+        let _ =
+            writeln!(std::io::stderr(), "\n*** SKIPPED: mounting a small disk needs root; a full disk of the server was not tested ***\n");
+        return;
     };
     let root = server.root("postgres").await;
     root.batch_execute(&format!("CREATE TABLESPACE small LOCATION '{}'", disk.0.display())).await.unwrap();
