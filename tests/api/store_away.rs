@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a story stops where it goes wrong")]
 
 use std::{
+    io::Write as _,
     path::{Path, PathBuf},
     process::Command,
     time::{Duration, Instant},
@@ -155,6 +156,25 @@ async fn a_database_that_hangs_is_given_up_in_time_and_nothing_is_stored_twice()
     app.finish().await;
 }
 
+/// As far as another continent: all takes longer, and nothing fails.
+#[tokio::test]
+async fn a_database_that_is_far_away_is_only_slow() {
+    let Some(database) = database().await else { return };
+    let road = Proxy::to(database.port).await;
+    begin(&database.url()).await.finish().await;
+    road.delay(Duration::from_millis(100));
+    let app = begin(&database.url_by(road.port())).await;
+    app.vapi_knows(&talk(CALL), Stage::Analysed);
+    let many: Vec<_> = (0..30).map(|number| bodies::end_of_call_report(&talk(&format!("call-{number}")), app.clock().now())).collect();
+    join_all(many.iter().map(|body| app.hears(body))).await;
+    app.hears_report(&late_talk(CALL)).await;
+    app.advance(4.0).await;
+    assert_eq!(app.poll(CALL).await.data(200)["dataStatus"], "complete");
+    app.poll("unheard-of").await.refused(404, "CALL_NOT_FOUND");
+    assert_eq!(ready(&app).await, 200);
+    app.finish().await;
+}
+
 #[tokio::test]
 async fn a_server_without_a_free_connection_is_waited_for() {
     let Some(server) = Server::start() else { return };
@@ -196,7 +216,9 @@ async fn a_full_disk_of_the_server_refuses_webhooks_and_is_over_when_there_is_ro
     let Some(server) = Server::start() else { return };
     let database = server.database();
     let Some(disk) = SmallDisk::mounted(&server.folder.join("small")) else {
-        return eprintln!("SKIPPED: mounting a small disk needs root; a full disk of the server was NOT tested");
+        let _ =
+            writeln!(std::io::stderr(), "\n*** SKIPPED: mounting a small disk needs root; a full disk of the server was not tested ***\n");
+        return;
     };
     let root = server.root("postgres").await;
     root.batch_execute(&format!("CREATE TABLESPACE small LOCATION '{}'", disk.0.display())).await.unwrap();

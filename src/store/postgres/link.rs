@@ -11,7 +11,7 @@ use std::{
 };
 
 use deadpool_postgres::{ClientWrapper, Connect, Object};
-use futures_util::future::{join_all, join3};
+use futures_util::future::{join_all, join3, try_join_all};
 use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
 use tokio_postgres::{AsyncMessage, Client, Config, Row, Statement, types::ToSql};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -175,11 +175,8 @@ impl Db {
     /// Inside a transaction a statement that fails makes the server skip the rest and undo everything, `COMMIT` included; so `last` can be sent before
     /// anything is known of the statements before it.
     pub(super) async fn pipeline(&self, first: Option<&str>, steps: &[Step<'_>], last: Option<&str>) -> Result<Vec<Vec<Row>>, Fault> {
-        // Preparing takes an answer, so it must not happen in the middle.
-        let mut plans = Vec::with_capacity(steps.len());
-        for step in steps {
-            plans.push(self.plan(step).await?);
-        }
+        // Preparing takes an answer, so it must not happen in the middle; all at once, for the server may be far away.
+        let plans = try_join_all(steps.iter().map(|step| self.plan(step))).await?;
         // Each future sends when it is first polled, and they are polled in order: `join_all` does up to 30 of them that way.
         let middle = join_all(steps.iter().zip(plans).map(|(step, plan)| self.send(step, plan)));
         let (begun, answers, ended) = join3(self.frame(first), middle, self.frame(last)).await;

@@ -80,8 +80,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_secs(2);
 /// Whoever takes a note has this long, in milliseconds; then another one may.
 const LEASE: i64 = 30_000;
-/// Notes taken at once.
-const AT_ONCE: i64 = 20;
+/// Notes taken at once: all of them may have to wait for a lock, one after another, within one lease.
+const AT_ONCE: i64 = 5;
 /// How often a note is tried; the waits in between double from two seconds on, to a quarter of an hour: about three hours in all.
 const TRIES: i32 = 20;
 

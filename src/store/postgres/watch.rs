@@ -41,8 +41,8 @@ const OVERLAP: i64 = 8_000;
 const MOST_MISSED: i64 = 10_000;
 /// Waits between tries to reach a database that is down: the first, and the longest.
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
-/// One failed try may be bad luck; after the second the database counts as down.
-const FAILURES: u32 = 2;
+/// A few failed tries may be bad luck; after so many the database counts as down, and whoever asks is told at once.
+const FAILURES: u32 = 3;
 
 const NOW: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
 const TOUCHED: &str = "SELECT id, revision FROM ringback.calls WHERE touched_at >= $1 ORDER BY touched_at LIMIT $2";
