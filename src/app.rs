@@ -10,15 +10,17 @@ use tracing::{error, info, warn};
 use crate::{
     call::{event::CallEvent, policy::Plan},
     clock::Clock,
-    config::{self, Config, DatabaseUrl, StoreConfig},
+    config::{self, Config, DatabaseUrl, SslMode, StoreConfig},
     enrich::Enricher,
     http::{self, Api, Budget, Gate, Probe, Shared},
     keep::{self, KeepPlan, Keeper},
     lifecycle::Lifecycle,
-    registry::{Cache, Parts, Registry, Waiters},
+    registry::{Cache, Parts, Registry, Waiters, follow},
     store::{
         Store, StoreError,
         memory::MemoryStore,
+        postgres::{PostgresOptions, PostgresStore, Tls},
+        redis::{RedisOptions, RedisStore},
         sqlite::{self, SqliteOptions, SqliteStore},
     },
     telemetry::{Metrics, VapiStatus},
@@ -57,7 +59,6 @@ impl App {
     ///
     /// # Errors
     /// [`StartError`] when the store, the client, the webhook proofs or the archive can't be had as configured.
-    #[expect(clippy::unused_async, reason = "the network engines to come are reached here")]
     pub async fn build(config: Config, clock: Clock) -> Result<Self, StartError> {
         let metrics = Metrics::new();
         let lifecycle = Lifecycle::new(config.shutdown);
@@ -67,7 +68,7 @@ impl App {
         if let Some(folder) = &config.store.archive {
             keep::prepare_archive(folder).map_err(StartError::Archive)?;
         }
-        let store = open_store(&config.store, config.cache.max_bytes, !config.http.is_loopback())?;
+        let store = open_store(&config.store, config.cache.max_bytes, !config.http.is_loopback()).await?;
         let timed = metrics.clone();
         let store = store.observed_by(Arc::new(move |operation, took| timed.store_operated(operation, took)));
         let cache_bytes = config.cache.max_bytes;
@@ -121,9 +122,9 @@ impl App {
     pub async fn run(self, listener: TcpListener) -> u8 {
         let Self { api, keeper } = self;
         let lifecycle = api.lifecycle.clone();
-        refold(&api.registry).await;
+        lifecycle.spawn("follow", follow(api.registry.clone(), lifecycle.clone()));
         lifecycle.spawn("http", http::server::serve(listener, http::router(&api), lifecycle.clone()));
-        lifecycle.spawn("enrich", api.enricher.clone().run(lifecycle.clone()));
+        lifecycle.spawn("enrich", enrich(api.registry.clone(), api.enricher.clone(), lifecycle.clone()));
         lifecycle.spawn("keep", keeper.run(lifecycle.clone()));
         let code = lifecycle.supervise().await;
         if let Err(error) = api.registry.store().close().await {
@@ -133,6 +134,16 @@ impl App {
         info!(code, "Stopped");
         code
     }
+}
+
+/// Does what is left from before, and then whatever falls due; as soon as the store was reached.
+async fn enrich(registry: Registry, enricher: Enricher, lifecycle: Lifecycle) {
+    tokio::select! {
+        () = registry.store().opened() => {}
+        () = lifecycle.soft_stopped() => return,
+    }
+    refold(&registry).await;
+    enricher.run(lifecycle).await;
 }
 
 /// Folds the events that an earlier version kept raw because it could not read them.
@@ -158,24 +169,40 @@ async fn refold(registry: &Registry) {
     }
 }
 
-/// Opens the configured store. Off loopback, a file on a file system that forgets is refused: what is acknowledged must outlive the container.
+/// Opens the configured store. Off loopback, a file on a file system that forgets is refused, and so is a Redis that may lose what it took:
+/// what is acknowledged must outlive the container.
+/// A database that does not answer is no error: its store opens by itself when it does.
 ///
 /// # Errors
 /// [`StoreError::Unusable`] when it can't be opened as configured.
-pub fn open_store(config: &StoreConfig, memory_bytes: u64, exposed: bool) -> Result<Store, StoreError> {
+pub async fn open_store(config: &StoreConfig, memory_bytes: u64, exposed: bool) -> Result<Store, StoreError> {
+    let max_connections = usize::try_from(config.max_connections).unwrap_or(usize::MAX);
+    let migrate = match config.migrate {
+        config::Migrate::Auto => sqlite::Migrate::Auto,
+        config::Migrate::Check => sqlite::Migrate::Check,
+    };
     match &config.url {
         DatabaseUrl::Memory => Ok(Store::Memory(MemoryStore::new(memory_bytes))),
         DatabaseUrl::Sqlite { path, ephemeral } => {
-            let options = SqliteOptions {
-                path: path.clone(),
-                max_connections: usize::try_from(config.max_connections).unwrap_or(usize::MAX),
-                migrate: match config.migrate {
-                    config::Migrate::Auto => sqlite::Migrate::Auto,
-                    config::Migrate::Check => sqlite::Migrate::Check,
-                },
-                ephemeral_ok: *ephemeral || !exposed,
-            };
+            let options = SqliteOptions { path: path.clone(), max_connections, migrate, ephemeral_ok: *ephemeral || !exposed };
             SqliteStore::open(&options).map(Store::Sqlite)
+        }
+        DatabaseUrl::Postgres(url) => {
+            let tls = match url.ssl_mode {
+                SslMode::Disable => Tls::Disable,
+                SslMode::Prefer => Tls::Prefer,
+                SslMode::Require => Tls::Require,
+                SslMode::VerifyCa => Tls::VerifyCa,
+                SslMode::VerifyFull => Tls::VerifyFull,
+            };
+            let (root_cert, pooled) = (url.root_cert.clone(), url.pooled);
+            let options = PostgresOptions { url: url.url.clone(), tls, root_cert, pooled, max_connections, migrate };
+            PostgresStore::open(&options).await.map(Store::Postgres)
+        }
+        DatabaseUrl::Redis(url) => {
+            let (root_cert, ephemeral_ok) = (url.root_cert.clone(), url.ephemeral || !exposed);
+            let options = RedisOptions { url: url.url.clone(), root_cert, ephemeral_ok, max_connections, migrate };
+            RedisStore::open(&options).await.map(Store::Redis)
         }
     }
 }

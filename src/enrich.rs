@@ -48,8 +48,8 @@ use crate::{
 
 /// Fetches at once.
 const MOST_AT_ONCE: usize = 16;
-/// A lease outlives a fetch of 10 s and the commit of its outcome.
-const LEASE: i64 = 30 * SECOND;
+/// A lease outlives a fetch of 10 s and the commit of its outcome. What a killed instance held is done by another one within 30 s.
+const LEASE: i64 = 25 * SECOND;
 /// The worker looks at least this often, hints or not.
 const LONGEST_SLEEP: i64 = 5 * SECOND;
 /// After the store failed, the worker waits this long.
@@ -201,8 +201,8 @@ impl Enricher {
             Loaded::Found(call) => call.due,
             Loaded::Deleted | Loaded::Missing => None,
         };
-        // What came in since the lease may have left nothing to ask for.
-        let Some(Due { reason, .. }) = due else { return Ok(()) };
+        // What came in since the lease, here or at another instance, may have left nothing to ask for now.
+        let Some(Due { reason, .. }) = due.filter(|due| due.at <= self.0.clock.now()) else { return Ok(()) };
         let Some(heard) = self.ask(id).await else { return Ok(()) };
         self.0.registry.apply_change(heard.into_change(id, reason)).await.map(drop)
     }

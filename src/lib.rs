@@ -26,7 +26,7 @@
 //! | [`keep`] | retention, archive, room on disk |
 //! | [`registry`] | all the calls: the one writer, the cache, those who wait |
 //! | [`vapi`] | Vapi's words, in and out: proofs, messages, REST, redaction |
-//! | [`store`] | the durable truth: memory, SQLite |
+//! | [`store`] | the durable truth: memory, SQLite, PostgreSQL, Redis |
 //! | [`call`] | our words, pure: event, record, join, policy, view |
 //! | [`simulate`] | a stateful fake Vapi, for users, tests and benches |
 //! | [`config`], [`clock`], [`lifecycle`], [`telemetry`], [`envelope`], [`error`] | what every room has: settings, time, tasks, logs and metrics, answers |
@@ -41,7 +41,8 @@
 //! 3. [`vapi::message::read`] parses the body into a borrowed tree ([`vapi::json`]), redacts it ([`vapi::redact`]), names the event by the hash
 //!    of what is left, and reads the facts it states ([`vapi::facts`]).
 //! 4. [`registry::Registry::apply`] takes the call's turn, joins the facts to the record, lets policy look at it, and hands event, record and
-//!    due time to [`store::Store::commit`] as one transaction. The SQLite store has one writer that commits whatever is queued.
+//!    due time to [`store::Store::commit`] as one transaction. A writer commits whatever is queued at once; the
+//!    PostgreSQL store also writes the documents' table and tells the other instances.
 //! 5. Once that is durable: the serialised answer goes into the cache, waiters are woken if the call is done, and the handler answers 200.
 //! 6. If analysis is missing, the record has a due time. [`enrich`] takes it by lease, asks Vapi, and the answer goes through steps 4 and 5.
 //!
@@ -51,7 +52,8 @@
 //! 2. `http::result::wait` asks the registry: from memory, else from the store. If the call is done, its bytes are the answer.
 //! 3. Else it takes a ticket ([`registry::Waiters`]), looks once more, and sleeps until the ticket is woken, the time is over, or the
 //!    service is about to stop. A ticket that is dropped frees its place.
-//! 4. The commit that settles the call wakes every ticket of that call and no other.
+//! 4. The commit that settles the call wakes every ticket of that call and no other. Where several instances share a database, it sends them a
+//!    signal with the call and its revision, and each wakes its own ([`registry::follow`]).
 //!
 //! # What is promised
 //!

@@ -66,7 +66,7 @@ fn commit(id: &str, ago: u32) -> anyhow::Result<Commit> {
         event,
         changed: vec!["status"],
         more: Vec::new(),
-        write: Some(CallWrite { call: Arc::new(call), expected: None, columns }),
+        write: Some(CallWrite { call: Arc::new(call), expected: None, columns, published: None }),
     })
 }
 

@@ -21,7 +21,9 @@ pub(super) fn run(args: &BackupArgs, environment: &Environment) -> ExitCode {
         Err(error) => return unusable(&error),
     };
     let DatabaseUrl::Sqlite { path, .. } = config.url else {
-        return unusable(&"DATABASE_URL: only an SQLite file can be backed up; memory: is gone with its process");
+        return unusable(
+            &"DATABASE_URL: only an SQLite file can be backed up; for PostgreSQL use pg_dump, for Redis its own copies; memory: is gone with its process",
+        );
     };
     match sqlite::backup(&path, &args.file) {
         Ok(()) => {

@@ -14,8 +14,9 @@ pub(super) async fn run(environment: &Environment) -> ExitCode {
         Err(error) => return unusable(&error),
     };
     // Whether the place forgets is for `serve` to judge, which knows who can reach it.
-    match open_store(&config, 0, false) {
-        Ok(store) => match store.close().await {
+    match open_store(&config, 0, false).await {
+        // A database that does not answer counts as open, but not as healthy.
+        Ok(store) => match store.health().await.and(store.close().await) {
             Ok(()) => {
                 eprintln!("ringback: the schema is up to date");
                 ExitCode::SUCCESS

@@ -6,6 +6,7 @@
 //! | [`environment`] | the process's environment above a `.env` file |
 //! | `reader` | one value after another; collects all problems, shows no value |
 //! | [`http`], [`store`], [`vapi`], [`access`], [`client`] | what the parts of the program need |
+//! | [`postgres`], [`redis`] | the URL of a PostgreSQL database; of a Redis |
 //! | [`proxies`] | whose `X-Forwarded-For` is believed |
 //!
 //! [`Config::from_env`] takes a lookup, so that tests need no environment. Secrets are `secrecy` types or digests, so that `Debug` shows none.
@@ -14,8 +15,10 @@ pub mod access;
 pub mod client;
 pub mod environment;
 pub mod http;
+pub mod postgres;
 pub mod proxies;
 mod reader;
+pub mod redis;
 pub mod store;
 pub mod vapi;
 pub mod variables;
@@ -33,8 +36,10 @@ pub use self::{
     client::ClientConfig,
     environment::Environment,
     http::HttpConfig,
+    postgres::{PostgresUrl, SslMode},
     proxies::TrustedProxies,
     reader::ConfigError,
+    redis::RedisUrl,
     store::{CacheConfig, DatabaseUrl, Migrate, StoreConfig},
     vapi::{VapiConfig, WebhookConfig},
     variables::{Variable, env_example, readme_table, variables},

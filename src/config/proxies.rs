@@ -55,6 +55,11 @@ impl TrustedProxies {
     }
 }
 
+/// Whether an address lies in one of the private ranges.
+pub(super) fn is_private(address: IpAddr) -> bool {
+    TrustedProxies(ranges("private").unwrap_or_default()).is_trusted(address)
+}
+
 /// One entry of `TRUSTED_PROXIES`.
 fn ranges(entry: &str) -> Option<Vec<IpNet>> {
     if entry == "private" {

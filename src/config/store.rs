@@ -4,7 +4,9 @@ use std::{ops::RangeInclusive, path::PathBuf};
 
 use super::{
     ConfigError,
+    postgres::{self, PostgresUrl},
     reader::{Reader, boolean, milliseconds},
+    redis::{self, RedisUrl},
 };
 use crate::call::time::DAY;
 
@@ -31,6 +33,10 @@ pub enum DatabaseUrl {
         /// It may lie on a file system that forgets.
         ephemeral: bool,
     },
+    /// A PostgreSQL database.
+    Postgres(PostgresUrl),
+    /// A Redis.
+    Redis(RedisUrl),
 }
 
 /// What to do with a schema that is behind.
@@ -108,22 +114,31 @@ fn days(reader: &mut Reader<'_>, name: &'static str) -> Option<i64> {
 fn database_url(reader: &mut Reader<'_>) -> DatabaseUrl {
     let text = reader.text("DATABASE_URL");
     let default = super::variables::default_of("DATABASE_URL");
-    parse(text.as_deref().unwrap_or(default)).unwrap_or_else(|problem| {
-        reader.problem(format!("DATABASE_URL {problem}"));
-        DatabaseUrl::Memory
-    })
+    match parse(text.as_deref().unwrap_or(default)) {
+        Ok((url, warnings)) => {
+            for warning in warnings {
+                reader.warn(warning);
+            }
+            url
+        }
+        Err(problem) => {
+            reader.problem(format!("DATABASE_URL {problem}"));
+            DatabaseUrl::Memory
+        }
+    }
 }
 
-fn parse(url: &str) -> Result<DatabaseUrl, &'static str> {
-    const EXPECTED: &str = "must be memory: or sqlite:PATH";
+/// The engine, and sentences for the start log.
+fn parse(url: &str) -> Result<(DatabaseUrl, Vec<String>), &'static str> {
+    const EXPECTED: &str = "must be memory:, sqlite:PATH, postgres://… or redis://…";
     let (scheme, rest) = url.split_once(':').ok_or(EXPECTED)?;
+    let quiet = |url| (url, Vec::new());
     match scheme {
-        "memory" if rest.is_empty() => Ok(DatabaseUrl::Memory),
+        "memory" if rest.is_empty() => Ok(quiet(DatabaseUrl::Memory)),
         "sqlite" if rest.starts_with(":memory:") => Err("must be memory: for a store in memory"),
-        "sqlite" => sqlite(rest),
-        "postgres" | "postgresql" | "redis" | "rediss" => {
-            Err("names an engine that this release does not have; use memory: or sqlite:PATH")
-        }
+        "sqlite" => sqlite(rest).map(quiet),
+        "postgres" | "postgresql" => postgres::parse(url).map(|(url, warnings)| (DatabaseUrl::Postgres(url), warnings)),
+        "redis" | "rediss" => redis::parse(url).map(|(url, warnings)| (DatabaseUrl::Redis(url), warnings)),
         _ => Err(EXPECTED),
     }
 }

@@ -43,9 +43,14 @@ const VARIABLES: &[Variable] = &[
         "DATABASE_URL",
         "sqlite:ringback.db",
         STORE,
-        "Where calls are kept: `sqlite:PATH`, or `memory:` (gone after a restart). Off loopback, a path on an overlay or tmpfs needs `?ephemeral=true` behind it.",
+        "Where calls are kept: `sqlite:PATH`, `postgres://USER:PASSWORD@HOST/DATABASE` or `redis://USER:PASSWORD@HOST/NUMBER` (any number of instances; `rediss://` with TLS), or `memory:` (gone after a restart). Off loopback, a path on an overlay or tmpfs, and a Redis that may lose what it took, need `?ephemeral=true` behind it.",
     ),
-    variable("DATABASE_MAX_CONNECTIONS", "5", STORE, "Connections that read the store at the same time."),
+    variable(
+        "DATABASE_MAX_CONNECTIONS",
+        "5",
+        STORE,
+        "Connections that read the store at the same time. For PostgreSQL each instance has three more: two write, one listens; for Redis four.",
+    ),
     variable("MIGRATE", "auto", SERVE, "`auto` brings an older schema up to date at the start, `check` refuses to start on one."),
     variable("CACHE_TTL_SECONDS", "1800", SERVE, "How long an answer stays in memory after its last change."),
     variable(

@@ -19,6 +19,10 @@ use crate::{
     telemetry::Metrics,
 };
 
+/// How long a signalled revision is remembered: longer than a load may take.
+const NEWS_KEPT: Duration = Duration::from_mins(1);
+/// Signalled revisions that are remembered at once.
+const MOST_NEWS: u64 = 100_000;
 /// What an entry takes beside its bytes: keys, pointers, moka's own bookkeeping.
 const ENTRY_OVERHEAD: usize = 512;
 
@@ -51,6 +55,8 @@ pub struct CachedCall {
 #[derive(Clone)]
 pub struct Cache {
     entries: moka::sync::Cache<CallId, Arc<CachedCall>>,
+    /// Revisions that others wrote lately: no older one is kept.
+    news: moka::sync::Cache<CallId, u64>,
     counts: Arc<Counts>,
     ttl: i64,
     max_bytes: u64,
@@ -102,7 +108,8 @@ impl Cache {
             .max_capacity(max_bytes)
             .time_to_live(Duration::from_millis(u64::try_from(ttl.max(1)).unwrap_or(1)))
             .build();
-        Self { entries, counts: Arc::default(), ttl, max_bytes, metrics }
+        let news = moka::sync::Cache::builder().max_capacity(MOST_NEWS).time_to_live(NEWS_KEPT).build();
+        Self { entries, news, counts: Arc::default(), ttl, max_bytes, metrics }
     }
 
     /// The entry, if it is there and not expired at `now`. Counts the look-up.
@@ -125,7 +132,17 @@ impl Cache {
         self.entries.get(id)
     }
 
-    /// Keeps an entry, unless a newer one is there; returns the one that is kept.
+    /// Somebody wrote this revision: an older entry is dropped, and none is kept for a while. Tells whether the entry is as new.
+    pub(super) fn knows(&self, id: &CallId, revision: u64) -> bool {
+        self.news.insert(id.clone(), revision.max(self.news.get(id).unwrap_or(0)));
+        let is_new = self.entries.get(id).is_some_and(|call| call.revision >= revision);
+        if !is_new {
+            self.entries.invalidate(id);
+        }
+        is_new
+    }
+
+    /// Keeps an entry, unless a newer one is there or was heard of; returns the one that is kept.
     pub(super) fn put(&self, mut call: CachedCall) -> Arc<CachedCall> {
         call.expires_at = call.cached_at.plus(self.ttl);
         let call = Arc::new(call);
@@ -134,7 +151,12 @@ impl Cache {
             Some(there) if newer(there.value()) => moka::ops::compute::Op::Nop,
             _ => moka::ops::compute::Op::Put(Arc::clone(&call)),
         });
-        kept.into_entry().map_or(call, moka::Entry::into_value)
+        let kept = kept.into_entry().map_or(call, moka::Entry::into_value);
+        // Put first, look second; who hears of a revision notes it first and drops second. One of the two takes an older entry out.
+        if self.news.get(&kept.id).is_some_and(|revision| revision > kept.revision) {
+            self.entries.invalidate(&kept.id);
+        }
+        kept
     }
 
     /// Drops one entry.
@@ -153,6 +175,8 @@ impl Cache {
     /// How the cache is doing at `now`, with at most `limit` entries.
     #[must_use]
     pub fn stats(&self, now: Millis, limit: usize) -> CacheStats {
+        // What is too much leaves a little later, unless it is asked to.
+        self.entries.run_pending_tasks();
         let mut bytes = 0;
         let mut entries = Vec::new();
         for (_, call) in self.entries.iter().filter(|(_, call)| call.expires_at > now) {

@@ -17,6 +17,8 @@
 
 mod cache;
 mod columns;
+mod follow;
+mod published;
 mod render;
 mod turns;
 mod waiters;
@@ -31,6 +33,7 @@ use tokio::sync::Notify;
 
 pub use self::{
     cache::{Cache, CacheStats, CachedCall, CachedEntry},
+    follow::follow,
     render::{Rendered, answer, never_heard_of},
     waiters::{WaitTicket, Waiters},
 };
@@ -181,7 +184,10 @@ impl Registry {
                 Loaded::Found(call) => Some(call.revision),
                 _ => None,
             };
-            let write = after.clone().map(|call| CallWrite { columns: columns::of(&call.id, &call.record), call, expected });
+            let published =
+                after.as_ref().filter(|_| visible || change.event.facts.reported).and_then(|call| self.published(call, &change));
+            let columns = |call: &StoredCall| columns::of(&call.id, &call.record);
+            let write = after.clone().map(|call| CallWrite { columns: columns(&call), call, expected, published });
             let more = change.more.iter().map(CallEvent::without_facts).chain(settled).collect();
             let commit = Commit { event: change.event.without_facts(), changed, more, write };
             match self.0.store.commit(commit).await? {
@@ -243,11 +249,11 @@ impl Registry {
     /// # Errors
     /// [`StoreError`] when it is not in memory and the store can't be asked.
     pub async fn look_up(&self, id: &CallId) -> Result<Known, StoreError> {
-        if let Some(cached) = self.0.cache.find(id.as_str(), self.0.clock.now()) {
+        if let Some(cached) = self.in_memory(id.as_str()) {
             return Ok(Known::Call(cached));
         }
         // Boxed, or every answer from memory would carry the room that asking the store takes.
-        Box::pin(self.look_up_stored(id)).await
+        Box::pin(self.look_up_stored(id)).await.or_else(|error| self.remembered_result(id).map(Known::Call).ok_or(error))
     }
 
     async fn look_up_stored(&self, id: &CallId) -> Result<Known, StoreError> {
@@ -265,10 +271,12 @@ impl Registry {
         })
     }
 
-    /// The answer about a call if it is in memory: what the hot path asks first.
+    /// The answer about a call if it is in memory: what the hot path asks first. One that is not settled only counts while nobody else can
+    /// write it without our hearing.
     #[must_use]
     pub fn in_memory(&self, id: &str) -> Option<Arc<CachedCall>> {
-        self.0.cache.find(id, self.0.clock.now())
+        let cached = self.0.cache.find(id, self.0.clock.now());
+        cached.filter(|call| call.done || self.0.store.hears_all())
     }
 
     /// Erases a call for good. Tells whether it was known.

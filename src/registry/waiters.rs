@@ -71,6 +71,14 @@ impl Waiters {
         }
     }
 
+    /// Wakes everybody.
+    pub fn wake_all(&self) {
+        let all: Vec<_> = self.0.calls().values().map(|seat| Arc::clone(&seat.notify)).collect();
+        for notify in all {
+            notify.notify_waiters();
+        }
+    }
+
     /// How many wait.
     #[must_use]
     pub fn count(&self) -> usize {

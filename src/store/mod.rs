@@ -10,15 +10,25 @@
 //! |---|---|
 //! | [`memory`] | a store that is gone with the process |
 //! | [`sqlite`] | a store in one file |
+//! | [`postgres`] | a store in a PostgreSQL database, for any number of instances |
+//! | [`mod@redis`] | a store in a Redis, for any number of instances |
+//! | [`published`] | a call as other programs read it there |
+//! | [`signal`] | what instances tell each other |
 //! | [`query`] | what can be asked of a list |
 //! | [`disk`] | where a store lies, and how much room there is |
+//! | `condition` | whether a server can be asked right now |
 //! | `pack`, `tombstone` | compression, and what is left of a deleted call |
 
 pub mod disk;
 pub mod memory;
+pub mod postgres;
+pub mod published;
 pub mod query;
+pub mod redis;
+pub mod signal;
 pub mod sqlite;
 
+mod condition;
 mod pack;
 mod tombstone;
 
@@ -28,11 +38,17 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::sync::broadcast;
+
 use crate::call::{event::CallEvent, id::CallId, record::CallRecord, time::Millis};
 
 pub use crate::call::policy::Due;
 
-pub use self::query::{CallFilter, CallPage, PageCursor, SortBy};
+pub use self::{
+    published::PublishedRow,
+    query::{CallFilter, CallPage, PageCursor, SortBy},
+    signal::Signal,
+};
 
 /// A record as it is stored, with what is not joined.
 #[derive(Debug, Clone, PartialEq)]
@@ -104,6 +120,8 @@ pub struct CallWrite {
     pub expected: Option<u64>,
     /// Columns for lists.
     pub columns: Columns,
+    /// What other programs are to read of it, if the engine publishes results and something of it changed.
+    pub published: Option<Box<PublishedRow>>,
 }
 
 /// How a commit ended.
@@ -199,6 +217,10 @@ pub enum Store {
     Memory(memory::MemoryStore),
     /// One file.
     Sqlite(sqlite::SqliteStore),
+    /// A database on a server.
+    Postgres(postgres::PostgresStore),
+    /// A Redis.
+    Redis(self::redis::RedisStore),
     /// One of the others, watched.
     Watched(Arc<Watched>),
 }
@@ -224,6 +246,49 @@ impl Store {
     pub fn observed_by(self, observer: Observer) -> Self {
         Self::Watched(Arc::new(Watched { engine: self, observer }))
     }
+
+    /// The engine itself, watched or not.
+    fn engine(&self) -> &Self {
+        match self {
+            Self::Watched(watched) => watched.engine.engine(),
+            engine => engine,
+        }
+    }
+
+    /// Does this engine write results where other programs read them?
+    #[must_use]
+    pub fn publishes(&self) -> bool {
+        matches!(self.engine(), Self::Postgres(_))
+    }
+
+    /// What any instance does to calls, from now on; `None` where no other instance can be.
+    #[must_use]
+    pub fn signals(&self) -> Option<broadcast::Receiver<Signal>> {
+        match self.engine() {
+            Self::Postgres(store) => Some(store.signals()),
+            Self::Redis(store) => Some(store.signals()),
+            _ => None,
+        }
+    }
+
+    /// Is nothing written by others without a signal soon? If not, what is remembered of a call may be old, and the store has to be asked.
+    #[must_use]
+    pub fn hears_all(&self) -> bool {
+        match self.engine() {
+            Self::Postgres(store) => store.hears_all(),
+            Self::Redis(store) => store.hears_all(),
+            _ => true,
+        }
+    }
+
+    /// Waits until the store was reached for the first time, or was closed.
+    pub async fn opened(&self) {
+        match self.engine() {
+            Self::Postgres(store) => store.opened().await,
+            Self::Redis(store) => store.opened().await,
+            _ => {}
+        }
+    }
 }
 
 /// Writes one method of [`Store`] that asks whichever engine is there.
@@ -239,6 +304,8 @@ macro_rules! verbs {
                     match self {
                         Self::Memory(store) => store.$name($($argument),*).await,
                         Self::Sqlite(store) => store.$name($($argument),*).await,
+                        Self::Postgres(store) => store.$name($($argument),*).await,
+                        Self::Redis(store) => store.$name($($argument),*).await,
                         Self::Watched(watched) => {
                             let begun = Instant::now();
                             let outcome = Box::pin(watched.engine.$name($($argument),*)).await;

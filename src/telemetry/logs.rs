@@ -31,6 +31,9 @@ const WRITE_BYTES: usize = 65_536;
 /// After writing, the thread lets lines gather for this long. Waking it for each line would cost a request more than the line itself.
 const GATHER: Duration = Duration::from_millis(5);
 
+/// Libraries whose finer levels log what they are given: the values of every statement.
+const QUIET: [&str; 1] = ["tokio_postgres=info"];
+
 /// Writes what waits when it is dropped. Keep it until the very end, and drop it before [`std::process::exit`].
 #[must_use]
 pub struct LogGuard {
@@ -79,12 +82,17 @@ pub fn dispatch<W>(config: &LogConfig, instance: &str, writer: W, colours: bool)
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let registry = Registry::default().with(EnvFilter::new(&config.filter));
+    let registry = Registry::default().with(filter(&config.filter));
     let lines = fmt::layer().with_writer(writer);
     match config.format {
         LogFormat::Text => registry.with(lines.with_ansi(colours)).into(),
         LogFormat::Json => registry.with(lines.fmt_fields(JsonFields::new()).event_format(JsonLines::new(instance))).into(),
     }
+}
+
+/// The filter as configured; but of what a library says in detail, nothing that would show values of rows.
+fn filter(directives: &str) -> EnvFilter {
+    QUIET.iter().filter_map(|directive| directive.parse().ok()).fold(EnvFilter::new(directives), EnvFilter::add_directive)
 }
 
 #[cfg(test)]

@@ -4,12 +4,12 @@ use ringback::simulate::Stage;
 use serde_json::{Value, json};
 
 use crate::support::{
-    app::{Engine, Story, TestApp, on_both_engines},
+    app::{Engine, Story, TestApp, on_every_engine},
     calls::{path, talk, unanswered},
     vapi::{CALL, START},
 };
 
-on_both_engines! {
+on_every_engine! {
     memory_is_counted_and_listed
     what_is_too_old_is_neither_served_from_memory_nor_counted
     clearing_memory_loses_nothing

@@ -5,12 +5,12 @@ use ringback::simulate::Stage;
 use serde_json::{Value, json};
 
 use crate::support::{
-    app::{Engine, Story, TestApp, on_both_engines},
+    app::{Engine, Story, TestApp, on_every_engine},
     calls::{late_talk, message, message_of_no_call, path, result, talk},
     vapi::CALL,
 };
 
-on_both_engines! {
+on_every_engine! {
     what_is_erased_is_gone_everywhere
     what_comes_later_is_taken_and_ignored
     an_unknown_call_leaves_a_tombstone_only_if_wanted

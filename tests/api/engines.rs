@@ -1,4 +1,4 @@
-//! Whatever happens, the engines tell the same: memory, a file, and a file whose service forgets and restarts at every turn.
+//! Whatever happens, the engines tell the same: memory, a file, a file whose service forgets and restarts at every turn, and a database.
 
 use proptest::{
     prelude::{Just, ProptestConfig, Strategy, prop_oneof, proptest},
@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::support::{
     app::{Engine, Story, TestApp},
     calls::{late_talk, message, path, result, talk, unanswered},
+    postgres, redis,
 };
 
 const CALLS: [&str; 2] = ["first", "second"];
@@ -104,22 +105,32 @@ async fn compared(happenings: Vec<Happening>) -> Result<(), TestCaseError> {
     // Without delays there is no chance in when Vapi is asked: only when somebody wants it.
     let begin = |engine| Story::on(engine).with("ENRICH_DELAYS_SECONDS", "none").with("RECONCILE_GRACE_SECONDS", "86400").begin();
     let (memory, file, mut restarted) = (begin(Engine::Memory).await, begin(Engine::Sqlite).await, begin(Engine::Sqlite).await);
+    let mut servers = Vec::new();
+    for (engine, is_tested) in [(Engine::Postgres, postgres::is_tested()), (Engine::Redis, redis::is_tested())] {
+        if is_tested {
+            servers.push(begin(engine).await);
+        }
+    }
     for (number, happening) in happenings.iter().enumerate() {
-        for app in [&memory, &file, &restarted] {
+        for app in [&memory, &file, &restarted].into_iter().chain(&servers) {
             happens(app, happening).await;
         }
         if matches!(happening, Happening::Forget) {
             file.ask("DELETE", "/api/v1/vapi/cache").send().await.data(200);
             restarted = restarted.restart().await;
         }
-        let (in_memory, in_file, after_restarts) = (told(&memory).await, told(&file).await, told(&restarted).await);
-        for (name, other) in [("in a file", in_file), ("after restarts", after_restarts)] {
+        let mut others = vec![("in a file", told(&file).await), ("after restarts", told(&restarted).await)];
+        for server in &servers {
+            others.push(("on a server", told(server).await));
+        }
+        let in_memory = told(&memory).await;
+        for (name, other) in others {
             for (a, b) in in_memory.iter().zip(&other) {
                 assert_eq!(a, b, "{name}, after {number}: {happening:?}");
             }
         }
     }
-    for app in [memory, file, restarted] {
+    for app in [memory, file, restarted].into_iter().chain(servers) {
         app.work().await;
         app.finish().await;
     }

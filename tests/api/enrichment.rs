@@ -7,12 +7,12 @@ use ringback::simulate::{CallScript, Fault, Stage, bodies};
 use serde_json::{Value, json};
 
 use crate::support::{
-    app::{Engine, Story, TestApp, on_both_engines},
+    app::{Engine, Story, TestApp, on_every_engine},
     calls::{late_talk, message, path, talk, unanswered},
     vapi::CALL,
 };
 
-on_both_engines! {
+on_every_engine! {
     late_analysis_turns_partial_into_fetching_into_complete
     fetches_come_at_their_delays_and_end_when_two_answers_agree
     a_report_that_comes_during_a_fetch_and_the_answer_are_both_kept

@@ -7,12 +7,12 @@ use ringback::{
 use serde_json::{Value, json};
 
 use crate::support::{
-    app::{Engine, Story, TestApp, on_both_engines},
+    app::{Engine, Story, TestApp, on_every_engine},
     calls::{late_talk, path, talk},
     vapi::CALL,
 };
 
-on_both_engines! {
+on_every_engine! {
     a_failed_fetch_keeps_the_data_says_why_and_is_made_good
     when_every_fetch_fails_the_call_is_done_with_what_there_is
     a_refused_key_settles_at_once_and_is_tried_again_at_the_next_start

@@ -9,11 +9,11 @@ use ringback::{
 use serde_json::{Value, json};
 
 use crate::support::{
-    app::{Engine, Story, on_both_engines},
+    app::{Engine, Story, on_every_engine},
     calls::result,
 };
 
-on_both_engines! {
+on_every_engine! {
     order_and_repeats_of_webhooks_do_not_matter
     lost_reports_are_found_and_late_analysis_is_fetched
     a_waiting_client_is_answered_when_the_report_arrives

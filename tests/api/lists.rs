@@ -7,14 +7,14 @@ use serde_json::{Value, json};
 
 use crate::support::{
     answer::keys,
-    app::{Engine, Story, TestApp, on_both_engines},
+    app::{Engine, Story, TestApp, on_every_engine},
     calls::{late_talk, message, talk, unanswered},
     vapi::START,
 };
 
 const LIST: &str = "/api/v1/vapi/calls";
 
-on_both_engines! {
+on_every_engine! {
     calls_are_listed_newest_first_live_ones_included
     every_filter_finds_its_calls
     words_are_looked_for_in_names_numbers_ids_summary_and_transcript

@@ -8,12 +8,12 @@ use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::support::{
-    app::{Engine, Story, TestApp, on_both_engines},
+    app::{Engine, Story, TestApp, on_every_engine},
     calls::{late_talk, message, path, result, talk},
     vapi::CALL,
 };
 
-on_both_engines! {
+on_every_engine! {
     while_the_store_is_gone_what_is_in_memory_is_served_and_unknown_ids_are_503
     a_client_that_hangs_up_undoes_nothing
 }

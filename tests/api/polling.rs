@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 
 use crate::support::{
     answer::keys,
-    app::{Engine, Story, TestApp, on_both_engines},
+    app::{Engine, Story, TestApp, on_every_engine},
     calls::{late_talk, message, path, talk, unanswered},
     vapi::CALL,
 };
 
-on_both_engines! {
+on_every_engine! {
     a_call_is_unknown_then_not_ready_then_there
     the_original_poller_gets_what_it_reads_when_it_reads_it
     the_original_client_that_counts_404s_sees_the_call_complete_in_time

@@ -4,12 +4,12 @@ use ringback::simulate::{CallScript, bodies};
 use serde_json::{Value, json};
 
 use crate::support::{
-    app::{Engine, Story, TestApp, on_both_engines},
+    app::{Engine, Story, TestApp, on_every_engine},
     calls::{message, message_of_no_call, path, talk},
     vapi::CALL,
 };
 
-on_both_engines! {
+on_every_engine! {
     every_question_gets_an_answer_that_harms_no_call
     every_question_is_answered_when_the_store_is_gone
     a_repeated_question_gets_the_answer_given_before

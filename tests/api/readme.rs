@@ -13,6 +13,8 @@ const TABLE_ENDS: &str = "<!-- configuration: end -->";
 /// Words of capitals in the README that are neither variables of ours nor codes: other people's variables, and places to fill in.
 const FOREIGN_WORDS: [&str; 6] =
     ["ASSISTANT_ID", "BACKEND_API_URL", "NAME_FILE", "RAILWAY_PUBLIC_DOMAIN", "RAILWAY_RUN_UID", "RINGBACK_BLESS"];
+/// The same of the examples: variables of PostgreSQL's image, and of the compose file itself.
+const FOREIGN_IN_EXAMPLES: [&str; 5] = ["DB_PASSWORD", "POSTGRES_DB", "POSTGRES_PASSWORD", "POSTGRES_USER", "MALLOC_MMAP_THRESHOLD_"];
 
 fn file(path: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -61,6 +63,35 @@ fn every_variable_in_the_readme_is_one() {
     let mut strange = capitals(&text("README.md"));
     strange.retain(|word| word.contains('_') && !known.contains(word) && !FOREIGN_WORDS.contains(&word.as_str()));
     assert!(strange.iter().all(|word| word.strip_suffix("_FILE").is_some_and(|name| known.contains(name))), "{strange:?}");
+}
+
+/// The examples, as one text.
+fn examples() -> String {
+    let mut folders = vec![file("examples")];
+    let mut all = String::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap().flatten() {
+            if entry.file_type().unwrap().is_dir() {
+                folders.push(entry.path());
+            } else {
+                all += &fs::read_to_string(entry.path()).unwrap();
+            }
+        }
+    }
+    all
+}
+
+#[test]
+fn every_variable_and_probe_in_the_examples_is_one() {
+    let (examples, known) = (examples(), variables());
+    let mut strange = capitals(&examples);
+    strange.retain(|word| word.contains('_') && !word.starts_with("AF_") && !known.iter().any(|variable| variable.name == word));
+    strange.retain(|word| !FOREIGN_IN_EXAMPLES.contains(&word.as_str()));
+    assert!(strange.is_empty(), "{strange:?}");
+    assert_eq!(examples.matches("replicas: 3").count(), 2);
+    for probe in ["/livez", "/readyz"] {
+        assert!(examples.contains(probe) && TEMPLATES.contains(&probe), "{probe}");
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::support::{
     answer::Answer,
-    app::{Engine, Story, TestApp, on_both_engines},
+    app::{Engine, Story, TestApp, on_every_engine},
     calls::{late_talk, path, result, talk},
     vapi::CALL,
 };
@@ -18,7 +18,7 @@ const SETTLE: Duration = Duration::from_millis(50);
 /// Woken means within this time; a poll would take longer.
 const AT_ONCE: Duration = Duration::from_millis(900);
 
-on_both_engines! {
+on_every_engine! {
     the_report_itself_wakes_who_waits
     a_wait_goes_on_until_the_call_is_done_and_not_only_known
     a_deletion_wakes_with_410

@@ -6,14 +6,14 @@ use ringback::simulate::Stage;
 use serde_json::Value;
 
 use crate::support::{
-    app::{Engine, Story, TestApp, on_both_engines},
+    app::{Engine, Story, TestApp, on_every_engine},
     calls::{message, path, result, talk, unanswered},
     vapi::CALL,
 };
 
 const DAY: i64 = 86_400_000;
 
-on_both_engines! {
+on_every_engine! {
     records_go_when_their_time_is_over_and_not_before
     bodies_go_earlier_than_their_records
     what_goes_is_archived_first_one_file_a_day

@@ -4,12 +4,12 @@ use ringback::simulate::{Fault, Stage};
 use serde_json::{Value, json};
 
 use crate::support::{
-    app::{Engine, Story, TestApp, on_both_engines},
+    app::{Engine, Story, TestApp, on_every_engine},
     calls::{message, path, result, talk, unanswered},
     vapi::CALL,
 };
 
-on_both_engines! {
+on_every_engine! {
     a_call_that_ended_without_a_report_is_looked_up_after_twenty_seconds
     a_silent_live_call_is_looked_up_after_the_grace_and_then_less_and_less_often
     an_id_that_somebody_polls_is_looked_up_after_twenty_seconds

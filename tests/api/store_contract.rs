@@ -37,6 +37,24 @@ macro_rules! on_every_engine {
                 super::$story(super::open(&folder.path().join("ringback.db"))).await;
             })*
         }
+
+        mod postgres {
+            $(#[tokio::test]
+            async fn $story() {
+                if let Some(database) = crate::support::postgres::database().await {
+                    super::$story(database.open().await).await;
+                }
+            })*
+        }
+
+        mod redis {
+            $(#[tokio::test]
+            async fn $story() {
+                if let Some(database) = crate::support::redis::database() {
+                    super::$story(database.open().await).await;
+                }
+            })*
+        }
     };
 }
 

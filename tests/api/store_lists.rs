@@ -1,6 +1,6 @@
-//! Lists by random filters: what SQLite answers in SQL is what memory answers in Rust, page by page.
+//! Lists by random filters: what SQLite answers in SQL, and Redis by walking its sets, is what memory answers in Rust, page by page.
 
-use std::{collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
 
 use proptest::{
     collection::{btree_map, vec},
@@ -12,7 +12,10 @@ use ringback::{
     store::{CallFilter, Columns, PageCursor, SortBy, Store, StoredCall, memory::MemoryStore},
 };
 
-use crate::store_support::{at, columns, open, put, stored};
+use crate::{
+    store_support::{at, columns, open, put, stored},
+    support::redis::database,
+};
 
 /// Calls in each store.
 const CALLS: usize = 40;
@@ -109,12 +112,12 @@ async fn pages(store: &Store, filter: &CallFilter) -> Vec<Vec<String>> {
     }
 }
 
-async fn compare(path: &Path, rows: &[(i64, i64, Columns)], filters: &[CallFilter]) {
-    let (memory, sqlite) = (Store::Memory(MemoryStore::new(u64::MAX)), open(path));
+async fn compare(other: Store, rows: &[(i64, i64, Columns)], filters: &[CallFilter]) {
+    let memory = Store::Memory(MemoryStore::new(u64::MAX));
     fill(&memory, rows).await;
-    fill(&sqlite, rows).await;
+    fill(&other, rows).await;
     for filter in filters {
-        assert_eq!(pages(&sqlite, filter).await, pages(&memory, filter).await, "{filter:?}");
+        assert_eq!(pages(&other, filter).await, pages(&memory, filter).await, "{filter:?}");
     }
 }
 
@@ -124,7 +127,15 @@ proptest! {
     fn sqlite_and_memory_list_the_same_calls(rows in vec(row(), CALLS), filters in vec(filter(), 60)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
         let folder = tempfile::tempdir().expect("a temporary folder");
-        runtime.block_on(compare(&folder.path().join("ringback.db"), &rows, &filters));
+        runtime.block_on(compare(open(&folder.path().join("ringback.db")), &rows, &filters));
+    }
+
+    #[test]
+    fn redis_and_memory_list_the_same_calls(rows in vec(row(), CALLS), filters in vec(filter(), 60)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        if let Some(database) = database() {
+            runtime.block_on(async { compare(database.open().await, &rows, &filters).await });
+        }
     }
 
     #[test]

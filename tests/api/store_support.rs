@@ -121,7 +121,7 @@ pub(crate) fn writing(event: CallEvent, call: &StoredCall) -> Commit {
 
 pub(crate) fn writing_with(event: CallEvent, call: &StoredCall, columns: Columns) -> Commit {
     let expected = call.revision.checked_sub(1).filter(|revision| *revision > 0);
-    let write = CallWrite { call: Arc::new(call.clone()), expected, columns };
+    let write = CallWrite { call: Arc::new(call.clone()), expected, columns, published: None };
     Commit { event, changed: vec!["callStatus", "transcript"], more: Vec::new(), write: Some(write) }
 }
 

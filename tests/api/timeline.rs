@@ -5,12 +5,12 @@ use serde_json::{Value, json};
 
 use crate::support::{
     answer::keys,
-    app::{Engine, Story, TestApp, on_both_engines},
+    app::{Engine, Story, TestApp, on_every_engine},
     calls::{late_talk, message, path, talk},
     vapi::CALL,
 };
 
-on_both_engines! {
+on_every_engine! {
     everything_is_told_in_order_of_time
     bodies_are_shown_only_when_asked_for_and_never_their_secrets
     two_equal_answers_of_vapi_are_one_event

@@ -8,14 +8,14 @@ use ringback::simulate::{Stage, bodies};
 use serde_json::{Value, json};
 
 use crate::support::{
-    app::{Engine, SECRET, Story, TestApp, on_both_engines},
+    app::{Engine, SECRET, Story, TestApp, on_every_engine},
     calls::{late_talk, message, message_of_no_call, path, talk},
     vapi::CALL,
 };
 
 const WEBHOOK: &str = "/api/v1/vapi/webhook";
 
-on_both_engines! {
+on_every_engine! {
     a_repeat_is_taken_and_changes_nothing
     a_repeat_under_another_id_changes_nothing
     the_same_webhook_from_all_sides_at_once_is_stored_once

@@ -6,6 +6,7 @@
 //! | Module | What it shows |
 //! |---|---|
 //! | [`loss`], [`stop`], [`disk`] | what was acknowledged survives SIGKILL, SIGTERM and a full disk |
+//! | [`servers`] | the same with a PostgreSQL server or a Redis behind several instances, whoever of them is killed |
 //! | [`trace`] | a 200 leaves only after the store's log was flushed to disk |
 //! | [`hostile`] | nonsense, floods and dawdlers at the socket |
 //! | [`cli`] | commands, exit codes, refused starts, what is logged |
@@ -16,6 +17,11 @@ mod cli;
 mod disk;
 mod hostile;
 mod loss;
+#[path = "../shared/postgres.rs"]
+mod postgres_server;
+#[path = "../shared/redis.rs"]
+mod redis_server;
+mod servers;
 mod start;
 mod stop;
 mod support;

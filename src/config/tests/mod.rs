@@ -3,7 +3,9 @@
 mod access;
 mod documents;
 mod environment;
+mod postgres;
 mod proxies;
+mod redis;
 mod secrecy;
 mod values;
 mod vapi;

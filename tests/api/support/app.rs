@@ -17,6 +17,7 @@ use ringback::{
     clock::Clock,
     config::{Config, ConfigError},
     http::{self, Api, Regular, server::Peer},
+    registry::follow,
     simulate::{CallScript, FakeVapi, Options, Stage, bodies},
 };
 use serde_json::Value;
@@ -26,6 +27,7 @@ use tower::ServiceExt as _;
 
 use super::{
     answer::{Answer, Seen},
+    postgres, redis,
     vapi::START,
 };
 
@@ -45,10 +47,12 @@ const NO_LIMIT: u32 = 100_000;
 pub(crate) enum Engine {
     Memory,
     Sqlite,
+    Postgres,
+    Redis,
 }
 
 /// Runs stories, functions of an [`Engine`], as tests on every engine.
-macro_rules! on_both_engines {
+macro_rules! on_every_engine {
     ($($story:ident)*) => {
         mod memory {
             $(#[tokio::test] async fn $story() { super::$story($crate::support::app::Engine::Memory).await; })*
@@ -56,11 +60,26 @@ macro_rules! on_both_engines {
         mod sqlite {
             $(#[tokio::test] async fn $story() { super::$story($crate::support::app::Engine::Sqlite).await; })*
         }
+        mod postgres {
+            $(#[tokio::test] async fn $story() {
+                if $crate::support::postgres::is_tested() {
+                    super::$story($crate::support::app::Engine::Postgres).await;
+                }
+            })*
+        }
+        mod redis {
+            $(#[tokio::test] async fn $story() {
+                if $crate::support::redis::is_tested() {
+                    super::$story($crate::support::app::Engine::Redis).await;
+                }
+            })*
+        }
     };
 }
-pub(crate) use on_both_engines;
+pub(crate) use on_every_engine;
 
 /// A service as it will be started. Without more words: on loopback, with a webhook secret and a key for the fake Vapi, open to this machine.
+#[derive(Clone)]
 pub(crate) struct Story {
     engine: Engine,
     variables: BTreeMap<String, String>,
@@ -109,6 +128,8 @@ impl Story {
         let url = match self.engine {
             Engine::Memory => "memory:".to_owned(),
             Engine::Sqlite => format!("sqlite:{}", folder.path().join("ringback.db").display()),
+            Engine::Postgres => postgres::database().await.expect("PostgreSQL is to be tested").url(),
+            Engine::Redis => redis::database().expect("Redis is to be tested").url(),
         };
         self.variables.entry("DATABASE_URL".to_owned()).or_insert(url);
         self.variables.entry("VAPI_API_URL".to_owned()).or_insert_with(|| vapi.url().to_owned());
@@ -124,7 +145,10 @@ impl Story {
 }
 
 async fn built(story: &Story, clock: &Clock) -> Result<App, StartError> {
-    App::build(story.config().expect("a configuration"), clock.clone()).await
+    let app = App::build(story.config().expect("a configuration"), clock.clone()).await?;
+    let (registry, lifecycle) = (app.api().registry.clone(), app.lifecycle().clone());
+    lifecycle.spawn("follow", follow(registry, lifecycle.clone()));
+    Ok(app)
 }
 
 /// A running service. Every story ends it with [`TestApp::finish`].
@@ -284,6 +308,20 @@ impl TestApp {
         assert_eq!(code, 0, "it stops in order");
         let app = built(&self.story, &self.clock).await.expect("it starts once more");
         Self { app, ..self }
+    }
+
+    /// Another instance of the same service: the same store, clock and Vapi.
+    pub(crate) async fn beside(&self) -> Self {
+        self.beside_with(|story| story).await
+    }
+
+    /// The same, with other settings.
+    pub(crate) async fn beside_with(&self, change: impl FnOnce(Story) -> Story) -> Self {
+        let (story, clock) = (change(self.story.clone()), self.clock.clone());
+        let app = built(&story, &clock).await.expect("it starts");
+        let vapi = FakeVapi::start(story.vapi.clone()).await.expect("a free port");
+        let folder = TempDir::new().expect("a folder");
+        Self { story, app, clock, vapi, folder, seen: Mutex::default(), guard: Unfinished }
     }
 
     /// Stops the service and starts it anew, on the same file, with the same Vapi.

@@ -32,7 +32,7 @@ fn a_value_that_cant_be_used_stops_the_start_by_name_and_is_not_shown() {
         ("PORT", "port-hunter2-never-shown"),
         ("PORT", "65536"),
         ("DATABASE_URL", "mysql://user:hunter2-never-shown@host/db"),
-        ("DATABASE_URL", "postgres://user:hunter2-never-shown@host/db"),
+        ("DATABASE_URL", "postgres://user:hunter2-never-shown@host/db?sslmode=maybe"),
         ("DATABASE_URL", "hunter2-never-shown"),
         ("DATABASE_URL", "sqlite:"),
         ("DATABASE_MAX_CONNECTIONS", "0"),

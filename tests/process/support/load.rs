@@ -5,6 +5,7 @@ use std::{
     net::SocketAddr,
     sync::{Arc, Mutex},
     thread::{self, JoinHandle},
+    time::{Duration, Instant},
 };
 
 use ringback::simulate::Auth;
@@ -12,6 +13,7 @@ use ringback::simulate::Auth;
 use super::{
     ledger::{Ledger, Sent, ledger},
     messages::{self, Message, new_call},
+    random_below,
     wire::Wire,
 };
 
@@ -29,6 +31,27 @@ impl Load {
     /// Each sender ends when its connection is cut.
     pub(crate) fn until_cut(address: SocketAddr) -> Self {
         Self::of(move |work| Wire::to(address).map(|wire| sent_until_cut(wire, work)).unwrap_or_default())
+    }
+
+    /// Senders that take every refusal for one, and go on until their connection is cut or `until` passes; each has several services to turn to.
+    pub(crate) fn through_outages(addresses: &[SocketAddr], until: Instant) -> Self {
+        let addresses = addresses.to_vec();
+        Self::of(move |work| {
+            let (mut sent, mut next) = (Vec::new(), random_below(addresses.len() as u64));
+            while Instant::now() < until {
+                let address = addresses[usize::try_from(next).expect("it is small") % addresses.len()];
+                next += 1;
+                if let Ok(wire) = Wire::to(address) {
+                    sent.extend(sent_until_refused(wire, work));
+                }
+                // Neither Vapi nor its load balancers come again at once.
+                thread::sleep(Duration::from_millis(20));
+                if work.lock().expect("no panic").is_empty() {
+                    break;
+                }
+            }
+            sent
+        })
     }
 
     /// Each sender ends when nobody opens the door any more.
@@ -66,6 +89,23 @@ fn work() -> VecDeque<Message> {
     let lives = (0..CALLS).flat_map(|_| messages::life_of(&new_call()));
     let proofs = [Auth::Hmac, Auth::Secret].into_iter().cycle();
     lives.zip(proofs).map(|(message, auth)| message.proven_by(auth)).collect()
+}
+
+/// Sends messages until there is none, no answer, or a refusal, which must be one of a store that is away or of a stop.
+fn sent_until_refused(mut wire: Wire, work: &Work) -> Vec<Sent> {
+    let mut sent = Vec::new();
+    while let Some(message) = work.lock().expect("no panic").pop_front() {
+        let answer = wire.deliver(&message);
+        if let Ok(answer) = &answer {
+            assert!(matches!(answer.status, 200 | 503), "{message:?}: {}", answer.json());
+        }
+        let acknowledged = answer.is_ok_and(|answer| answer.status == 200);
+        sent.push(Sent { message, acknowledged });
+        if !acknowledged {
+            break;
+        }
+    }
+    sent
 }
 
 /// Sends one message after another until there is none, or no answer.

@@ -5,6 +5,7 @@ pub(crate) mod ledger;
 pub(crate) mod load;
 pub(crate) mod messages;
 pub(crate) mod program;
+pub(crate) mod road;
 pub(crate) mod service;
 pub(crate) mod wire;
 

@@ -1,0 +1,122 @@
+//! The Redis behind a service is away, full, or hangs: what the service says, what it serves, and that it recovers by itself.
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use redis::cmd;
+use ringback::{
+    app::App,
+    clock::Clock,
+    config::Config,
+    simulate::{Stage, bodies},
+};
+use serde_json::json;
+
+use crate::{
+    store_away::{is_refused, is_taken_again, ready},
+    support::{
+        app::{Engine, Story, TestApp},
+        calls::{late_talk, message, path, result, talk},
+        redis::{Server, database},
+        vapi::{CALL, START},
+    },
+};
+
+async fn begin(url: &str) -> TestApp {
+    Story::on(Engine::Redis).with("DATABASE_URL", url).begin().await
+}
+
+#[tokio::test]
+async fn a_service_without_its_redis_lives_but_is_not_ready_until_it_is_there() {
+    let Some(server) = Server::start(&[]) else { return };
+    let database = server.database();
+    server.tell("stop");
+    let began = Instant::now();
+    let app = begin(&database.url()).await;
+    assert!(began.elapsed() < Duration::from_secs(5), "the start does not wait for it: {:?}", began.elapsed());
+    assert_eq!((app.get("/livez").await.status, ready(&app).await), (200, 503));
+    let report = bodies::end_of_call_report(&talk(CALL), app.clock().now());
+    is_refused(&app, &report).await;
+    app.poll(CALL).await.refused(503, "STORE_UNAVAILABLE");
+    app.get(&result(CALL, "")).await.refused(503, "STORE_UNAVAILABLE");
+    app.hears(&message("assistant-request", CALL, json!({}))).await;
+
+    server.tell("start");
+    is_taken_again(&app, &report).await;
+    assert_eq!(app.poll(CALL).await.data(200)["dataStatus"], "complete");
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn while_redis_is_down_results_in_memory_are_served_and_nothing_is_acknowledged() {
+    let Some(server) = Server::start(&[]) else { return };
+    let app = begin(&server.database().url()).await;
+    app.hears_report(&talk("done")).await;
+    app.hears_report(&late_talk("partial")).await;
+    app.hears_status(&talk("live"), Stage::InProgress).await;
+    for how in ["stop", "kill"] {
+        server.tell(how);
+        let body = message("hang", "live", json!({"how": how}));
+        is_refused(&app, &body).await;
+        assert_eq!((app.get("/livez").await.status, ready(&app).await), (200, 503));
+        assert_eq!(app.poll("done").await.data(200)["dataStatus"], "complete");
+        assert_eq!(app.poll("partial").await.data(200)["dataStatus"], "partial");
+        for path in [path("live"), path("unheard-of"), result("live", ""), "/api/v1/vapi/calls".to_owned()] {
+            let answer = app.get(&path).await.refused(503, "STORE_UNAVAILABLE");
+            assert!(!answer.header("retry-after").is_empty());
+        }
+        app.ask("DELETE", &path("done")).send().await.refused(503, "STORE_UNAVAILABLE");
+        server.tell("start");
+        is_taken_again(&app, &body).await;
+        assert_eq!(app.call("live").await["callStatus"], "in-progress");
+    }
+    let app = app.restart().await;
+    assert_eq!(app.poll("done").await.data(200)["dataStatus"], "complete");
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_redis_that_hangs_is_given_up_in_time_and_nothing_is_stored_twice() {
+    let Some(server) = Server::start(&[]) else { return };
+    let app = begin(&server.database().url()).await;
+    app.hears_report(&talk("done")).await;
+    server.tell("freeze");
+    let many: Vec<_> = (0..40).map(|number| message("status-update", &format!("call-{number}"), json!({"status": "ringing"}))).collect();
+    join_all(many.iter().map(|body| is_refused(&app, body))).await;
+    assert_eq!((app.poll("done").await.status, ready(&app).await), (200, 503));
+    server.tell("thaw");
+    is_taken_again(&app, &message("hang", "done", json!({}))).await;
+    for (number, body) in many.iter().enumerate() {
+        app.hears(body).await;
+        let entries = app.get(&format!("{}/timeline", path(&format!("call-{number}")))).await.json()["data"].take();
+        assert_eq!(entries.as_array().unwrap().iter().filter(|entry| entry["duplicate"] == false).count(), 1, "{entries}");
+    }
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_redis_that_is_full_refuses_webhooks_and_is_used_again_when_there_is_room() {
+    let Some(server) = Server::start(&[]) else { return };
+    let database = server.database();
+    let (app, mut raw) = (begin(&database.url()).await, database.raw().await);
+    app.hears_report(&talk("done")).await;
+    let mut limit = async |bytes: &str| {
+        let () = cmd("CONFIG").arg("SET").arg("maxmemory").arg(bytes).query_async(&mut raw).await.unwrap();
+    };
+    limit("1mb").await;
+    let report = bodies::end_of_call_report(&talk(CALL), app.clock().now());
+    is_refused(&app, &report).await;
+    assert_eq!((app.poll("done").await.status, ready(&app).await), (200, 503));
+    limit("0").await;
+    is_taken_again(&app, &report).await;
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_redis_that_cannot_be_used_stops_the_start_with_what_to_do() {
+    let Some(database) = database() else { return };
+    let wrong = database.url().replacen("p%40", "q%40", 1);
+    let config = Config::from_env(|name| (name == "DATABASE_URL").then(|| wrong.clone())).unwrap();
+    let why = App::build(config, Clock::manual(START)).await.err().map(|error| error.to_string()).expect("it may not start");
+    assert!(why.starts_with("DATABASE_URL") && why.contains("password") && !why.contains("ss%3Aw"), "{why}");
+}

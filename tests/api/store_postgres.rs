@@ -1,0 +1,535 @@
+//! What only the PostgreSQL store promises: outages, several instances, texts that the server can't hold, what is refused.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a story stops where it goes wrong")]
+
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+
+use futures_util::future::join_all;
+use ringback::{
+    call::{event::CallEvent, record::FetchReason},
+    store::{
+        CallFilter, CallWrite, Columns, Commit, Committed, Loaded, PublishedRow, Signal, Store, StoreError,
+        postgres::{PostgresOptions, PostgresStore, Tls},
+        sqlite::Migrate,
+    },
+};
+use tokio::{sync::broadcast::Receiver, time::timeout};
+
+use crate::{
+    store_support::{
+        alongside, at, call_id, columns, delivery, done, due, found, lookup, metadata, next, noting, put, saying, stored, writing,
+    },
+    support::{
+        pooler::Pooler,
+        postgres::{Database, Server, database, open, options},
+        proxy::{At, Proxy},
+    },
+};
+
+/// Something takes no longer than this, or the test has failed.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// HTTP gives up on the store after this long.
+const HTTP_GIVES_UP: Duration = Duration::from_secs(5);
+
+pub(crate) async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let begin = Instant::now();
+    while !is_so().await {
+        assert!(begin.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Why the store can't be opened.
+async fn refusal(options: &PostgresOptions) -> String {
+    match PostgresStore::open(options).await {
+        Err(StoreError::Unusable(why)) => why,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn is_open(store: &Store) -> bool {
+    store.load(&call_id("anything")).await.is_ok()
+}
+
+// --- Outages
+
+#[tokio::test]
+async fn a_database_that_is_down_at_the_start_is_waited_for() {
+    let Some(server) = Server::start() else { return };
+    let database = server.database();
+    server.tell("stop");
+    let store = database.open().await;
+    let begin = Instant::now();
+    assert!(matches!(store.commit(noting(delivery("event-1", "call-1"))).await, Err(StoreError::Unavailable(_))));
+    assert!(matches!(store.health().await, Err(StoreError::Unavailable(_))));
+    assert!(begin.elapsed() < Duration::from_secs(1), "who asks is told at once");
+    assert!(timeout(Duration::from_millis(100), store.opened()).await.is_err());
+
+    server.tell("start");
+    timeout(PATIENCE, store.opened()).await.unwrap();
+    assert_eq!(store.commit(noting(delivery("event-1", "call-1"))).await.unwrap(), Committed::Done);
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_database_that_goes_away_is_noticed_and_found_again_with_everything_in_it() {
+    let Some(server) = Server::start() else { return };
+    let store = server.database().open().await;
+    put(&store, &stored("call-1"), columns()).await;
+    for how in ["stop", "crash"] {
+        server.tell(how);
+        let begin = Instant::now();
+        let outcome = store.commit(noting(delivery(how, "call-1"))).await;
+        assert!(matches!(outcome, Err(StoreError::Unavailable(_))), "{outcome:?}");
+        assert!(begin.elapsed() < HTTP_GIVES_UP, "{:?}", begin.elapsed());
+        eventually("it is known to be down", async || {
+            let begin = Instant::now();
+            store.load(&call_id("call-1")).await.is_err() && begin.elapsed() < Duration::from_millis(100)
+        })
+        .await;
+
+        server.tell("start");
+        eventually("it is found again", async || is_open(&store).await).await;
+        assert_eq!(lookup(&store, "call-1").await, "found");
+        eventually("it can be written again", async || store.commit(noting(delivery(how, "call-1"))).await.is_ok()).await;
+    }
+    store.close().await.unwrap();
+}
+
+/// A store by way of a road that can be cut.
+async fn on_the_road(database: &Database) -> (Proxy, Store) {
+    let road = Proxy::to(database.port).await;
+    let store = open(&options(&database.url_by(road.port()))).await;
+    (road, store)
+}
+
+#[tokio::test]
+async fn connections_that_are_cut_while_nobody_uses_them_are_not_missed() {
+    let Some(database) = database().await else { return };
+    let (road, store) = on_the_road(&database).await;
+    put(&store, &stored("call-1"), columns()).await;
+    let id = call_id("call-1");
+    join_all((0..8).map(|_| store.load(&id))).await;
+    for round in 0..5 {
+        road.cut();
+        assert_eq!(store.commit(noting(delivery(&format!("event-{round}"), "call-1"))).await.unwrap(), Committed::Done, "{round}");
+        road.cut();
+        assert_eq!(lookup(&store, "call-1").await, "found", "{round}");
+    }
+}
+
+#[tokio::test]
+async fn a_commit_that_is_cut_in_the_middle_is_stored_whole_or_not_at_all_and_can_be_repeated() {
+    let Some(database) = database().await else { return };
+    for (place, repeated) in [(At::Asking, Committed::Done), (At::Answering, Committed::Duplicate)] {
+        let (road, store) = on_the_road(&database).await;
+        let call = stored(&format!("call-{place:?}"));
+        let commit = writing(delivery(&format!("event-{place:?}"), call.id.as_str()), &call);
+        road.cut_at_commit(place);
+        let outcome = store.commit(commit.clone()).await;
+        assert!(matches!(outcome, Err(StoreError::Unavailable(_))), "nobody can know: {outcome:?}");
+        assert!(road.has_cut());
+        eventually("the road is used again", async || is_open(&store).await).await;
+        assert_eq!(store.commit(commit).await.unwrap(), repeated, "{place:?}");
+        assert_eq!(found(&store, call.id.as_str()).await, call);
+        assert_eq!(store.timeline(&call.id, false).await.unwrap().iter().filter(|entry| !entry.duplicate).count(), 1);
+    }
+}
+
+#[tokio::test]
+async fn nothing_acknowledged_is_lost_on_a_road_that_is_cut_again_and_again() {
+    let Some(database) = database().await else { return };
+    let (road, store) = on_the_road(&database).await;
+    let senders = (0..4).map(|sender| {
+        let store = store.clone();
+        alongside(async move {
+            let mut acknowledged = Vec::new();
+            for number in 0..40 {
+                let event = format!("event-{sender}-{number}");
+                let call = stored(&format!("call-{sender}-{number}"));
+                loop {
+                    match store.commit(writing(delivery(&event, call.id.as_str()), &call)).await {
+                        Ok(Committed::Done | Committed::Duplicate) => break acknowledged.push(call.id.clone()),
+                        Ok(other) => panic!("{other:?}"),
+                        Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+                    }
+                }
+            }
+            acknowledged
+        })
+    });
+    let cutter = alongside(async move {
+        for round in 0..20 {
+            tokio::time::sleep(Duration::from_millis(37)).await;
+            road.delay(Duration::from_millis(round % 4));
+            match round % 3 {
+                0 => road.cut(),
+                1 => road.cut_at_commit(At::Answering),
+                _ => road.cut_at_commit(At::Asking),
+            }
+        }
+        road
+    });
+    let acknowledged: Vec<_> = join_all(senders).await.into_iter().flat_map(Result::unwrap).collect();
+    let _road = cutter.await.unwrap();
+    let store = database.open().await;
+    for id in &acknowledged {
+        assert_eq!(lookup(&store, id.as_str()).await, "found");
+        assert_eq!(store.timeline(id, false).await.unwrap().iter().filter(|entry| !entry.duplicate).count(), 1, "{id}");
+    }
+    assert_eq!(acknowledged.len(), 160);
+}
+
+#[tokio::test]
+async fn a_road_that_leads_nowhere_is_given_up_in_time_for_http() {
+    let Some(database) = database().await else { return };
+    let (road, store) = on_the_road(&database).await;
+    put(&store, &stored("call-1"), columns()).await;
+    road.delay(Duration::from_hours(1));
+    for _ in 0..3 {
+        let begin = Instant::now();
+        assert!(store.load(&call_id("call-1")).await.is_err());
+        assert!(begin.elapsed() < HTTP_GIVES_UP, "{:?}", begin.elapsed());
+        let begin = Instant::now();
+        assert!(store.commit(noting(delivery("event-1", "call-1"))).await.is_err());
+        assert!(begin.elapsed() < HTTP_GIVES_UP, "{:?}", begin.elapsed());
+    }
+    road.delay(Duration::ZERO);
+    road.cut();
+    eventually("it is found again", async || is_open(&store).await).await;
+}
+
+// --- What can't be used
+
+#[tokio::test]
+async fn a_start_that_can_never_succeed_is_refused_with_what_to_do() {
+    let Some(database) = database().await else { return };
+    let refused = async |url: String, tls: Tls| refusal(&PostgresOptions { tls, ..options(&url) }).await;
+    let wrong = database.url().replacen("p%40", "q%40", 1);
+    let why = refused(wrong, Tls::Prefer).await;
+    assert!(why.contains("28P01") && !why.contains("ss:w/rd"), "{why}");
+    let why = refused(format!("{}_too", database.url()), Tls::Prefer).await;
+    assert!(why.contains("3D000"), "{why}");
+    let why = refused(database.url(), Tls::Require).await;
+    assert!(why.contains("TLS") && why.contains("sslmode"), "{why}");
+    let why = refused("postgres://u:p%zz@h:x/d".to_owned(), Tls::Prefer).await;
+    assert!(why.contains("percent-encoded"), "{why}");
+    let no_file = PostgresOptions { root_cert: Some("/no/such/file".into()), tls: Tls::VerifyFull, ..database.options() };
+    assert!(refusal(&no_file).await.contains("sslrootcert"));
+}
+
+#[tokio::test]
+async fn a_role_that_may_not_make_the_schema_is_told_what_it_needs() {
+    let Some(database) = database().await else { return };
+    let root = database.root().await;
+    root.batch_execute(&format!("ALTER DATABASE {} OWNER TO postgres; REVOKE ALL ON SCHEMA public FROM PUBLIC", database.name))
+        .await
+        .unwrap();
+    let why = refusal(&database.options()).await;
+    assert!(why.contains("42501") && why.contains("schema"), "{why}");
+}
+
+#[tokio::test]
+async fn a_schema_that_is_behind_waits_for_migrate_and_a_newer_major_is_refused() {
+    let Some(database) = database().await else { return };
+    let check = PostgresOptions { migrate: Migrate::Check, ..database.options() };
+    let why = refusal(&check).await;
+    assert!(why.contains("`ringback migrate`"), "{why}");
+    database.open().await.close().await.unwrap();
+    open(&check).await.close().await.unwrap();
+
+    let root = database.root().await;
+    root.batch_execute("INSERT INTO ringback.migrations (version) VALUES (1999)").await.unwrap();
+    database.open().await.close().await.unwrap();
+    open(&check).await.close().await.unwrap();
+    root.batch_execute("INSERT INTO ringback.migrations (version) VALUES (2001)").await.unwrap();
+    for options in [&check, &database.options()] {
+        let why = refusal(options).await;
+        assert!(why.contains("newer major release") && why.contains("2001"), "{why}");
+    }
+}
+
+#[tokio::test]
+async fn many_instances_may_start_at_once() {
+    let Some(database) = database().await else { return };
+    let stores = join_all((0..5).map(|_| database.open())).await;
+    put(&stores[0], &stored("call-1"), columns()).await;
+    for store in &stores {
+        assert_eq!(lookup(store, "call-1").await, "found");
+    }
+    let root = database.root().await;
+    let rows = root.query("SELECT count(*), count(DISTINCT version) FROM ringback.migrations", &[]).await.unwrap();
+    assert_eq!(rows[0].get::<_, i64>(0), rows[0].get::<_, i64>(1), "each step was taken once");
+}
+
+// --- Several instances
+
+/// Loads, counts one up, commits, and tries again when somebody was faster.
+async fn count_up(store: &Store, event_id: String) {
+    loop {
+        let call = match store.load(&call_id("call-1")).await.unwrap() {
+            Loaded::Found(call) => next(&call),
+            _ => stored("call-1"),
+        };
+        match store.commit(writing(delivery(&event_id, "call-1"), &call)).await {
+            // A machine that stands still for a while keeps nobody from trying again.
+            Ok(Committed::Done | Committed::Duplicate) => return,
+            Ok(Committed::Conflict) | Err(_) => {}
+            Ok(other) => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_instances_that_write_one_call_at_once_each_wins_once() {
+    let Some(database) = database().await else { return };
+    let stores = join_all((0..3).map(|_| database.open())).await;
+    let workers = (0..6).map(|worker| {
+        let store = stores[worker % 3].clone();
+        alongside(async move {
+            for round in 0..10 {
+                count_up(&store, format!("event-{worker}-{round}")).await;
+            }
+        })
+    });
+    for worker in join_all(workers).await {
+        worker.unwrap();
+    }
+    let call = found(&stores[0], "call-1").await;
+    assert_eq!((call.revision, call.version), (60, 60));
+    assert_eq!(stores[1].timeline(&call.id, false).await.unwrap().len(), 60);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_reaches_every_instance_at_once_is_stored_once() {
+    let Some(database) = database().await else { return };
+    let stores = join_all((0..3).map(|_| database.open())).await;
+    for round in 0..10 {
+        // One event of no call, and one that names another call each time: what a forged id would do.
+        let commits = stores.iter().enumerate().flat_map(|(number, store)| {
+            let stray = noting(delivery(&format!("none-{round}"), ""));
+            let forged = noting(delivery(&format!("one-{round}"), &format!("call-{number}")));
+            [store.commit(stray), store.commit(forged)]
+        });
+        let outcomes = join_all(commits).await;
+        let count = |wanted| outcomes.iter().filter(|outcome| *outcome.as_ref().unwrap() == wanted).count();
+        assert_eq!((count(Committed::Done), count(Committed::Duplicate)), (2, 4), "{outcomes:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn due_work_is_leased_by_one_instance_only() {
+    let Some(database) = database().await else { return };
+    let stores = join_all((0..3).map(|_| database.open())).await;
+    for number in 0..60 {
+        let mut call = stored(&format!("call-{number}"));
+        call.due = Some(due(number, [FetchReason::Enrich, FetchReason::Check][usize::try_from(number % 2).unwrap()]));
+        put(&stores[0], &call, columns()).await;
+    }
+    let rounds = (0..30).map(|round| {
+        let store = stores[round % 3].clone();
+        async move { store.lease_due(at(100), at(1_000), 4).await.unwrap() }
+    });
+    let taken: Vec<_> = join_all(rounds).await.into_iter().flatten().collect();
+    let different: BTreeSet<_> = taken.iter().collect();
+    assert_eq!(taken.len(), different.len(), "nothing is leased twice");
+    let mut left = taken.len();
+    while let rest @ 1.. = stores[0].lease_due(at(100), at(1_000), 9).await.unwrap().len() {
+        left += rest;
+    }
+    assert_eq!(left, 60, "and nothing is passed over");
+    assert_eq!(stores[2].lease_due(at(1_000), at(2_000), 100).await.unwrap().len(), 60, "a dead holder's lease runs out");
+}
+
+async fn heard(signals: &mut Receiver<Signal>) -> Signal {
+    timeout(PATIENCE, signals.recv()).await.unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn what_one_instance_does_the_others_hear() {
+    let Some(database) = database().await else { return };
+    let (here, there) = (database.open().await, database.open().await);
+    let mut signals = there.signals().unwrap();
+    assert!(there.hears_all());
+    put(&here, &stored("call-1"), columns()).await;
+    assert_eq!(heard(&mut signals).await, Signal::Changed { id: call_id("call-1"), revision: 1 });
+    here.delete(&call_id("call-1"), at(0), false).await.unwrap();
+    assert_eq!(heard(&mut signals).await, Signal::Erased(call_id("call-1")));
+    here.commit(noting(delivery("event-2", "call-2"))).await.unwrap();
+    put(&here, &stored("call-3"), columns()).await;
+    let next = heard(&mut signals).await;
+    assert_eq!(next, Signal::Changed { id: call_id("call-3"), revision: 1 }, "what changes no record is not signalled");
+}
+
+#[tokio::test]
+async fn signals_that_were_missed_are_made_up_for() {
+    let Some(database) = database().await else { return };
+    let here = database.open().await;
+    let (road, there) = on_the_road(&database).await;
+    let mut signals = there.signals().unwrap();
+    put(&here, &stored("before"), columns()).await;
+    assert_eq!(heard(&mut signals).await, Signal::Changed { id: call_id("before"), revision: 1 });
+    road.close();
+    eventually("it no longer hears", async || !there.hears_all()).await;
+    put(&here, &stored("meanwhile"), columns()).await;
+    put(&here, &stored("erased"), columns()).await;
+    here.delete(&call_id("erased"), at(0), false).await.unwrap();
+    road.open();
+    timeout(PATIENCE, there.opened()).await.unwrap();
+    eventually("it hears again", async || there.hears_all()).await;
+    let mut missed = Vec::new();
+    while let Ok(signal) = signals.try_recv() {
+        missed.push(signal);
+    }
+    assert!(missed.contains(&Signal::Changed { id: call_id("meanwhile"), revision: 1 }), "{missed:?}");
+    assert!(missed.contains(&Signal::Missed), "of what was erased only that something was: {missed:?}");
+}
+
+// --- Values
+
+#[tokio::test]
+async fn texts_that_the_server_cannot_hold_are_kept_as_well_as_can_be() {
+    let Some(database) = database().await else { return };
+    let store = database.open().await;
+    let call = saying(stored("call-1"), "AI: a\0b");
+    let event = CallEvent {
+        source: "odd\0type".to_owned(),
+        details: Some("\0".to_owned()),
+        body: br#"{"a":"\u0000"}"#.to_vec().into(),
+        ..delivery("event-1", "call-1")
+    };
+    let columns = Columns {
+        search: "zero\0zero".to_owned(),
+        metadata: metadata(&[("k\0", "v\0"), ("back", r"\u0000")]),
+        assistant_id: Some("\0".to_owned()),
+        ..columns()
+    };
+    let published = PublishedRow {
+        call_id: Some("call-1".to_owned()),
+        transcript: Some("a\0b".to_owned()),
+        raw_webhook_payload: Some(r#"{"a":"\u0000","n":1e400}"#.to_owned()),
+        ..PublishedRow::default()
+    };
+    let mut commit = writing(event, &call);
+    commit.write = commit.write.map(|write| CallWrite { columns, published: Some(Box::new(published)), ..write });
+    assert_eq!(store.commit(commit).await.unwrap(), Committed::Done);
+    assert_eq!(found(&store, "call-1").await, call, "the record itself is kept to the letter");
+    let entry = store.timeline(&call.id, true).await.unwrap().remove(0);
+    assert_eq!((entry.source.as_str(), entry.body.as_deref()), ("odd\u{fffd}type", Some(r#"{"a":"\u0000"}"#)));
+    let with = |key: &str, value: &str| CallFilter {
+        metadata: [(key.to_owned(), vec![value.to_owned()])].into(),
+        words: vec!["zero".to_owned()],
+        limit: 5,
+        ..CallFilter::default()
+    };
+    assert_eq!(store.list(with("k\0", "v\0")).await.unwrap().calls.len(), 1);
+    assert_eq!(store.list(with("back", r"\u0000")).await.unwrap().calls.len(), 1);
+}
+
+/// A commit whose result the documents' table can't take.
+fn poisoned(id: &str) -> Commit {
+    let mut commit = publishing(id, PublishedRow { messages: Some("no JSON".to_owned()), ..PublishedRow::default() });
+    commit.event.id = format!("poison of {id}");
+    commit
+}
+
+pub(crate) fn publishing(id: &str, row: PublishedRow) -> Commit {
+    let call = done(stored(id));
+    let mut commit = writing(delivery(&format!("report of {id}"), id), &call);
+    let published = Some(Box::new(PublishedRow { call_id: Some(id.to_owned()), ..row }));
+    commit.write = commit.write.map(|write| CallWrite { published, ..write });
+    commit
+}
+
+#[tokio::test]
+async fn a_result_that_cannot_be_published_is_stored_and_harms_nobody_in_its_group() {
+    let Some(database) = database().await else { return };
+    let store = database.open().await;
+    let commits = (0..20).map(|number| match number % 5 {
+        2 => poisoned(&format!("call-{number}")),
+        _ => publishing(&format!("call-{number}"), PublishedRow { transcript: Some(format!("{number}")), ..PublishedRow::default() }),
+    });
+    for outcome in join_all(commits.map(|commit| store.commit(commit))).await {
+        assert_eq!(outcome.unwrap(), Committed::Done);
+    }
+    let root = database.root().await;
+    let rows = root.query("SELECT call_id FROM public.vapi_call_results WHERE transcript IS NOT NULL", &[]).await.unwrap();
+    assert_eq!(rows.len(), 16);
+    assert_eq!(lookup(&store, "call-2").await, "found");
+    assert_eq!(store.health().await.unwrap().pending, 0);
+}
+
+// --- Over a transaction pooler
+
+/// What every store promises, in short: enough statements of every kind to trip over one that was not prepared where it runs.
+async fn works(store: &Store) {
+    for number in 0..30 {
+        let mut call = stored(&format!("call-{number}"));
+        call.due = Some(due(number, FetchReason::Enrich));
+        put(store, &call, columns()).await;
+        assert_eq!(found(store, &format!("call-{number}")).await, call);
+    }
+    let again = writing(delivery("first of call-1", "call-1"), &next(&stored("call-1")));
+    assert_eq!(store.commit(again).await.unwrap(), Committed::Duplicate);
+    assert_eq!(store.lease_due(at(100), at(200), 50).await.unwrap().len(), 30);
+    assert_eq!(store.list(CallFilter { limit: 100, ..CallFilter::default() }).await.unwrap().calls.len(), 30);
+    assert_eq!(store.timeline(&call_id("call-1"), true).await.unwrap().len(), 2);
+    store.set_due(&call_id("call-2"), None).await.unwrap();
+    assert!(store.delete(&call_id("call-3"), at(0), false).await.unwrap());
+    assert_eq!(lookup(store, "call-3").await, "deleted");
+    assert_eq!(store.health().await.unwrap().pending, 28);
+}
+
+#[tokio::test]
+async fn over_a_transaction_pooler_everything_works_without_prepared_statements() {
+    let Some(database) = database().await else { return };
+    let Some(pooler) = Pooler::before(&database) else { return };
+    let store = open(&PostgresOptions { pooled: true, ..options(&database.url_by(pooler.port())) }).await;
+    works(&store).await;
+    assert!(!store.hears_all(), "whoever remembers a call has to ask");
+    store.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_pooler_that_nobody_told_of_is_found_out() {
+    let Some(database) = database().await else { return };
+    let Some(pooler) = Pooler::before(&database) else { return };
+    let store = open(&options(&database.url_by(pooler.port()))).await;
+    let others = (0..8).map(|number| {
+        let store = store.clone();
+        alongside(async move {
+            for round in 0..20 {
+                assert_eq!(store.commit(noting(delivery(&format!("event-{number}-{round}"), "other"))).await.unwrap(), Committed::Done);
+                assert_eq!(lookup(&store, "other").await, "missing");
+            }
+        })
+    });
+    for other in join_all(others).await {
+        other.unwrap();
+    }
+    works(&store).await;
+    assert!(!store.hears_all());
+}
+
+#[tokio::test]
+async fn over_a_transaction_pooler_changes_are_heard_within_a_second() {
+    let Some(database) = database().await else { return };
+    let Some(pooler) = Pooler::before(&database) else { return };
+    let here = database.open().await;
+    let there = open(&PostgresOptions { pooled: true, ..options(&database.url_by(pooler.port())) }).await;
+    let mut signals = there.signals().unwrap();
+    for number in 0..3 {
+        let id = format!("call-{number}");
+        put(&here, &stored(&id), columns()).await;
+        let begin = Instant::now();
+        assert_eq!(heard(&mut signals).await, Signal::Changed { id: call_id(&id), revision: 1 }, "once");
+        assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
+    }
+    here.delete(&call_id("call-0"), at(0), false).await.unwrap();
+    assert_eq!(heard(&mut signals).await, Signal::Missed);
+    put(&here, &stored("call-4"), columns()).await;
+    assert_eq!(heard(&mut signals).await, Signal::Changed { id: call_id("call-4"), revision: 1 }, "an erasure is told once");
+}

@@ -1,0 +1,682 @@
+//! What only the Redis store promises: outages, several instances, servers that are refused, and what is left of an erased call.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a story stops where it goes wrong")]
+
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+
+use futures_util::future::join_all;
+use redis::{aio::MultiplexedConnection, cmd};
+use ringback::{
+    call::record::FetchReason,
+    store::{
+        CallFilter, Columns, Committed, Loaded, Retention, Signal, SortBy, Store, StoreError,
+        redis::{RedisOptions, RedisStore},
+        sqlite::Migrate,
+    },
+};
+use tokio::{sync::broadcast::Receiver, time::timeout};
+
+use crate::{
+    store_postgres::eventually,
+    store_support::{
+        alongside, at, call_id, columns, delivery, done, due, found, lookup, metadata, next, noting, put, saying, stored, writing,
+    },
+    support::{
+        proxy::{At, Proxy},
+        redis::{Database, Server, database, open, options, url_of},
+    },
+};
+
+/// Something takes no longer than this, or the test has failed.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// HTTP gives up on the store after this long.
+const HTTP_GIVES_UP: Duration = Duration::from_secs(5);
+/// What stands in every commit of these stories, and in nothing else.
+const COMMIT: &[u8] = b"end-of-call-report";
+
+/// Why the store can't be opened.
+async fn refusal(options: &RedisOptions) -> String {
+    match RedisStore::open(options).await {
+        Err(StoreError::Unusable(why)) => why,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// It answers, and has noticed that it does.
+async fn is_open(store: &Store) -> bool {
+    store.hears_all() && store.load(&call_id("anything")).await.is_ok()
+}
+
+async fn set(db: &mut MultiplexedConnection, name: &str, value: &str) {
+    let () = cmd("CONFIG").arg("SET").arg(name).arg(value).query_async(db).await.unwrap();
+}
+
+// --- Outages
+
+#[tokio::test]
+async fn a_server_that_is_down_at_the_start_is_waited_for() {
+    let Some(server) = Server::start(&[]) else { return };
+    let database = server.database();
+    server.tell("stop");
+    let begin = Instant::now();
+    let store = database.open().await;
+    assert!(matches!(store.commit(noting(delivery("event-1", "call-1"))).await, Err(StoreError::Unavailable(_))));
+    assert!(matches!(store.health().await, Err(StoreError::Unavailable(_))));
+    assert!(begin.elapsed() < Duration::from_secs(1), "who asks is told at once");
+    assert!(timeout(Duration::from_millis(100), store.opened()).await.is_err());
+
+    server.tell("start");
+    timeout(PATIENCE, store.opened()).await.unwrap();
+    assert_eq!(store.commit(noting(delivery("event-1", "call-1"))).await.unwrap(), Committed::Done);
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_goes_away_is_noticed_and_found_again_with_everything_in_it() {
+    let Some(server) = Server::start(&[]) else { return };
+    let store = server.database().open().await;
+    put(&store, &stored("call-1"), columns()).await;
+    for how in ["stop", "kill"] {
+        server.tell(how);
+        let begin = Instant::now();
+        let outcome = store.commit(noting(delivery(how, "call-1"))).await;
+        assert!(matches!(outcome, Err(StoreError::Unavailable(_))), "{outcome:?}");
+        assert!(begin.elapsed() < HTTP_GIVES_UP, "{:?}", begin.elapsed());
+        eventually("it is known to be down", async || {
+            let begin = Instant::now();
+            store.load(&call_id("call-1")).await.is_err() && begin.elapsed() < Duration::from_millis(100)
+        })
+        .await;
+
+        server.tell("start");
+        eventually("it is found again", async || is_open(&store).await).await;
+        assert_eq!(lookup(&store, "call-1").await, "found");
+        eventually("it can be written again", async || store.commit(noting(delivery(how, "call-1"))).await.is_ok()).await;
+    }
+    store.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_acknowledged_is_there_after_the_server_was_killed() {
+    let Some(server) = Server::start(&[]) else { return };
+    let database = server.database();
+    let store = database.open().await;
+    for round in 0..3 {
+        let senders = (0..16).map(|sender| {
+            let store = store.clone();
+            alongside(async move {
+                let mut acknowledged = Vec::new();
+                for number in 0.. {
+                    let call = saying(stored(&format!("call-{round}-{sender}-{number}")), &"words ".repeat(500));
+                    match store.commit(writing(delivery(&format!("of {}", call.id), call.id.as_str()), &call)).await {
+                        Ok(_) => acknowledged.push(call),
+                        Err(_) => break,
+                    }
+                }
+                acknowledged
+            })
+        });
+        let senders: Vec<_> = senders.collect();
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        server.tell("kill");
+        let acknowledged: Vec<_> = join_all(senders).await.into_iter().flat_map(Result::unwrap).collect();
+        assert!(acknowledged.len() > 16, "{}", acknowledged.len());
+        server.tell("start");
+        eventually("it is found again", async || is_open(&store).await).await;
+        for call in acknowledged {
+            assert_eq!(found(&store, call.id.as_str()).await, call);
+        }
+    }
+}
+
+/// A store by way of a road that can be cut.
+async fn on_the_road(database: &Database) -> (Proxy, Store) {
+    let road = Proxy::of(database.port, COMMIT).await;
+    let store = open(&options(&database.url_by(road.port()))).await;
+    (road, store)
+}
+
+#[tokio::test]
+async fn connections_that_are_cut_while_nobody_uses_them_are_not_missed() {
+    let Some(database) = database() else { return };
+    let (road, store) = on_the_road(&database).await;
+    put(&store, &stored("call-1"), columns()).await;
+    let id = call_id("call-1");
+    join_all((0..8).map(|_| store.load(&id))).await;
+    for round in 0..5 {
+        road.cut();
+        assert_eq!(store.commit(noting(delivery(&format!("event-{round}"), "call-1"))).await.unwrap(), Committed::Done, "{round}");
+        road.cut();
+        assert_eq!(lookup(&store, "call-1").await, "found", "{round}");
+    }
+}
+
+#[tokio::test]
+async fn a_commit_that_is_cut_in_the_middle_is_asked_again_and_done_once() {
+    let Some(database) = database() else { return };
+    for place in [At::Asking, At::Answering] {
+        let (road, store) = on_the_road(&database).await;
+        let call = stored(&format!("call-{place:?}"));
+        road.cut_at_commit(place);
+        let commit = writing(delivery(&format!("event-{place:?}"), call.id.as_str()), &call);
+        assert_eq!(store.commit(commit.clone()).await.unwrap(), Committed::Done, "{place:?}");
+        assert!(road.has_cut());
+        assert_eq!(found(&store, call.id.as_str()).await, call);
+        assert_eq!(store.timeline(&call.id, false).await.unwrap().len(), 1, "the second asking left no trace");
+        assert_eq!(store.commit(commit).await.unwrap(), Committed::Duplicate);
+    }
+}
+
+#[tokio::test]
+async fn nothing_acknowledged_is_lost_or_done_twice_on_a_road_that_is_cut_again_and_again() {
+    let Some(database) = database() else { return };
+    let (road, store) = on_the_road(&database).await;
+    let senders = (0..4).map(|sender| {
+        let store = store.clone();
+        alongside(async move {
+            let mut acknowledged = Vec::new();
+            for number in 0..40 {
+                let call = stored(&format!("call-{sender}-{number}"));
+                let commit = writing(delivery(&format!("event-{sender}-{number}"), call.id.as_str()), &call);
+                loop {
+                    match store.commit(commit.clone()).await {
+                        Ok(Committed::Done | Committed::Duplicate) => break acknowledged.push(call.id.clone()),
+                        Ok(other) => panic!("{other:?}"),
+                        Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+                    }
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            acknowledged
+        })
+    });
+    let cutter = alongside(async move {
+        for round in 0..20 {
+            tokio::time::sleep(Duration::from_millis(37)).await;
+            road.delay(Duration::from_millis(round % 4));
+            match round % 3 {
+                0 => road.cut(),
+                1 => road.cut_at_commit(At::Answering),
+                _ => road.cut_at_commit(At::Asking),
+            }
+        }
+        road
+    });
+    let acknowledged: Vec<_> = join_all(senders).await.into_iter().flat_map(Result::unwrap).collect();
+    let _road = cutter.await.unwrap();
+    let store = database.open().await;
+    for id in &acknowledged {
+        assert_eq!(lookup(&store, id.as_str()).await, "found");
+        assert_eq!(store.timeline(id, false).await.unwrap().iter().filter(|entry| !entry.duplicate).count(), 1, "{id}");
+    }
+    assert_eq!(acknowledged.len(), 160);
+}
+
+#[tokio::test]
+async fn a_lease_and_a_deletion_whose_answer_was_lost_are_told_again() {
+    let Some(database) = database() else { return };
+    // A word of the question makes the road cut, and only there.
+    for (word, place) in [(&b"1760000009999"[..], At::Answering), (&b"1760000009999"[..], At::Asking)] {
+        let road = Proxy::of(database.port, word).await;
+        let store = open(&options(&database.url_by(road.port()))).await;
+        let id = format!("call-{place:?}");
+        let mut call = stored(&id);
+        call.due = Some(due(0, FetchReason::Enrich));
+        put(&store, &call, columns()).await;
+        road.cut_at_commit(place);
+        assert_eq!(store.lease_due(at(10), at(9_999), 5).await.unwrap(), [call.id.clone()], "{place:?}");
+        assert!(road.has_cut());
+        road.cut_at_commit(place);
+        assert!(store.delete(&call.id, at(9_999), false).await.unwrap(), "{place:?}");
+        assert!(road.has_cut());
+    }
+}
+
+#[tokio::test]
+async fn a_road_that_leads_nowhere_is_given_up_in_time_for_http() {
+    let Some(database) = database() else { return };
+    let (road, store) = on_the_road(&database).await;
+    put(&store, &stored("call-1"), columns()).await;
+    road.delay(Duration::from_hours(1));
+    for round in 0..3 {
+        let begin = Instant::now();
+        assert!(store.load(&call_id("call-1")).await.is_err());
+        assert!(begin.elapsed() < HTTP_GIVES_UP, "{:?}", begin.elapsed());
+        let begin = Instant::now();
+        assert!(store.commit(noting(delivery(&format!("event-{round}"), "call-1"))).await.is_err());
+        assert!(begin.elapsed() < HTTP_GIVES_UP, "{:?}", begin.elapsed());
+    }
+    road.delay(Duration::ZERO);
+    road.cut();
+    eventually("it is found again", async || is_open(&store).await).await;
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_is_given_up_in_time_and_what_it_took_is_found_when_it_goes_on() {
+    let Some(server) = Server::start(&[]) else { return };
+    let store = server.database().open().await;
+    put(&store, &stored("call-1"), columns()).await;
+    server.tell("freeze");
+    let commits = (0..200).map(|number| {
+        let store = store.clone();
+        async move {
+            let begin = Instant::now();
+            let outcome = store.commit(noting(delivery(&format!("event-{number}"), "call-1"))).await;
+            (outcome.is_err(), begin.elapsed())
+        }
+    });
+    for (refused, took) in join_all(commits).await {
+        assert!(refused && took < HTTP_GIVES_UP, "{took:?}");
+    }
+    server.tell("thaw");
+    eventually("it is found again", async || is_open(&store).await).await;
+    for number in 0..200 {
+        eventually("it is taken", async || store.commit(noting(delivery(&format!("event-{number}"), "call-1"))).await.is_ok()).await;
+    }
+    let timeline = store.timeline(&call_id("call-1"), false).await.unwrap();
+    assert_eq!(timeline.iter().filter(|entry| !entry.duplicate).count(), 201);
+}
+
+// --- What can't be used
+
+#[tokio::test]
+async fn a_start_that_can_never_succeed_is_refused_with_what_to_do() {
+    let Some(database) = database() else { return };
+    let why = refusal(&options(&database.url().replacen("p%40", "q%40", 1))).await;
+    assert!(why.contains("WRONGPASS") && !why.contains("ss:w/rd"), "{why}");
+    let why = refusal(&options(&format!("redis://127.0.0.1:{}/0", database.port))).await;
+    assert!(why.contains("NOAUTH"), "{why}");
+    let why = refusal(&options(&url_of(1_000, database.port))).await;
+    assert!(why.contains("number"), "{why}");
+    let why = refusal(&options("redis://:p%zz@host:x/0")).await;
+    assert!(why.contains("percent-encoded"), "{why}");
+    let url = format!("rediss://localhost:{}/0", database.port);
+    let why = refusal(&RedisOptions { root_cert: Some("/no/such/file".into()), ..options(&url) }).await;
+    assert!(why.contains("sslrootcert"), "{why}");
+}
+
+#[tokio::test]
+async fn a_server_that_may_lose_what_it_took_is_refused_unless_that_is_accepted() {
+    for (settings, expected) in [
+        (["--appendonly", "no"], "no append-only file"),
+        (["--appendfsync", "everysec"], "appendfsync is everysec"),
+        (["--no-appendfsync-on-rewrite", "yes"], "no-appendfsync-on-rewrite"),
+    ] {
+        let Some(server) = Server::start(&settings) else { return };
+        let options = server.database().options();
+        let why = refusal(&options).await;
+        assert!(why.contains(expected) && why.contains("?ephemeral=true"), "{why}");
+        open(&RedisOptions { ephemeral_ok: true, ..options }).await.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_evicts_or_refuses_to_be_written_is_refused_in_any_case() {
+    let Some(primary) = Server::start(&[]) else { return };
+    let of = format!("127.0.0.1 {}", primary.port);
+    let replica = Server::start(&["--replicaof", &of, "--masterauth", crate::support::redis::PASSWORD]).unwrap();
+    let evicting = Server::start(&["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"]).unwrap();
+    let full = Server::start(&["--maxmemory", "500kb"]).unwrap();
+    let careful = Server::start(&["--min-replicas-to-write", "0", "--rename-command", "HSET", ""]).unwrap();
+    for (server, expected) in [(&replica, "replica"), (&evicting, "allkeys-lru"), (&full, "OOM"), (&careful, "refuses writes")] {
+        for ephemeral_ok in [false, true] {
+            let why = refusal(&RedisOptions { ephemeral_ok, ..server.database().options() }).await;
+            assert!(why.contains(expected), "{why}");
+        }
+    }
+}
+
+/// The same database, as a user of its own who may do only so much.
+async fn as_user(database: &Database, user: &str, rules: &[&str]) -> RedisOptions {
+    let mut raw = database.raw().await;
+    let basics = ["on", ">a-long-password", "~ringback:*", "&ringback:*", "+@all"];
+    let () = cmd("ACL").arg("SETUSER").arg(user).arg(&basics[..]).arg(rules).query_async(&mut raw).await.unwrap();
+    options(&format!("redis://{user}:a-long-password@127.0.0.1:{}/{}", database.port, database.number))
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_let_itself_be_looked_at_is_used_only_if_that_is_accepted() {
+    let Some(database) = database() else { return };
+    let blind = as_user(&database, "blind", &["-info", "-config"]).await;
+    let why = refusal(&blind).await;
+    assert!(why.contains("does not tell") && why.contains("?ephemeral=true"), "{why}");
+    let store = open(&RedisOptions { ephemeral_ok: true, ..blind }).await;
+    put(&store, &stored("call-1"), columns()).await;
+    assert!(store.health().await.is_ok());
+    let reader = as_user(&database, "reader", &["-@write"]).await;
+    let why = refusal(&reader).await;
+    assert!(why.contains("NOPERM"), "{why}");
+}
+
+#[tokio::test]
+async fn a_server_that_is_full_refuses_commits_whole_until_there_is_room() {
+    let Some(server) = Server::start(&[]) else { return };
+    let database = server.database();
+    let (store, mut raw) = (database.open().await, database.raw().await);
+    put(&store, &stored("call-1"), columns()).await;
+    set(&mut raw, "maxmemory", "1mb").await;
+    let later = next(&stored("call-1"));
+    let outcome = store.commit(writing(delivery("event-2", "call-1"), &later)).await;
+    assert!(matches!(outcome, Err(StoreError::Unavailable(_))), "{outcome:?}");
+    assert!(store.health().await.is_err(), "it is not ready");
+    assert_eq!(found(&store, "call-1").await, stored("call-1"), "what is there is read");
+    assert_eq!(store.timeline(&call_id("call-1"), false).await.unwrap().len(), 1, "nothing of the commit happened");
+    assert_eq!(store.drop_oldest_bodies(5).await.unwrap(), 1, "room can be made");
+    assert!(store.delete(&call_id("call-1"), at(9), false).await.unwrap(), "and who wants to be forgotten is");
+    set(&mut raw, "maxmemory", "0").await;
+    assert_eq!(store.commit(writing(delivery("event-3", "call-3"), &stored("call-3"))).await.unwrap(), Committed::Done);
+    assert!(store.health().await.is_ok());
+    set(&mut raw, "maxmemory", "500mb").await;
+    let health = store.health().await.unwrap();
+    assert_eq!(health.disk_bytes, Some(500 * 1_048_576));
+    assert_eq!(health.free_bytes, Some(500 * 1_048_576 - health.size_bytes));
+}
+
+#[tokio::test]
+async fn a_server_without_a_free_connection_is_waited_for() {
+    let Some(server) = Server::start(&[]) else { return };
+    let database = server.database();
+    let mut only = database.raw().await;
+    set(&mut only, "maxclients", "1").await;
+    let store = database.open().await;
+    assert!(matches!(store.health().await, Err(StoreError::Unavailable(_))));
+    set(&mut only, "maxclients", "100").await;
+    timeout(PATIENCE, store.opened()).await.unwrap();
+    put(&store, &stored("call-1"), columns()).await;
+}
+
+#[tokio::test]
+async fn a_schema_that_is_behind_waits_for_migrate_and_a_newer_major_is_refused() {
+    let Some(database) = database() else { return };
+    let check = RedisOptions { migrate: Migrate::Check, ..database.options() };
+    let why = refusal(&check).await;
+    assert!(why.contains("`ringback migrate`"), "{why}");
+    database.open().await.close().await.unwrap();
+    open(&check).await.close().await.unwrap();
+
+    let mut raw = database.raw().await;
+    for (schema, is_refused) in [(1_999, false), (2_001, true)] {
+        let () = cmd("HSET").arg("ringback:meta").arg("schema").arg(schema).query_async(&mut raw).await.unwrap();
+        for options in [&check, &database.options()] {
+            if is_refused {
+                let why = refusal(options).await;
+                assert!(why.contains("newer major release") && why.contains("2001"), "{why}");
+            } else {
+                open(options).await.close().await.unwrap();
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn over_tls_the_certificate_has_to_be_right() {
+    let Some(server) = Server::start_with("tls", &[]) else { return };
+    let url = |scheme: &str, host: &str| format!("{scheme}://{host}:{}/0", server.port);
+    let root_cert = Some(server.folder.join("root.pem"));
+    let store = open(&RedisOptions { root_cert: root_cert.clone(), ..options(&url("rediss", "localhost")) }).await;
+    put(&store, &stored("call-1"), columns()).await;
+    assert_eq!(lookup(&store, "call-1").await, "found");
+    assert!(store.hears_all());
+    let why = refusal(&options(&url("rediss", "localhost"))).await;
+    assert!(why.contains("no TLS") && why.contains("sslrootcert"), "a root that nobody knows: {why}");
+    let why = refusal(&RedisOptions { root_cert, ..options(&url("rediss", "127.0.0.1")) }).await;
+    assert!(why.contains("no TLS"), "made out to another name: {why}");
+    let plain = open(&options(&url("redis", "localhost"))).await;
+    assert!(matches!(plain.health().await, Err(StoreError::Unavailable(_))), "without TLS");
+}
+
+// --- Several instances
+
+#[tokio::test]
+async fn many_instances_may_start_at_once() {
+    let Some(database) = database() else { return };
+    let stores = join_all((0..5).map(|_| database.open())).await;
+    stores[1].delete(&call_id("erased"), at(0), true).await.unwrap();
+    put(&stores[0], &stored("call-1"), columns()).await;
+    for store in &stores {
+        assert_eq!(lookup(store, "call-1").await, "found");
+        assert_eq!(lookup(store, "erased").await, "deleted", "all have the same key");
+    }
+}
+
+/// Loads, counts one up, commits, and tries again when somebody was faster.
+async fn count_up(store: &Store, event_id: String) {
+    loop {
+        let call = match store.load(&call_id("call-1")).await.unwrap() {
+            Loaded::Found(call) => next(&call),
+            _ => stored("call-1"),
+        };
+        match store.commit(writing(delivery(&event_id, "call-1"), &call)).await.unwrap() {
+            Committed::Done => return,
+            Committed::Conflict => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_instances_that_write_one_call_at_once_each_wins_once() {
+    let Some(database) = database() else { return };
+    let stores = join_all((0..3).map(|_| database.open())).await;
+    let workers = (0..6).map(|worker| {
+        let store = stores[worker % 3].clone();
+        alongside(async move {
+            for round in 0..10 {
+                count_up(&store, format!("event-{worker}-{round}")).await;
+            }
+        })
+    });
+    for worker in join_all(workers).await {
+        worker.unwrap();
+    }
+    let call = found(&stores[0], "call-1").await;
+    assert_eq!((call.revision, call.version), (60, 60));
+    assert_eq!(stores[1].timeline(&call.id, false).await.unwrap().len(), 60);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn due_work_is_leased_by_one_instance_only() {
+    let Some(database) = database() else { return };
+    let stores = join_all((0..3).map(|_| database.open())).await;
+    for number in 0..60 {
+        let mut call = stored(&format!("call-{number}"));
+        call.due = Some(due(number, [FetchReason::Enrich, FetchReason::Check][usize::try_from(number % 2).unwrap()]));
+        put(&stores[0], &call, columns()).await;
+    }
+    let rounds = (0..30).map(|round| {
+        let store = stores[round % 3].clone();
+        async move { store.lease_due(at(100), at(1_000), 4).await.unwrap() }
+    });
+    let taken: Vec<_> = join_all(rounds).await.into_iter().flatten().collect();
+    let different: BTreeSet<_> = taken.iter().collect();
+    assert_eq!((taken.len(), different.len()), (60, 60), "all is leased, nothing twice");
+    assert_eq!(stores[2].lease_due(at(1_000), at(2_000), 100).await.unwrap().len(), 60, "a dead holder's lease runs out");
+}
+
+async fn heard(signals: &mut Receiver<Signal>) -> Signal {
+    timeout(PATIENCE, signals.recv()).await.unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn what_one_instance_does_the_others_hear() {
+    let Some(database) = database() else { return };
+    let (here, there) = (database.open().await, database.open().await);
+    let mut signals = there.signals().unwrap();
+    assert!(there.hears_all());
+    put(&here, &stored("call-1"), columns()).await;
+    assert_eq!(heard(&mut signals).await, Signal::Changed { id: call_id("call-1"), revision: 1 });
+    here.delete(&call_id("call-1"), at(0), false).await.unwrap();
+    assert_eq!(heard(&mut signals).await, Signal::Erased(call_id("call-1")));
+    here.commit(noting(delivery("event-2", "call-2"))).await.unwrap();
+    put(&here, &stored("call-3"), columns()).await;
+    let next = heard(&mut signals).await;
+    assert_eq!(next, Signal::Changed { id: call_id("call-3"), revision: 1 }, "what changes no record is not signalled");
+    let all = Retention { records_before: Some(at(1)), bodies_before: None };
+    here.purge(all, 5).await.unwrap();
+    assert_eq!(heard(&mut signals).await, Signal::Erased(call_id("call-3")), "nor is what time took served any more");
+}
+
+#[tokio::test]
+async fn a_pause_in_listening_is_told_only_if_something_happened_in_it() {
+    let Some(database) = database() else { return };
+    let here = database.open().await;
+    let (road, there) = on_the_road(&database).await;
+    let mut signals = there.signals().unwrap();
+    for happens in [false, true] {
+        road.close();
+        eventually("it no longer hears", async || !there.hears_all()).await;
+        if happens {
+            put(&here, &stored("meanwhile"), columns()).await;
+        }
+        road.open();
+        eventually("it hears again", async || there.hears_all()).await;
+        let told: Vec<_> = std::iter::from_fn(|| signals.try_recv().ok()).collect();
+        assert_eq!(told, if happens { vec![Signal::Missed] } else { Vec::new() });
+    }
+}
+
+#[tokio::test]
+async fn a_user_who_may_not_listen_asks_what_happened() {
+    let Some(database) = database() else { return };
+    let deaf = as_user(&database, "deaf", &["-subscribe"]).await;
+    let (here, there) = (database.open().await, open(&deaf).await);
+    assert!(!there.hears_all(), "whoever remembers a call has to ask");
+    let mut signals = there.signals().unwrap();
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    while signals.try_recv().is_ok() {}
+    put(&here, &stored("call-1"), columns()).await;
+    assert_eq!(heard(&mut signals).await, Signal::Missed);
+}
+
+#[tokio::test]
+async fn a_server_that_lost_everything_is_used_anew() {
+    let Some(server) = Server::start(&[]) else { return };
+    let database = server.database();
+    let (store, mut raw) = (database.open().await, database.raw().await);
+    store.delete(&call_id("erased"), at(0), true).await.unwrap();
+    let () = cmd("FLUSHALL").query_async(&mut raw).await.unwrap();
+    server.tell("stop");
+    server.tell("start");
+    eventually("it is found again", async || is_open(&store).await).await;
+    let has_key = async || {
+        let mut raw = database.raw().await;
+        cmd("HEXISTS").arg("ringback:meta").arg("tombstone_key").query_async(&mut raw).await.unwrap()
+    };
+    eventually("its key is there again", has_key).await;
+    store.delete(&call_id("later"), at(0), true).await.unwrap();
+    let other = database.open().await;
+    assert_eq!((lookup(&other, "later").await, lookup(&other, "erased").await), ("deleted", "missing"), "by the same key");
+}
+
+// --- What is left, and what is found
+
+/// Every key of the database, and everything in it, as text.
+async fn everything(raw: &mut MultiplexedConnection) -> Vec<(String, String)> {
+    let keys: Vec<String> = cmd("KEYS").arg("*").query_async(raw).await.unwrap();
+    let mut all = Vec::new();
+    for key in keys {
+        let dump: Vec<u8> = cmd("DUMP").arg(&key).query_async(raw).await.unwrap();
+        all.push((key, String::from_utf8_lossy(&dump).into_owned()));
+    }
+    all.sort();
+    all
+}
+
+/// A call that leaves traces wherever it can.
+async fn put_everywhere(store: &Store, id: &str) {
+    let mut call = saying(stored(id), "AI: Hello.");
+    call.due = Some(due(0, FetchReason::Check));
+    let text = |what: &str| Some(format!("{what} of {id}"));
+    let columns = Columns {
+        ended_at: Some(at(1)),
+        assistant_id: text("assistant"),
+        provider_id: text("provider"),
+        customer_digits: text("customer"),
+        provider_digits: text("digits"),
+        metadata: metadata(&[("key", id)]),
+        ..columns()
+    };
+    put(store, &call, columns).await;
+    let of = |name: &str| delivery(&format!("{name} of {id}"), id);
+    store.commit(noting(of("another"))).await.unwrap();
+    store.commit(noting(of("another"))).await.unwrap();
+    store.commit(noting(ringback::call::event::CallEvent { folded: false, ..of("unread") })).await.unwrap();
+    store.commit(writing(of("more"), &done(next(&call)))).await.unwrap();
+}
+
+#[tokio::test]
+async fn of_an_erased_call_nothing_is_left_but_a_hash_and_of_a_purged_one_nothing() {
+    let Some(database) = database() else { return };
+    let (store, mut raw) = (database.open().await, database.raw().await);
+    for id in ["erased-call", "purged-call"] {
+        put_everywhere(&store, id).await;
+    }
+    assert_eq!(store.lease_due(at(10), at(500), 1).await.unwrap().len(), 1);
+    assert!(everything(&mut raw).await.len() > 20);
+    assert!(store.delete(&call_id("erased-call"), at(0), false).await.unwrap());
+    assert_eq!(store.purge(Retention { records_before: Some(at(100)), bodies_before: None }, 5).await.unwrap().len(), 1);
+    store.delete(&call_id("unknown"), at(200), true).await.unwrap();
+    let left = everything(&mut raw).await;
+    let names: BTreeSet<&str> = left.iter().map(|(key, _)| key.as_str()).filter(|key| !key.starts_with("ringback:answer:")).collect();
+    assert_eq!(names, BTreeSet::from(["ringback:meta", "ringback:news", "ringback:seq", "ringback:tombstones"]));
+    for (key, value) in &left {
+        let is_lease = key.starts_with("ringback:answer:");
+        assert!(is_lease || !value.contains("d-call"), "{key}: {value}");
+    }
+}
+
+#[tokio::test]
+async fn long_lists_are_walked_to_their_end_and_nothing_is_passed_over_or_told_twice() {
+    let Some(database) = database() else { return };
+    let store = database.open().await;
+    let commits = (0..1_300_u32).map(|number| {
+        let mut call = stored(&format!("call-{number:04}"));
+        // Many at the same moment, more than are asked for at once.
+        call.created_at = at(i64::from(number / 400));
+        call.updated_at = at(i64::from(number % 7));
+        let columns = Columns {
+            customer_digits: Some(format!("{}", number % 2)),
+            provider_digits: Some(format!("{}", 10 + number % 3)),
+            status: if number % 5 == 0 { "completed" } else { "pending" },
+            search: if number % 11 == 0 { "needle".to_owned() } else { "hay".to_owned() },
+            ..columns()
+        };
+        let store = store.clone();
+        async move { put(&store, &call, columns).await }
+    });
+    join_all(commits).await;
+    let some = |values: &[&str]| values.iter().map(|&it| it.to_owned()).collect::<Vec<_>>();
+    for (filter, expected) in [
+        (CallFilter::default(), 1_300),
+        (CallFilter { phone: some(&["0"]), ..CallFilter::default() }, 650),
+        (CallFilter { phone: some(&["0", "1"]), ..CallFilter::default() }, 1_300),
+        (CallFilter { phone: some(&["0", "10"]), status: some(&["completed"]), ..CallFilter::default() }, 173),
+        (CallFilter { words: some(&["needle"]), ..CallFilter::default() }, 119),
+        (CallFilter { phone: some(&["12"]), words: some(&["needle"]), ..CallFilter::default() }, 40),
+    ] {
+        for by in [SortBy::CreatedAt, SortBy::UpdatedAt] {
+            let mut seen = Vec::new();
+            let mut filter = CallFilter { by, limit: 100, ..filter.clone() };
+            loop {
+                let page = store.list(filter.clone()).await.unwrap();
+                seen.extend(page.calls.iter().map(|call| {
+                    (
+                        std::cmp::Reverse(if by == SortBy::CreatedAt { call.created_at } else { call.updated_at }),
+                        std::cmp::Reverse(call.id.clone()),
+                    )
+                }));
+                match page.next {
+                    Some(next) => filter.cursor = Some(next),
+                    None => break,
+                }
+            }
+            assert_eq!(seen.len(), expected, "{filter:?}");
+            assert!(seen.is_sorted() && seen.iter().collect::<BTreeSet<_>>().len() == expected, "{filter:?}");
+        }
+        let far = CallFilter { limit: 3, offset: expected - 2, ..filter };
+        assert_eq!(store.list(far).await.unwrap().calls.len(), 2);
+    }
+}
