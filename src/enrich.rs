@@ -23,6 +23,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use tokio::{sync::Semaphore, time::sleep};
 use tracing::{debug, warn};
 
@@ -344,7 +345,7 @@ impl Heard {
             keep: Keep::Whole,
             facts: Box::new(CallRecord { fetches, ..CallRecord::default() }),
             folded: true,
-            body: Vec::new(),
+            body: Bytes::new(),
             details,
         };
         Change { event, more: self.answer.into_iter().collect(), after_fetch: true, not_before: self.not_before, ask: None }

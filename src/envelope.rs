@@ -4,6 +4,9 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+/// Room for an answer to begin with, in bytes: that of most calls fits in.
+const ROOM: usize = 16_384;
+
 /// An answer: `data` and what is to be said about it. The same keys stand in a success and in a failure.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -89,7 +92,11 @@ impl<'a, T: Serialize> Envelope<'a, T> {
     /// The answer's bytes.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(ROOM);
         // Texts, numbers and JSON that was JSON before: nothing here can refuse to be written.
-        serde_json::to_vec(self).unwrap_or_default()
+        let _ = serde_json::to_writer(&mut bytes, self);
+        // Answers are kept in memory: they take the room that they need.
+        bytes.shrink_to_fit();
+        bytes
     }
 }

@@ -1,5 +1,7 @@
 //! Something heard about a call. Whatever it was in Vapi's words, inward it is this.
 
+use bytes::Bytes;
+
 use super::{id::CallId, record::CallRecord, time::Millis};
 
 /// What kind of thing happened, as the timeline names it.
@@ -63,7 +65,7 @@ pub struct CallEvent {
     /// False when its facts could not be read: stored raw, for the next version.
     pub folded: bool,
     /// The redacted body, canonical JSON; empty when there is none.
-    pub body: Vec<u8>,
+    pub body: Bytes,
     /// A line for the timeline, such as why a fetch failed.
     pub details: Option<String>,
 }

@@ -50,8 +50,10 @@ const LONGEST_TYPE: usize = 64;
     ),
     security((), ("vapiSecret" = []), ("bearer" = []))
 )]
-pub(super) async fn receive(State(api): State<Api>, VerifiedWebhook { body, delivery }: VerifiedWebhook) -> Result<Response, ApiError> {
+pub(super) async fn receive(State(api): State<Api>, VerifiedWebhook { mut body, delivery }: VerifiedWebhook) -> Result<Response, ApiError> {
     let Inbound { event, question, odd_call_id } = message::read(&body.bytes, delivery, api.clock.now())?;
+    // The event has what it needs: while its commit is waited for, the next request can have the memory.
+    drop(std::mem::take(&mut body.bytes));
     let (kind, call_id) = (event.source.clone(), event.call_id.clone());
     let started = tokio::time::Instant::now();
     let deadline = if question.is_some() { QUESTION_DEADLINE } else { CHANGE_DEADLINE };

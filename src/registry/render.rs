@@ -1,13 +1,8 @@
 //! From one stored state of a call to the next, and from a state to the answer about it.
 
-use std::{
-    hash::{DefaultHasher, Hasher},
-    io,
-    sync::Arc,
-};
+use std::sync::Arc;
 
-use axum::http::HeaderValue;
-use serde::Serialize;
+use axum::{body::Bytes, http::HeaderValue};
 
 use super::{Change, cache::CachedCall};
 use crate::{
@@ -62,13 +57,11 @@ pub(super) fn step(id: &CallId, before: Option<&StoredCall>, change: &Change, pl
         record,
         revision: before.map_or(1, |call| call.revision + 1),
         version: before.map_or(0, |call| call.version),
-        fingerprint: 0,
         created_at: before.map_or(moment.now, |call| call.created_at),
         updated_at: before.map_or(moment.now, |call| call.updated_at),
         due: verdict.due,
     };
-    after.fingerprint = fingerprint(&after);
-    let visible = before.is_none_or(|call| call.fingerprint != after.fingerprint);
+    let visible = before.is_none_or(|call| seen(call) != seen(&after));
     if visible {
         after.version += 1;
         after.updated_at = moment.now;
@@ -99,29 +92,15 @@ fn settled_event(id: &CallId, settled: Settled, now: Millis) -> CallEvent {
         keep: Keep::Whole,
         facts: Box::new(CallRecord { settled: Some(settled), ..CallRecord::default() }),
         folded: true,
-        body: Vec::new(),
+        body: Bytes::new(),
         details: Some(details.to_owned()),
     }
 }
 
-/// Hash of what a poller sees, but for the version and its time.
-fn fingerprint(call: &StoredCall) -> u64 {
-    struct Hashing(DefaultHasher);
-    impl io::Write for Hashing {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.write(bytes);
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
+/// What a poller sees of a call, but for the version and its time.
+fn seen(call: &StoredCall) -> Vec<u8> {
     let meta = Meta { version: 0, updated_at: None, ..meta(call) };
-    let result = CallResult::of(&call.id, &call.record, meta, View::Full, "");
-    let mut hashing = Hashing(DefaultHasher::new());
-    // Writing to a hasher can't fail, and a view always serialises.
-    let _ = result.serialize(&mut serde_json::Serializer::new(io::BufWriter::with_capacity(4_096, &mut hashing)));
-    hashing.0.finish()
+    answer(&CallResult::of(&call.id, &call.record, meta, View::Full, ""), call.record.is_done())
 }
 
 fn meta(call: &StoredCall) -> Meta {

@@ -57,8 +57,6 @@ pub struct StoredCall {
     pub revision: u64,
     /// Counts what a poller sees change.
     pub version: u64,
-    /// Hash of what a poller sees, to tell whether it changed.
-    pub fingerprint: u64,
     /// First heard of.
     pub created_at: Millis,
     /// Last time that what a poller sees changed.

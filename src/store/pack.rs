@@ -1,25 +1,39 @@
 //! How records and bodies are written down: JSON, compressed with zstd at level 1, which costs less than writing the bytes it saves.
 
 use std::{
+    borrow::Cow,
     fmt,
     sync::{Mutex, PoisonError},
 };
 
 use serde::{Serialize, de::DeserializeOwned};
-use zstd::bulk::{Compressor, Decompressor};
+use zstd::{
+    bulk::{Compressor, Decompressor},
+    zstd_safe::compress_bound,
+};
 
 use super::StoreError;
 
 /// zstd's fastest regular level: higher ones cost more time than the saved bytes are worth.
 const LEVEL: i32 = 1;
+/// A room larger than this many bytes is not kept for the next time.
+const MOST_ROOM: usize = 1 << 20;
+/// Room for a value's JSON to begin with, in bytes: most records fit in.
+const JSON_ROOM: usize = 16_384;
 /// No stored value unpacks to more than this, in bytes: far above `MAX_BODY_MB`, and a bound for what a broken file can ask for.
 const MAX_UNPACKED: u64 = 1 << 30;
 
 /// Packs and unpacks. It keeps the work space of zstd for the next time: to make it anew takes a tenth of the time of packing a report.
 #[derive(Default)]
 pub(super) struct Packer {
-    compressors: Mutex<Vec<Compressor<'static>>>,
+    compressors: Mutex<Vec<Press>>,
     decompressors: Mutex<Vec<Decompressor<'static>>>,
+}
+
+/// A compressor, and the room it writes into.
+struct Press {
+    compressor: Compressor<'static>,
+    room: Vec<u8>,
 }
 
 impl fmt::Debug for Packer {
@@ -42,12 +56,18 @@ impl Packer {
     /// Compresses `bytes`.
     pub(super) fn pack(&self, bytes: &[u8]) -> Result<Vec<u8>, StoreError> {
         let pack = || {
-            let mut compressor = idle(&self.compressors, || Compressor::new(LEVEL))?;
-            let packed = compressor.compress(bytes);
-            put_back(&self.compressors, compressor);
-            packed
+            let mut press = idle(&self.compressors, || Ok(Press { compressor: Compressor::new(LEVEL)?, room: Vec::new() }))?;
+            press.room.clear();
+            press.room.reserve(compress_bound(bytes.len()));
+            press.compressor.compress_to_buffer(bytes, &mut press.room)?;
+            // Exactly as long as it is: the room for the worst case would be held while the writer is waited for.
+            let packed = press.room.as_slice().to_vec();
+            if press.room.capacity() <= MOST_ROOM {
+                put_back(&self.compressors, press);
+            }
+            Ok(packed)
         };
-        pack().map_err(|error| StoreError::Unavailable(format!("a value can't be compressed: {error}")))
+        pack().map_err(|error: std::io::Error| StoreError::Unavailable(format!("a value can't be compressed: {error}")))
     }
 
     /// What [`Self::pack`] was given.
@@ -68,10 +88,20 @@ impl Packer {
         Ok(String::from_utf8(self.unpack(packed)?).unwrap_or_else(|no_text| String::from_utf8_lossy(no_text.as_bytes()).into_owned()))
     }
 
+    /// A text that may have been packed, or stand there as it is: no text begins like a frame of zstd, for that is no UTF-8.
+    pub(super) fn text<'t>(&self, stored: &'t [u8]) -> Result<Cow<'t, str>, StoreError> {
+        if stored.starts_with(&zstd::zstd_safe::MAGICNUMBER.to_le_bytes()) {
+            self.unpack_text(stored).map(Cow::Owned)
+        } else {
+            Ok(String::from_utf8_lossy(stored))
+        }
+    }
+
     /// Writes a value as compressed JSON.
     pub(super) fn pack_json<T: Serialize>(&self, value: &T) -> Result<Vec<u8>, StoreError> {
-        let json =
-            serde_json::to_vec(value).map_err(|error| StoreError::Unavailable(format!("a value can't be written as JSON: {error}")))?;
+        let mut json = Vec::with_capacity(JSON_ROOM);
+        serde_json::to_writer(&mut json, value)
+            .map_err(|error| StoreError::Unavailable(format!("a value can't be written as JSON: {error}")))?;
         self.pack(&json)
     }
 

@@ -2,7 +2,7 @@
 
 use super::{
     facts::{Subject, stated_moment},
-    json::{self, Node},
+    json::{self, Arena, Node},
     message::{rest_state, sha256},
     redact::redact,
 };
@@ -27,11 +27,12 @@ pub struct Answer {
 /// Reads a call object that Vapi answered at `answered_at`. `None` when it is no JSON object, or the object of another call than `asked`.
 #[must_use]
 pub fn read(body: &[u8], asked: &CallId, answered_at: Millis) -> Option<Answer> {
-    let mut root = json::parse(body).ok()?;
+    let arena = Arena::default();
+    let root = json::parse(body, &arena).ok()?;
     if root.at("id").words() != Some(asked.as_str()) {
         return None;
     }
-    redact(&mut root);
+    let root = redact(&root, &arena);
     let canonical = root.canonical();
     let ended = rest_state(root.at("status")) == Some(CallState::Ended);
     let updated_at = root.at("updatedAt").as_words().unwrap_or_default();
@@ -46,7 +47,7 @@ pub fn read(body: &[u8], asked: &CallId, answered_at: Millis) -> Option<Answer> 
         keep: Keep::Whole,
         facts: Box::new(normal(facts(&root, answered_at))),
         folded: true,
-        body: canonical.into_bytes(),
+        body: canonical.into_bytes().into(),
         details: None,
     };
     let outcome = if ended { FetchOutcome::Ended { updated_at } } else { FetchOutcome::Live };

@@ -82,7 +82,7 @@ impl<'n, 'a> Subject<'n, 'a> {
 
     fn structured_outputs(&self) -> BTreeMap<String, Stamped<Output>> {
         let outputs = self.artifact().at("structuredOutputs").members().iter();
-        outputs.filter_map(|(id, output)| Some((id.to_string(), self.stamp(output.json().map(Output))?))).collect()
+        outputs.filter_map(|(id, output)| Some((id.as_str().to_owned(), self.stamp(output.json().map(Output))?))).collect()
     }
 
     fn transcript(&self) -> Option<Longest<String>> {
@@ -142,8 +142,8 @@ impl<'n, 'a> Subject<'n, 'a> {
             for (key, value) in place.members() {
                 // An empty value is weak evidence, but it is there: whoever reads the key finds it.
                 let said = Json::from_canonical(value.canonical()).map(|value| Stamped { value, rank, sent_at: self.sent_at });
-                if let Some(kept) = best(metadata.remove(key.as_ref()), said) {
-                    metadata.insert(key.to_string(), kept);
+                if let Some(kept) = best(metadata.remove(key.as_str()), said) {
+                    metadata.insert(key.as_str().to_owned(), kept);
                 }
             }
         }

@@ -1,20 +1,27 @@
 //! Vapi's JSON as a borrowed tree with tolerant getters.
 //!
 //! Real bodies break Vapi's own OpenAPI, so nothing here expects a type: a getter gives what is there in the wanted shape, or nothing.
-//! Texts without escapes borrow from the body; objects are sorted by key, so writing the tree gives canonical JSON.
+//! Objects are sorted by key, so writing the tree gives canonical JSON.
+//!
+//! A body makes thousands of nodes that live and die together: they lie in one [`Arena`], texts borrow from the body where they can, and
+//! nodes are copied instead of changed.
 
-use std::{borrow::Cow, fmt};
+use std::fmt;
 
-use serde::{
-    Deserialize, Deserializer, Serialize, Serializer,
-    de::{MapAccess, SeqAccess, Visitor},
-    ser::{SerializeMap, SerializeSeq},
-};
+use bumpalo::Bump;
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use crate::call::json::Json;
 
+mod mend;
+mod write;
+
+/// Where the trees of one body lie.
+#[derive(Debug, Default)]
+pub struct Arena(Bump);
+
 /// One value of a body.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Node<'a> {
     /// `null`
     Null,
@@ -25,15 +32,22 @@ pub enum Node<'a> {
     /// Any other number.
     Number(f64),
     /// A text.
-    Text(Cow<'a, str>),
+    Text(Text<'a>),
     /// A list.
-    List(Vec<Node<'a>>),
+    List(&'a [Node<'a>]),
     /// An object: keys sorted, each once (of repeated keys the last counts, as in JavaScript).
-    Object(Vec<(Cow<'a, str>, Node<'a>)>),
+    Object(&'a [Member<'a>]),
 }
 
-/// Room for the members of an object to begin with: most of Vapi's have no more.
-const MEMBERS: usize = 8;
+/// Name and value of a member of an object.
+pub type Member<'a> = (Text<'a>, Node<'a>);
+
+/// A text, and whether JSON writes it as it is, without an escape.
+#[derive(Debug, Clone, Copy)]
+pub struct Text<'a> {
+    words: &'a str,
+    is_plain: bool,
+}
 
 /// Among so many members, looking at each is faster than a search: most names differ in length already.
 const FEW_MEMBERS: usize = 12;
@@ -46,53 +60,70 @@ const NOTHING: Node<'static> = Node::Null;
 /// # Errors
 /// The parser's words when it is no JSON. Two things are no errors, though the parser takes them for some: half of a surrogate pair as an
 /// escape, which JavaScript writes when it cuts a text in the middle of an emoji, becomes U+FFFD; a number that no float holds becomes `null`.
-pub fn parse(body: &[u8]) -> Result<Node<'_>, serde_json::Error> {
+pub fn parse<'a>(body: &'a [u8], arena: &'a Arena) -> Result<Node<'a>, serde_json::Error> {
     // Bytes that were checked as a whole need no check in each text.
-    let parsed = std::str::from_utf8(body).map_or_else(|_foreign| serde_json::from_slice(body), serde_json::from_str);
-    parsed.or_else(|error| match mended(body) {
-        Some(mended) => serde_json::from_slice::<Node<'_>>(&mended).map(Node::into_owned).map_err(|_still| error),
+    let parsed = match std::str::from_utf8(body) {
+        Ok(body) => tree(&mut serde_json::Deserializer::from_str(body), arena),
+        Err(_foreign) => tree(&mut serde_json::Deserializer::from_slice(body), arena),
+    };
+    parsed.or_else(|error| match mend::mended(body) {
+        Some(mended) => {
+            let mended = arena.0.alloc_slice_copy(&mended);
+            tree(&mut serde_json::Deserializer::from_slice(mended), arena).map_err(|_still| error)
+        }
         None => Err(error),
     })
 }
 
-/// The body without lone surrogates and boundless numbers, or `None` when it has none.
-fn mended(body: &[u8]) -> Option<Vec<u8>> {
-    let mut mended = Vec::with_capacity(body.len());
-    let (mut at, mut in_text, mut changed) = (0, false, false);
-    while let Some(&byte) = body.get(at) {
-        let (length, better): (usize, Option<&[u8]>) = match byte {
-            b'\\' => escape(body, at),
-            b'-' | b'0'..=b'9' if !in_text => number(body, at),
-            _ => (1, None),
-        };
-        in_text ^= byte == b'"';
-        changed |= better.is_some();
-        mended.extend_from_slice(better.unwrap_or(&body[at..body.len().min(at + length)]));
-        at += length;
+fn tree<'a, R: serde_json::de::Read<'a>>(
+    parser: &mut serde_json::Deserializer<R>,
+    arena: &'a Arena,
+) -> Result<Node<'a>, serde_json::Error> {
+    let root = Branch { arena: &arena.0, open: &mut Open::default() }.deserialize(&mut *parser)?;
+    parser.end()?;
+    Ok(root)
+}
+
+impl Arena {
+    /// Keeps a text.
+    pub fn text(&self, words: &str) -> Text<'_> {
+        Text::new(self.0.alloc_str(words))
     }
-    changed.then_some(mended)
-}
 
-/// Length of the escape at `start`, a surrogate pair counting as one, and what to write instead.
-fn escape(body: &[u8], start: usize) -> (usize, Option<&'static [u8]>) {
-    match (escaped_unit(body, start), escaped_unit(body, start + 6)) {
-        (Some(0xD800..=0xDBFF), Some(0xDC00..=0xDFFF)) => (12, None),
-        (Some(0xD800..=0xDFFF), _) => (6, Some(b"\\ufffd")),
-        _ => (2, None),
+    /// Keeps the items of a list.
+    pub fn items<'a>(&'a self, items: &[Node<'a>]) -> &'a mut [Node<'a>] {
+        self.0.alloc_slice_copy(items)
+    }
+
+    /// Keeps the members of an object, which are sorted.
+    pub fn members<'a>(&'a self, members: &[Member<'a>]) -> &'a mut [Member<'a>] {
+        self.0.alloc_slice_copy(members)
     }
 }
 
-/// Length of the number at `start`, and what to write instead.
-fn number(body: &[u8], start: usize) -> (usize, Option<&'static [u8]>) {
-    let digits = body[start..].iter().take_while(|byte| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E')).count();
-    let boundless = std::str::from_utf8(&body[start..start + digits]).is_ok_and(|it| it.parse().is_ok_and(f64::is_infinite));
-    (digits, boundless.then_some(b"null"))
+impl<'a> Text<'a> {
+    /// Any text.
+    #[must_use]
+    pub const fn new(words: &'a str) -> Self {
+        Self { words, is_plain: false }
+    }
+
+    /// A text that the parser lends: there was no escape in it, so none is needed to write it.
+    const fn lent(words: &'a str) -> Self {
+        Self { words, is_plain: true }
+    }
+
+    /// The words.
+    #[must_use]
+    pub const fn as_str(&self) -> &'a str {
+        self.words
+    }
 }
 
-/// The UTF-16 unit of the `\uXXXX` escape at `start`.
-fn escaped_unit(body: &[u8], start: usize) -> Option<u16> {
-    let digits = body.get(start..start + 6)?.strip_prefix(b"\\u")?;
-    std::str::from_utf8(digits).ok().and_then(|digits| u16::from_str_radix(digits, 16).ok())
+impl PartialEq for Text<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.words == other.words
+    }
 }
 
 impl<'a> Node<'a> {
@@ -111,24 +142,24 @@ impl<'a> Node<'a> {
     fn member(&self, key: &str) -> Option<&Node<'a>> {
         let Node::Object(members) = self else { return None };
         if members.len() <= FEW_MEMBERS {
-            return members.iter().find(|(name, _)| name == key).map(|(_, value)| value);
+            return members.iter().find(|(name, _)| name.words == key).map(|(_, value)| value);
         }
-        let at = members.binary_search_by(|(name, _)| name.as_ref().cmp(key)).ok()?;
+        let at = members.binary_search_by(|(name, _)| name.words.cmp(key)).ok()?;
         members.get(at).map(|(_, value)| value)
     }
 
     /// The text, if it is one.
     #[must_use]
-    pub fn text(&self) -> Option<&str> {
+    pub fn text(&self) -> Option<&'a str> {
         match self {
-            Node::Text(text) => Some(text),
+            Node::Text(text) => Some(text.words),
             _ => None,
         }
     }
 
     /// The text, if it is one and says something.
     #[must_use]
-    pub fn words(&self) -> Option<&str> {
+    pub fn words(&self) -> Option<&'a str> {
         self.text().filter(|text| !text.trim().is_empty())
     }
 
@@ -149,7 +180,7 @@ impl<'a> Node<'a> {
         match self {
             Node::Whole(number) => Some(*number as f64),
             Node::Number(number) => Some(*number),
-            Node::Text(text) => text.trim().parse().ok().filter(|number: &f64| number.is_finite()),
+            Node::Text(text) => text.words.trim().parse().ok().filter(|number: &f64| number.is_finite()),
             _ => None,
         }
     }
@@ -159,14 +190,14 @@ impl<'a> Node<'a> {
     pub fn bool(&self) -> Option<bool> {
         match self {
             Node::Bool(value) => Some(*value),
-            Node::Text(text) => text.trim().parse().ok(),
+            Node::Text(text) => text.words.trim().parse().ok(),
             _ => None,
         }
     }
 
     /// The elements of a list; none for anything else.
     #[must_use]
-    pub fn items(&self) -> &[Node<'a>] {
+    pub fn items(&self) -> &'a [Node<'a>] {
         match self {
             Node::List(items) => items,
             _ => &[],
@@ -175,7 +206,7 @@ impl<'a> Node<'a> {
 
     /// The members of an object, sorted by key; none for anything else.
     #[must_use]
-    pub fn members(&self) -> &[(Cow<'a, str>, Node<'a>)] {
+    pub fn members(&self) -> &'a [Member<'a>] {
         match self {
             Node::Object(members) => members,
             _ => &[],
@@ -193,17 +224,11 @@ impl<'a> Node<'a> {
     pub fn is_empty(&self) -> bool {
         match self {
             Node::Null => true,
-            Node::Text(text) => text.is_empty(),
+            Node::Text(text) => text.words.is_empty(),
             Node::List(items) => items.is_empty(),
             Node::Object(members) => members.is_empty(),
             Node::Bool(_) | Node::Whole(_) | Node::Number(_) => false,
         }
-    }
-
-    /// Canonical JSON text.
-    #[must_use]
-    pub fn canonical(&self) -> String {
-        serde_json::to_string(self).unwrap_or_default()
     }
 
     /// The value to keep as it is; `None` when it is empty.
@@ -211,130 +236,137 @@ impl<'a> Node<'a> {
     pub fn json(&self) -> Option<Json> {
         if self.is_empty() { None } else { Json::from_canonical(self.canonical()) }
     }
+}
 
-    fn into_owned(self) -> Node<'static> {
-        match self {
-            Node::Null => Node::Null,
-            Node::Bool(value) => Node::Bool(value),
-            Node::Whole(value) => Node::Whole(value),
-            Node::Number(value) => Node::Number(value),
-            Node::Text(text) => Node::Text(Cow::Owned(text.into_owned())),
-            Node::List(items) => Node::List(items.into_iter().map(Node::into_owned).collect()),
-            Node::Object(members) => {
-                Node::Object(members.into_iter().map(|(key, value)| (Cow::Owned(key.into_owned()), value.into_owned())).collect())
-            }
-        }
+/// Lists and objects that are being read, one on top of the other: their length is known when they end.
+#[derive(Default)]
+struct Open<'a> {
+    items: Vec<Node<'a>>,
+    members: Vec<Member<'a>>,
+}
+
+/// A tree about to be read.
+struct Branch<'a, 'o> {
+    arena: &'a Bump,
+    open: &'o mut Open<'a>,
+}
+
+impl<'a> Branch<'a, '_> {
+    fn below(&mut self) -> Branch<'a, '_> {
+        Branch { arena: self.arena, open: self.open }
     }
 }
 
-impl Serialize for Node<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Node::Null => serializer.serialize_unit(),
-            Node::Bool(value) => serializer.serialize_bool(*value),
-            Node::Whole(value) => serializer.serialize_i64(*value),
-            Node::Number(value) => serializer.serialize_f64(*value),
-            Node::Text(text) => serializer.serialize_str(text),
-            Node::List(items) => {
-                let mut list = serializer.serialize_seq(Some(items.len()))?;
-                for item in items {
-                    list.serialize_element(item)?;
-                }
-                list.end()
-            }
-            Node::Object(members) => {
-                let mut object = serializer.serialize_map(Some(members.len()))?;
-                for (key, value) in members {
-                    object.serialize_entry(key, value)?;
-                }
-                object.end()
-            }
-        }
+impl<'a> DeserializeSeed<'a> for Branch<'a, '_> {
+    type Value = Node<'a>;
+
+    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<Node<'a>, D::Error> {
+        deserializer.deserialize_any(self)
     }
 }
 
-/// A member's name; borrows when it can.
-struct Key<'a>(Cow<'a, str>);
-
-impl<'de> Deserialize<'de> for Key<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match deserializer.deserialize_str(TreeVisitor)? {
-            Node::Text(text) => Ok(Self(text)),
-            _ => Ok(Self(Cow::Borrowed(""))),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Node<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(TreeVisitor)
-    }
-}
-
-struct TreeVisitor;
-
-impl<'de> Visitor<'de> for TreeVisitor {
-    type Value = Node<'de>;
+impl<'a> Visitor<'a> for Branch<'a, '_> {
+    type Value = Node<'a>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("JSON")
     }
 
-    fn visit_unit<E>(self) -> Result<Node<'de>, E> {
+    fn visit_unit<E>(self) -> Result<Node<'a>, E> {
         Ok(Node::Null)
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Node<'de>, E> {
+    fn visit_bool<E>(self, value: bool) -> Result<Node<'a>, E> {
         Ok(Node::Bool(value))
     }
 
-    fn visit_i64<E>(self, value: i64) -> Result<Node<'de>, E> {
+    fn visit_i64<E>(self, value: i64) -> Result<Node<'a>, E> {
         Ok(Node::Whole(value))
     }
 
     #[expect(clippy::cast_precision_loss, reason = "JSON numbers beyond i64 are floats to everyone who reads them")]
-    fn visit_u64<E>(self, value: u64) -> Result<Node<'de>, E> {
+    fn visit_u64<E>(self, value: u64) -> Result<Node<'a>, E> {
         Ok(i64::try_from(value).map_or(Node::Number(value as f64), Node::Whole))
     }
 
-    fn visit_f64<E>(self, value: f64) -> Result<Node<'de>, E> {
+    fn visit_f64<E>(self, value: f64) -> Result<Node<'a>, E> {
         Ok(Node::Number(value))
     }
 
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Node<'de>, E> {
-        Ok(Node::Text(Cow::Borrowed(text)))
+    fn visit_borrowed_str<E>(self, text: &'a str) -> Result<Node<'a>, E> {
+        Ok(Node::Text(Text::lent(text)))
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<Node<'de>, E> {
-        Ok(Node::Text(Cow::Owned(text.to_owned())))
+    fn visit_str<E>(self, text: &str) -> Result<Node<'a>, E> {
+        Ok(Node::Text(Text::new(self.arena.alloc_str(text))))
     }
 
-    fn visit_string<E>(self, text: String) -> Result<Node<'de>, E> {
-        Ok(Node::Text(Cow::Owned(text)))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Node<'de>, A::Error> {
-        let mut items = Vec::new();
-        while let Some(item) = list.next_element()? {
-            items.push(item);
+    fn visit_seq<A: SeqAccess<'a>>(mut self, mut list: A) -> Result<Node<'a>, A::Error> {
+        let start = self.open.items.len();
+        while let Some(item) = list.next_element_seed(self.below())? {
+            self.open.items.push(item);
         }
+        let items = self.arena.alloc_slice_copy(&self.open.items[start..]);
+        self.open.items.truncate(start);
         Ok(Node::List(items))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Node<'de>, A::Error> {
-        let mut members: Vec<(Cow<'de, str>, Node<'de>)> = Vec::with_capacity(MEMBERS);
+    fn visit_map<A: MapAccess<'a>>(mut self, mut object: A) -> Result<Node<'a>, A::Error> {
+        let start = self.open.members.len();
         let mut in_order = true;
-        while let Some(Key(key)) = object.next_key()? {
-            in_order &= members.last().is_none_or(|(last, _)| *last < key);
-            members.push((key, object.next_value()?));
+        while let Some(name) = object.next_key_seed(Name { arena: self.arena })? {
+            let value = object.next_value_seed(self.below())?;
+            in_order &= self.open.members[start..].last().is_none_or(|(last, _)| last.words < name.words);
+            self.open.members.push((name, value));
         }
         if !in_order {
-            // Stable, so that of equal keys the last stays last; then it is the one that is kept.
-            members.sort_by(|(a, _), (b, _)| a.cmp(b));
-            members.reverse();
-            members.dedup_by(|(later, _), (earlier, _)| later == earlier);
-            members.reverse();
+            in_order_each_once(&mut self.open.members, start);
         }
+        let members = self.arena.alloc_slice_copy(&self.open.members[start..]);
+        self.open.members.truncate(start);
         Ok(Node::Object(members))
+    }
+}
+
+/// Sorts the members from `start` on; of those with the same name the last stays.
+fn in_order_each_once(members: &mut Vec<Member<'_>>, start: usize) {
+    // Stable: of equal names the last stays last.
+    members[start..].sort_by(|(a, _), (b, _)| a.words.cmp(b.words));
+    let mut kept = start;
+    for at in start..members.len() {
+        if members.get(at + 1).is_none_or(|(next, _)| next.words != members[at].0.words) {
+            members[kept] = members[at];
+            kept += 1;
+        }
+    }
+    members.truncate(kept);
+}
+
+/// The name of a member about to be read.
+struct Name<'a> {
+    arena: &'a Bump,
+}
+
+impl<'a> DeserializeSeed<'a> for Name<'a> {
+    type Value = Text<'a>;
+
+    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<Text<'a>, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'a> Visitor<'a> for Name<'a> {
+    type Value = Text<'a>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text")
+    }
+
+    fn visit_borrowed_str<E>(self, words: &'a str) -> Result<Text<'a>, E> {
+        Ok(Text::lent(words))
+    }
+
+    fn visit_str<E>(self, words: &str) -> Result<Text<'a>, E> {
+        Ok(Text::new(self.arena.alloc_str(words)))
     }
 }

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     facts::{self, Subject, stated_moment},
-    json::{self, Node},
+    json::{self, Arena, Node, Text},
     redact::redact,
 };
 use crate::call::{
@@ -116,14 +116,15 @@ pub fn read(body: &[u8], delivery: Delivery, now: Millis) -> Result<Inbound, Inv
     if body.iter().all(u8::is_ascii_whitespace) {
         return Err(InvalidPayload::Empty);
     }
-    let mut root = json::parse(body).map_err(|error| InvalidPayload::NotJson(error.to_string()))?;
+    let arena = Arena::default();
+    let root = json::parse(body, &arena).map_err(|error| InvalidPayload::NotJson(error.to_string()))?;
     if !root.at("message").is_object() {
         return Err(InvalidPayload::NoMessage);
     }
     if root.path(&["message", "type"]).words().is_none() {
         return Err(InvalidPayload::NoType);
     }
-    redact(&mut root);
+    let root = redact(&root, &arena);
     Ok(Reader { length: body.len(), ..Reader::new(root.at("message"), delivery, now) }.inbound())
 }
 
@@ -176,7 +177,7 @@ impl<'n, 'a> Reader<'n, 'a> {
             keep,
             folded: folded.is_some(),
             facts: Box::new(folded.unwrap_or_default()),
-            body,
+            body: body.into(),
             details: None,
         };
         let odd_call_id = event.call_id.is_none() && !self.message.path(&["call", "id"]).is_empty();
@@ -315,17 +316,14 @@ impl<'n, 'a> Reader<'n, 'a> {
             "type",
             "originalTranscript",
         ];
-        let words = self.message.members().iter().filter(|(key, _)| WORDS.contains(&key.as_ref()));
-        let mut members: Vec<_> = words.map(|(key, value)| (key.clone(), value.clone())).collect();
-        if self.class == Class::Conversation && !members.iter().any(|(key, _)| matches!(key.as_ref(), "messages" | "conversation")) {
-            members.extend(self.message.at("artifact").is_object().then(|| ("artifact".into(), self.message.at("artifact").clone())));
+        let mut members: Vec<_> = self.message.members().iter().filter(|(key, _)| WORDS.contains(&key.as_str())).copied().collect();
+        if self.class == Class::Conversation && !members.iter().any(|(key, _)| matches!(key.as_str(), "messages" | "conversation")) {
+            members.extend(self.message.at("artifact").is_object().then(|| (Text::new("artifact"), *self.message.at("artifact"))));
         }
-        if let Some(id) = call_id {
-            let id = Node::Text(id.as_str().to_owned().into());
-            members.push(("call".into(), Node::Object(vec![("id".into(), id)])));
-        }
-        members.sort_by(|(a, _), (b, _)| a.cmp(b));
-        enveloped(&Node::Object(members), 0)
+        let id = call_id.map(|id| [(Text::new("id"), Node::Text(Text::new(id.as_str())))]);
+        members.extend(id.as_ref().map(|id| (Text::new("call"), Node::Object(id))));
+        members.sort_by_key(|(key, _)| key.as_str());
+        enveloped(&Node::Object(&members), 0)
     }
 }
 
@@ -353,8 +351,7 @@ const ENVELOPE: &[u8] = b"{\"message\":";
 fn enveloped(message: &Node<'_>, room: usize) -> Vec<u8> {
     let mut body = Vec::with_capacity(room);
     body.extend_from_slice(ENVELOPE);
-    // A vector takes everything, and a tree always serialises.
-    let _ = serde_json::to_writer(&mut body, message);
+    message.write(&mut body);
     body.push(b'}');
     body
 }

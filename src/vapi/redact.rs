@@ -5,11 +5,9 @@
 //! itself JSON, as Vapi writes the arguments of tools, is redacted like the tree it stands for.
 //! What people and models said (`transcript`, `messages`, `analysis`, `structuredOutputs`) stays as it is, but for system prompts among messages.
 
-use std::borrow::Cow;
-
 use sha2::{Digest, Sha256};
 
-use super::json::{self, Node};
+use super::json::{self, Arena, Member, Node, Text};
 
 /// What stands in place of a secret.
 pub const REDACTED: &str = "[redacted]";
@@ -72,67 +70,148 @@ enum Branch {
     Analysis,
 }
 
-/// Redacts a body in place.
-pub fn redact(node: &mut Node<'_>) {
-    walk(node, Branch::Plain(0));
+/// The body without its secrets.
+#[must_use]
+pub fn redact<'a>(node: &Node<'a>, arena: &'a Arena) -> Node<'a> {
+    Redactor { arena, last_prompt: None }.walk(node, Branch::Plain(0)).unwrap_or(*node)
 }
 
-fn walk(node: &mut Node<'_>, branch: Branch) {
-    match node {
-        Node::List(items) => items.iter_mut().for_each(|item| walk(item, branch)),
-        Node::Object(members) => {
-            if matches!(branch, Branch::Plain(_) | Branch::Spoken) {
-                hide_system_prompt(members);
+/// Walks a tree. Every step gives what to put in place of what it saw, or `None` when that may stay.
+struct Redactor<'a> {
+    arena: &'a Arena,
+    /// The last system prompt, and what stands for it: a body has the same one several times.
+    last_prompt: Option<(&'a str, Node<'a>)>,
+}
+
+impl<'a> Redactor<'a> {
+    fn walk(&mut self, node: &Node<'a>, branch: Branch) -> Option<Node<'a>> {
+        match node {
+            Node::List(items) => self.each_item(items, |this, item| this.walk(item, branch)),
+            Node::Object(members) => {
+                let is_prompt = matches!(branch, Branch::Plain(_) | Branch::Spoken) && is_system_prompt(members);
+                self.each_member(members, |this, key, value| match key {
+                    "content" | "message" if is_prompt => this.hidden_prompt(value),
+                    _ => this.walk_member(key, value, branch),
+                })
             }
-            for (key, value) in members {
-                walk_member(key, value, branch);
+            Node::Text(text) => match branch {
+                Branch::Secret => hidden(text.as_str()),
+                Branch::Plain(level) => self.redacted_text(text.as_str(), level),
+                Branch::Spoken | Branch::Analysis => None,
+            },
+            Node::Null | Node::Bool(_) | Node::Whole(_) | Node::Number(_) => None,
+        }
+    }
+
+    fn walk_member(&mut self, key: &str, value: &Node<'a>, branch: Branch) -> Option<Node<'a>> {
+        let Branch::Plain(_) = branch else {
+            // The length first: most of what is walked through are words of a transcript, with short keys.
+            let is_prompt = matches!(branch, Branch::Spoken) && key.len() >= SYSTEM_PROMPT && meaning_of(key) == Meaning::SystemPrompt;
+            return if is_prompt { self.hidden_prompt(value) } else { self.walk(value, branch) };
+        };
+        match meaning_of(key) {
+            Meaning::SystemPrompt => self.hidden_prompt(value),
+            Meaning::LinksExpire if !value.is_empty() => Some(Node::Text(Text::new(REDACTED))),
+            Meaning::Secret => self.hidden_texts(value, branch),
+            Meaning::SecretBranch => self.walk(value, Branch::Secret),
+            _ if SPOKEN_BRANCHES.contains(&key) => self.walk(value, Branch::Spoken),
+            _ if ANALYSIS_BRANCHES.contains(&key) => self.walk(value, Branch::Analysis),
+            _ => self.walk(value, branch),
+        }
+    }
+
+    /// The value of a secret's key: a text or a list of texts. An object is none: `{"password": {"type": "string"}}` describes a form.
+    fn hidden_texts(&mut self, value: &Node<'a>, branch: Branch) -> Option<Node<'a>> {
+        match value {
+            Node::Text(text) => hidden(text.as_str()),
+            Node::List(items) => self.each_item(items, |this, item| this.hidden_texts(item, branch)),
+            value => self.walk(value, branch),
+        }
+    }
+
+    fn each_item(&mut self, items: &'a [Node<'a>], mut step: impl FnMut(&mut Self, &'a Node<'a>) -> Option<Node<'a>>) -> Option<Node<'a>> {
+        let mut changed: Option<&mut [Node<'a>]> = None;
+        for (at, item) in items.iter().enumerate() {
+            if let Some(redacted) = step(self, item) {
+                changed.get_or_insert_with(|| self.arena.items(items))[at] = redacted;
             }
         }
-        Node::Text(text) => match branch {
-            Branch::Secret => *text = Cow::Borrowed(REDACTED),
-            Branch::Plain(level) => redact_text(text, level),
-            Branch::Spoken | Branch::Analysis => {}
-        },
-        Node::Null | Node::Bool(_) | Node::Whole(_) | Node::Number(_) => {}
+        changed.map(|items| Node::List(items))
+    }
+
+    fn each_member(
+        &mut self,
+        members: &'a [Member<'a>],
+        mut step: impl FnMut(&mut Self, &str, &'a Node<'a>) -> Option<Node<'a>>,
+    ) -> Option<Node<'a>> {
+        let mut changed: Option<&mut [Member<'a>]> = None;
+        for (at, (key, value)) in members.iter().enumerate() {
+            if let Some(redacted) = step(self, key.as_str(), value) {
+                changed.get_or_insert_with(|| self.arena.members(members))[at].1 = redacted;
+            }
+        }
+        changed.map(|members| Node::Object(members))
+    }
+
+    fn hidden_prompt(&mut self, value: &Node<'a>) -> Option<Node<'a>> {
+        let words = match value {
+            Node::Null => return None,
+            Node::Text(text) if text.as_str().is_empty() || is_hidden_prompt(text.as_str()) => return None,
+            Node::Text(text) => text.as_str(),
+            other => self.arena.text(&other.canonical()).as_str(),
+        };
+        if let Some((last, stand_in)) = self.last_prompt
+            && last == words
+        {
+            return Some(stand_in);
+        }
+        let hash = hex::encode(&Sha256::digest(words.as_bytes())[..HASH_LENGTH / 2]);
+        let length = words.chars().count();
+        let stand_in = Node::Text(self.arena.text(&format!("{HIDDEN_PROMPT}{length}{BEFORE_HASH}{hash}]")));
+        self.last_prompt = Some((words, stand_in));
+        Some(stand_in)
+    }
+
+    fn redacted_text(&mut self, text: &'a str, level: u8) -> Option<Node<'a>> {
+        let is_json = text.trim_start().starts_with(['{', '[']) && level < MOST_LEVELS;
+        let redacted = match is_json.then(|| json::parse(text.as_bytes(), self.arena).ok()).flatten() {
+            Some(tree) => self.walk(&tree, Branch::Plain(level + 1)).map(|redacted| redacted.canonical()),
+            None if text.contains("://") => without_signed_queries(text),
+            None => None,
+        };
+        redacted.map(|redacted| Node::Text(self.arena.text(&redacted)))
     }
 }
 
-fn walk_member(key: &str, value: &mut Node<'_>, branch: Branch) {
-    let Branch::Plain(_) = branch else {
-        // The length first: most of what is walked through are words of a transcript, with short keys.
-        let is_prompt =
-            matches!(branch, Branch::Spoken) && key.len() >= SYSTEM_PROMPT && normalised(key).meaning() == Meaning::SystemPrompt;
-        return if is_prompt { hide_prompt(value) } else { walk(value, branch) };
-    };
-    match normalised(key).meaning() {
-        Meaning::SystemPrompt => hide_prompt(value),
-        Meaning::LinksExpire if !value.is_empty() => *value = Node::Text(Cow::Borrowed(REDACTED)),
-        Meaning::Secret => hide_texts(value, branch),
-        Meaning::SecretBranch => walk(value, Branch::Secret),
-        _ if SPOKEN_BRANCHES.contains(&key) => walk(value, Branch::Spoken),
-        _ if ANALYSIS_BRANCHES.contains(&key) => walk(value, Branch::Analysis),
-        _ => walk(value, branch),
-    }
+fn hidden(text: &str) -> Option<Node<'static>> {
+    (text != REDACTED).then_some(Node::Text(Text::new(REDACTED)))
 }
 
-/// The value of a secret's key: a text or a list of texts. An object is none: `{"password": {"type": "string"}}` describes a form.
-fn hide_texts(value: &mut Node<'_>, branch: Branch) {
-    match value {
-        Node::Text(text) => *text = Cow::Borrowed(REDACTED),
-        Node::List(items) => items.iter_mut().for_each(|item| hide_texts(item, branch)),
-        value => walk(value, branch),
-    }
+/// What a key says of its value, however it is spelled.
+fn meaning_of(key: &str) -> Meaning {
+    if may_mean_something(key.as_bytes()) { normalised(key).meaning() } else { Meaning::Nothing }
+}
+
+/// Most keys are told from those of [`meaning`] by their ends alone.
+fn may_mean_something(key: &[u8]) -> bool {
+    let (Some(first), Some(last)) = (key.first(), key.last()) else { return false };
+    let ends = (first.to_ascii_lowercase(), last.to_ascii_lowercase());
+    matches!(
+        ends,
+        (b'_' | b'-', _)
+            | (_, b'_' | b'-')
+            | (b'a' | b't', b'n' | b'y')
+            | (b'c' | b'l', b'l')
+            | (b'c' | b'h', b's')
+            | (b'j' | b'p' | b's' | b't', b't')
+            | (b'p', b'd' | b'y')
+            | (b'r', b'n')
+    )
 }
 
 /// Lower case without `_` and `-`; cut where no key that means something is longer.
 fn normalised(key: &str) -> NormalKey {
     let mut normal = NormalKey { bytes: [0; LONGEST_KEY + 1], length: 0 };
-    if key.len() <= LONGEST_KEY && !key.bytes().any(|byte| matches!(byte, b'_' | b'-')) {
-        normal.length = key.len();
-        normal.bytes[..key.len()].copy_from_slice(key.as_bytes());
-        normal.bytes.make_ascii_lowercase();
-        return normal;
-    }
     for byte in key.bytes().filter(|byte| !matches!(byte, b'_' | b'-')).take(LONGEST_KEY + 1) {
         normal.bytes[normal.length] = byte.to_ascii_lowercase();
         normal.length += 1;
@@ -153,25 +232,9 @@ impl NormalKey {
 }
 
 /// A message of role `system`, or `developer` as newer models call it, keeps only the length and hash of its words.
-fn hide_system_prompt(members: &mut [(Cow<'_, str>, Node<'_>)]) {
+fn is_system_prompt(members: &[Member<'_>]) -> bool {
     let is_system = |role: &str| ["system", "developer"].iter().any(|it| role.eq_ignore_ascii_case(it));
-    if members.iter().any(|(key, value)| key == "role" && value.text().is_some_and(is_system)) {
-        for (_, value) in members.iter_mut().filter(|(key, _)| matches!(key.as_ref(), "content" | "message")) {
-            hide_prompt(value);
-        }
-    }
-}
-
-fn hide_prompt(value: &mut Node<'_>) {
-    let words = match &mut *value {
-        Node::Null => return,
-        Node::Text(text) if text.is_empty() || is_hidden_prompt(text) => return,
-        Node::Text(text) => std::mem::take(text),
-        other => Cow::Owned(other.canonical()),
-    };
-    let hash = hex::encode(&Sha256::digest(words.as_bytes())[..HASH_LENGTH / 2]);
-    let length = words.chars().count();
-    *value = Node::Text(Cow::Owned(format!("{HIDDEN_PROMPT}{length}{BEFORE_HASH}{hash}]")));
+    members.iter().any(|(key, value)| key.as_str() == "role" && value.text().is_some_and(is_system))
 }
 
 /// Redacting twice changes nothing; but a prompt can't pass by beginning like a stand-in.
@@ -180,26 +243,6 @@ fn is_hidden_prompt(text: &str) -> bool {
     inside.and_then(|inside| inside.split_once(BEFORE_HASH)).is_some_and(|(length, hash)| {
         length.parse::<usize>().is_ok() && hash.len() == HASH_LENGTH && hash.bytes().all(|byte| byte.is_ascii_hexdigit())
     })
-}
-
-fn redact_text(text: &mut Cow<'_, str>, level: u8) {
-    let tree = if text.trim_start().starts_with(['{', '[']) && level < MOST_LEVELS { json::parse(text.as_bytes()).ok() } else { None };
-    let redacted = match tree {
-        Some(tree) => redacted_json(tree, level),
-        None if text.contains("://") => without_signed_queries(text),
-        None => None,
-    };
-    if let Some(redacted) = redacted {
-        *text = Cow::Owned(redacted);
-    }
-}
-
-/// What stood in a text, redacted and as text again; `None` when it has nothing to hide.
-fn redacted_json(mut tree: Node<'_>, level: u8) -> Option<String> {
-    let before = tree.canonical();
-    walk(&mut tree, Branch::Plain(level + 1));
-    let after = tree.canonical();
-    (before != after).then_some(after)
 }
 
 /// The text without the queries of URLs that carry a signature or token there; `None` when there is none.
@@ -225,11 +268,16 @@ fn is_scheme(byte: u8) -> bool {
 }
 
 fn is_signed(query: &str) -> bool {
-    query.split(['?', '&', ';', '#']).any(|parameter| names_a_secret(parameter.split('=').next().unwrap_or_default()))
+    let mut name = String::new();
+    query.split(['?', '&', ';', '#']).any(|parameter| {
+        let stated = parameter.split('=').next().unwrap_or_default();
+        name.clear();
+        name.extend(stated.chars().filter(|letter| !matches!(letter, '-' | '_')).map(|letter| letter.to_ascii_lowercase()));
+        names_a_secret(&name)
+    })
 }
 
-fn names_a_secret(parameter: &str) -> bool {
-    let name = parameter.to_ascii_lowercase().replace(['-', '_'], "");
-    matches!(name.as_str(), "sig" | "key" | "auth" | "jwt" | "se")
+fn names_a_secret(name: &str) -> bool {
+    matches!(name, "sig" | "key" | "auth" | "jwt" | "se")
         || ["signature", "token", "secret", "password", "apikey", "credential"].iter().any(|part| name.contains(part))
 }

@@ -168,7 +168,7 @@ async fn one_commit_carries_all_its_events(store: Store) {
         source: "policy".to_owned(),
         sent_at: None,
         proof: None,
-        body: Vec::new(),
+        body: Vec::new().into(),
         details: Some("complete: no key".to_owned()),
         ..delivery("settled-1", "call-1")
     };
@@ -216,7 +216,7 @@ async fn the_longest_of_replacing_events_stays(store: Store) {
     let update = |id: &str, words: &str, call: &str| CallEvent {
         source: "conversation-update".to_owned(),
         keep: Keep::Replacing,
-        body: format!("[\"{words}\"]").into_bytes(),
+        body: format!("[\"{words}\"]").into_bytes().into(),
         ..delivery(id, call)
     };
     store.commit(noting(delivery("event-1", "call-1"))).await.unwrap();
@@ -256,7 +256,7 @@ async fn a_timeline_is_in_order_of_time(store: Store) {
 
 async fn bodies_are_shown_when_asked_for(store: Store) {
     let body = format!(r#"{{"words":"{}"}}"#, "Grüße, 60 KB. ".repeat(4_500));
-    store.commit(noting(CallEvent { body: body.clone().into_bytes(), ..delivery("event-1", "call-1") })).await.unwrap();
+    store.commit(noting(CallEvent { body: body.clone().into_bytes().into(), ..delivery("event-1", "call-1") })).await.unwrap();
     assert_eq!(store.timeline(&call_id("call-1"), true).await.unwrap()[0].body.as_deref(), Some(body.as_str()));
     assert_eq!(store.timeline(&call_id("call-1"), false).await.unwrap()[0].body, None);
 }

@@ -143,7 +143,7 @@ async fn the_log_stays_within_bounds_however_much_is_written() {
             let mut longest = 0;
             for number in 0..80 {
                 let event =
-                    CallEvent { body: noise(writer * 80 + number, BODY), ..delivery(&format!("event-{writer}-{number}"), "call-1") };
+                    CallEvent { body: noise(writer * 80 + number, BODY).into(), ..delivery(&format!("event-{writer}-{number}"), "call-1") };
                 assert_eq!(store.commit(noting(event)).await.unwrap(), Committed::Done);
                 longest = longest.max(log_size(&path));
             }
@@ -171,7 +171,7 @@ fn memchr(haystack: &[u8], needle: &[u8]) -> bool {
 /// A call with something to find in every column and blob.
 fn secretive(version: u64) -> (CallEvent, StoredCall, Columns) {
     let event = CallEvent {
-        body: noise(version, 20_000),
+        body: noise(version, 20_000).into(),
         details: Some("marker-in-details".to_owned()),
         ..delivery(&format!("event-marker-{version}"), "call-marker")
     };
@@ -251,7 +251,10 @@ async fn dropping_bodies_gives_room_back_to_the_disk() {
     let path = folder.path().join("ringback.db");
     let store = open(&path);
     for number in 0..100 {
-        store.commit(noting(CallEvent { body: noise(number, 100_000), ..delivery(&format!("event-{number}"), "call-1") })).await.unwrap();
+        store
+            .commit(noting(CallEvent { body: noise(number, 100_000).into(), ..delivery(&format!("event-{number}"), "call-1") }))
+            .await
+            .unwrap();
     }
     let before = store.health().await.unwrap();
     assert!(before.free_bytes.is_some() && before.disk_bytes >= before.free_bytes);

@@ -398,7 +398,7 @@ async fn texts_that_the_server_cannot_hold_are_kept_as_well_as_can_be() {
     let event = CallEvent {
         source: "odd\0type".to_owned(),
         details: Some("\0".to_owned()),
-        body: br#"{"a":"\u0000"}"#.to_vec(),
+        body: br#"{"a":"\u0000"}"#.to_vec().into(),
         ..delivery("event-1", "call-1")
     };
     let columns = Columns {

@@ -70,7 +70,7 @@ fn report(seed: u64) -> (CallEvent, StoredCall, Columns) {
     call.record =
         CallRecord { messages: Some(ringback::call::field::Longest { value: lines, authoritative: true, sent_at: None }), ..call.record };
     let columns = Columns { search: transcript.to_lowercase(), customer_digits: Some(format!("49151{seed:07}")), ..columns() };
-    (CallEvent { body: body.into_bytes(), ..delivery("event", "call") }, call, columns)
+    (CallEvent { body: body.into_bytes().into(), ..delivery("event", "call") }, call, columns)
 }
 
 async fn client(store: Store, reports: Arc<Vec<(CallEvent, StoredCall, Columns)>>, count: Arc<AtomicUsize>) -> Vec<Duration> {

@@ -11,7 +11,7 @@ use std::{
 use ringback::{
     call::{event::CallEvent, record::FetchReason},
     store::{
-        Committed, Store, StoreError,
+        CallFilter, Committed, Store, StoreError,
         sqlite::{Migrate, SqliteOptions, SqliteStore, backup},
     },
 };
@@ -133,11 +133,11 @@ async fn closed_with_one_call(path: &Path) {
 async fn a_schema_of_a_newer_major_is_refused_and_one_of_a_newer_step_is_not() {
     let (_folder, path) = place();
     closed_with_one_call(&path).await;
-    tamper(&path, "PRAGMA user_version = 2001");
+    tamper(&path, "PRAGMA user_version = 3001");
     let sentence = refusal(&options(&path));
-    assert!(sentence.contains("newer major release") && sentence.contains("2001"), "{sentence}");
+    assert!(sentence.contains("newer major release") && sentence.contains("3001"), "{sentence}");
 
-    tamper(&path, "PRAGMA user_version = 1999; ALTER TABLE calls ADD COLUMN of_the_future TEXT; CREATE TABLE more (n INTEGER)");
+    tamper(&path, "PRAGMA user_version = 2999; ALTER TABLE calls ADD COLUMN of_the_future TEXT; CREATE TABLE more (n INTEGER)");
     let store = SqliteStore::open(&SqliteOptions { migrate: Migrate::Check, ..options(&path) }).map(Store::Sqlite).unwrap();
     assert_eq!(found(&store, "call-1").await, stored("call-1"));
     put(&store, &stored("call-2"), columns()).await;
@@ -161,14 +161,30 @@ async fn before_its_schema_changes_a_file_is_copied_beside_itself() {
     let store = open(&path);
     put(&store, &stored("call-1"), columns()).await;
 
-    let copy = beside(&path, ".before-v1001");
+    let copy = beside(&path, ".before-v2001");
     let old: String = Connection::open(&copy).unwrap().query_row("SELECT x FROM old", [], |row| row.get(0)).unwrap();
     assert_eq!((old.as_str(), mode(&copy)), ("kept", 0o600));
-    assert!(!beside(&path, ".before-v1001.part").exists());
+    assert!(!beside(&path, ".before-v2001.part").exists());
     store.close().await.unwrap();
     fs::remove_file(&copy).unwrap();
     open(&path).close().await.unwrap();
     assert!(!copy.exists(), "a schema that is up to date changes nothing");
+}
+
+#[tokio::test]
+async fn what_the_first_schema_kept_is_served_by_todays() {
+    let (_folder, path) = place();
+    closed_with_one_call(&path).await;
+    // Back to what the first schema had, and its words packed.
+    tamper(&path, "ALTER TABLE calls ADD COLUMN fingerprint INTEGER NOT NULL DEFAULT 7; PRAGMA user_version = 1001");
+    let packed = zstd::bulk::compress(b"somebody in springfield", 1).unwrap();
+    Connection::open(&path).unwrap().execute("UPDATE records SET search = ?1", [packed]).unwrap();
+
+    let store = open(&path);
+    assert_eq!(found(&store, "call-1").await, stored("call-1"));
+    put(&store, &stored("call-2"), columns()).await;
+    let page = store.list(CallFilter { words: vec!["springfield".to_owned()], limit: 10, ..CallFilter::default() }).await.unwrap();
+    assert_eq!(page.calls.iter().map(|call| call.id.as_str()).collect::<Vec<_>>(), ["call-1"]);
 }
 
 #[test]
@@ -196,7 +212,7 @@ async fn a_damaged_store_is_refused_or_fails_but_never_lies() {
     let store = open(&path);
     for number in 0..200 {
         let body = format!("{number} ").repeat(2_000).into_bytes();
-        let event = CallEvent { body, ..delivery(&format!("event-{number}"), &format!("call-{number}")) };
+        let event = CallEvent { body: body.into(), ..delivery(&format!("event-{number}"), &format!("call-{number}")) };
         store.commit(writing(event, &stored(&format!("call-{number}")))).await.unwrap();
     }
     store.close().await.unwrap();
@@ -290,7 +306,7 @@ async fn what_another_release_could_not_read_is_handed_out_until_it_is_read() {
     let store = open(&path);
     let waiting = store.unfolded().await.unwrap();
     assert_eq!(waiting.iter().map(|event| event.id.as_str()).collect::<Vec<_>>(), ["event-1", "event-2"]);
-    assert_eq!((&waiting[0].body, waiting[0].received_at), (&unread.body, unread.received_at));
+    assert_eq!((&waiting[0].body[..], waiting[0].received_at), (&unread.body[..], unread.received_at));
     assert_eq!(store.commit(noting(unread)).await.unwrap(), Committed::Duplicate, "still unreadable");
     assert_eq!(store.timeline(&call_id("call-1"), false).await.unwrap().len(), 1, "that was no second delivery");
     store.commit(writing(delivery("event-2", "call-2"), &stored("call-2"))).await.unwrap();

@@ -52,7 +52,7 @@ pub(crate) fn delivery(event_id: &str, call: &str) -> CallEvent {
         keep: Keep::Whole,
         facts: Box::default(),
         folded: true,
-        body: format!(r#"{{"event":"{event_id}"}}"#).into_bytes(),
+        body: format!(r#"{{"event":"{event_id}"}}"#).into_bytes().into(),
         details: None,
     }
 }
@@ -64,7 +64,6 @@ pub(crate) fn stored(id: &str) -> StoredCall {
         record: CallRecord { state: CallState::InProgress, heard_live: true, ..CallRecord::default() },
         revision: 1,
         version: 1,
-        fingerprint: u64::MAX - 7,
         created_at: START,
         updated_at: START,
         due: None,

@@ -53,7 +53,7 @@ fn limit_files(bytes: Option<u64>) {
 
 /// A commit of a body that no compression makes smaller, and of a call.
 fn report(number: u64, length: usize) -> Commit {
-    let event = CallEvent { body: noise(number, length), ..delivery(&format!("event-{number}"), &format!("call-{number}")) };
+    let event = CallEvent { body: noise(number, length).into(), ..delivery(&format!("event-{number}"), &format!("call-{number}")) };
     writing(event, &stored(&format!("call-{number}")))
 }
 

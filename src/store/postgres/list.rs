@@ -15,7 +15,7 @@ use crate::{
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; SET LOCAL statement_timeout = '4s'";
 
 /// What the page is made of; the last column is the moment that sorts it.
-const COLUMNS: &str = "c.id, c.revision, c.version, c.fingerprint, c.created_at, c.updated_at, c.record";
+const COLUMNS: &str = "c.id, c.revision, c.version, c.created_at, c.updated_at, c.record";
 
 /// Conditions and what is bound in them.
 #[derive(Default)]
@@ -137,6 +137,6 @@ pub(super) async fn list(db: &Db, filter: &CallFilter, packer: &Packer) -> Resul
         calls.push(CallRow::read(row)?.unpacked(packer)?);
     }
     let last = if more && filter.limit > 0 { rows.get(filter.limit - 1).zip(calls.last()) } else { None };
-    let next = last.map(|(row, call)| Ok::<_, Fault>(PageCursor { at: Millis(row.try_get(9)?), id: call.id.clone() })).transpose()?;
+    let next = last.map(|(row, call)| Ok::<_, Fault>(PageCursor { at: Millis(row.try_get(8)?), id: call.id.clone() })).transpose()?;
     Ok(CallPage { calls, next })
 }

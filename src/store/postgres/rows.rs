@@ -18,7 +18,7 @@ use crate::{
 /// What [`CallRow::read`] reads of `calls c` and `dues d`.
 macro_rules! call_columns {
     () => {
-        "c.id, c.revision, c.version, c.fingerprint, c.created_at, c.updated_at, c.record, d.reason, d.at"
+        "c.id, c.revision, c.version, c.created_at, c.updated_at, c.record, d.reason, d.at"
     };
 }
 pub(super) use call_columns;
@@ -36,7 +36,6 @@ pub(super) struct CallRow {
     id: String,
     revision: i64,
     version: i64,
-    fingerprint: i64,
     created_at: i64,
     updated_at: i64,
     record: Vec<u8>,
@@ -49,11 +48,10 @@ impl CallRow {
             id: row.try_get(0)?,
             revision: row.try_get(1)?,
             version: row.try_get(2)?,
-            fingerprint: row.try_get(3)?,
-            created_at: row.try_get(4)?,
-            updated_at: row.try_get(5)?,
-            record: row.try_get(6)?,
-            due: due(row, 7)?,
+            created_at: row.try_get(3)?,
+            updated_at: row.try_get(4)?,
+            record: row.try_get(5)?,
+            due: due(row, 6)?,
         })
     }
 
@@ -64,7 +62,6 @@ impl CallRow {
             record: packer.unpack_json(&self.record)?,
             revision: self.revision.cast_unsigned(),
             version: self.version.cast_unsigned(),
-            fingerprint: self.fingerprint.cast_unsigned(),
             created_at: Millis(self.created_at),
             updated_at: Millis(self.updated_at),
             due: self.due,
@@ -83,7 +80,7 @@ pub(super) async fn load(db: &Db, id: &CallId, tombstone: &TombstoneHash, packer
     if row.try_get::<_, Option<&str>>(0)?.is_some() {
         return Ok(Loaded::Found(CallRow::read(&row)?.unpacked(packer)?));
     }
-    Ok(if row.try_get(9)? { Loaded::Deleted } else { Loaded::Missing })
+    Ok(if row.try_get(8)? { Loaded::Deleted } else { Loaded::Missing })
 }
 
 /// The call id in a row.

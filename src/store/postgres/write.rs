@@ -57,16 +57,16 @@ const TRIED: &str = "UPDATE ringback.events SET app = $2 WHERE id = ANY ($1::tex
 const REPEAT: &str = "INSERT INTO ringback.repeats (event, sent_at, received_at, proof) \
     SELECT e.seq, i.sent_at, i.received_at, i.proof FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[]) \
     AS i (id, sent_at, received_at, proof) JOIN ringback.events e ON e.id = i.id";
-const PUT: &str = "INSERT INTO ringback.calls (id, revision, version, fingerprint, created_at, updated_at, touched_at, ended_at, status, \
+const PUT: &str = "INSERT INTO ringback.calls (id, revision, version, created_at, updated_at, touched_at, ended_at, status, \
     call_status, data_status, assistant_id, provider_id, service_request_id, correlation_id, customer_digits, provider_digits, metadata, \
-    search, record) SELECT i.id, i.revision, i.version, i.fingerprint, i.created_at, i.updated_at, \
+    search, record) SELECT i.id, i.revision, i.version, i.created_at, i.updated_at, \
     (extract(epoch FROM clock_timestamp()) * 1000)::bigint, i.ended_at, i.status, i.call_status, i.data_status, i.assistant_id, \
     i.provider_id, i.service_request_id, i.correlation_id, i.customer_digits, i.provider_digits, i.metadata::jsonb, i.search, i.record \
-    FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::text[], $9::text[], \
-    $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::text[], $18::text[], $19::bytea[]) \
-    AS i (id, revision, version, fingerprint, created_at, updated_at, ended_at, status, call_status, data_status, assistant_id, \
+    FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[], $8::text[], $9::text[], \
+    $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::text[], $18::bytea[]) \
+    AS i (id, revision, version, created_at, updated_at, ended_at, status, call_status, data_status, assistant_id, \
     provider_id, service_request_id, correlation_id, customer_digits, provider_digits, metadata, search, record) \
-    ON CONFLICT (id) DO UPDATE SET revision = EXCLUDED.revision, version = EXCLUDED.version, fingerprint = EXCLUDED.fingerprint, \
+    ON CONFLICT (id) DO UPDATE SET revision = EXCLUDED.revision, version = EXCLUDED.version, \
     updated_at = EXCLUDED.updated_at, touched_at = EXCLUDED.touched_at, ended_at = EXCLUDED.ended_at, status = EXCLUDED.status, \
     call_status = EXCLUDED.call_status, data_status = EXCLUDED.data_status, assistant_id = EXCLUDED.assistant_id, \
     provider_id = EXCLUDED.provider_id, service_request_id = EXCLUDED.service_request_id, correlation_id = EXCLUDED.correlation_id, \
@@ -244,7 +244,6 @@ fn call_values<'a>(writes: &'a [&'a EncodedWrite]) -> Vec<Value<'a>> {
         Value::texts(writes, |it| Some(it.id())),
         Value::wholes(writes, |it| Some(it.call.revision.cast_signed())),
         Value::wholes(writes, |it| Some(it.call.version.cast_signed())),
-        Value::wholes(writes, |it| Some(it.call.fingerprint.cast_signed())),
         Value::wholes(writes, |it| Some(it.call.created_at.0)),
         Value::wholes(writes, |it| Some(it.call.updated_at.0)),
         Value::wholes(writes, |it| it.columns.ended_at.map(|at| at.0)),

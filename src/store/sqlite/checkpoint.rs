@@ -1,8 +1,8 @@
 //! Copying the write-ahead log into the file, beside the writer.
 //!
 //! Design: after every few megabytes the writer nudges a thread that runs passive checkpoints on a connection of its own; those never make
-//! the writer wait. While the writer never pauses the log can't start over, so when it has grown long the thread stands back, and the writer
-//! copies the rest and starts the log over. Only one of the two copies at a time: whoever holds the turn.
+//! the writer wait. While the writer never pauses the log can't start over, so when it has grown long the thread copies until little is left
+//! and then stands back; the writer copies that and starts the log over. Only one of the two copies at a time: whoever holds the turn.
 //!
 //! After something was erased the log is cut to nothing, since it still holds the old bytes; likewise when the disk is short. A reader in the middle of a long list prevents
 //! that for a while; then it is tried again until it works.
@@ -11,7 +11,7 @@ use std::{
     path::Path,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, TryLockError,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicBool, Ordering},
         mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread::JoinHandle,
@@ -27,6 +27,10 @@ use crate::store::StoreError;
 const NUDGE_BYTES: usize = 4 * 1_048_576;
 /// Pages in a log that the writer itself starts over: 64 MB.
 const LONG: i64 = 16_384;
+/// Pages that the writer may be left with when it starts the log over: everybody waits meanwhile.
+const FEW: i64 = 256;
+/// How often the thread tries to leave only [`FEW`], while the writer goes on writing.
+const MOST_PASSES: usize = 8;
 /// How long the writer waits for readers to leave the log.
 const READERS_TIMEOUT: Duration = Duration::from_millis(20);
 /// Time between two attempts while readers are in the way: a backup may take minutes.
@@ -37,8 +41,8 @@ const TRY_AGAIN: Duration = Duration::from_millis(500);
 struct Shared {
     /// Whoever holds it may run a checkpoint: SQLite would refuse a second one at once.
     turn: Mutex<()>,
-    /// Pages in the log when it was last copied.
-    pages: AtomicI64,
+    /// The log is long, and the thread has left little of it to copy.
+    is_handed_over: AtomicBool,
 }
 
 /// The writer's side.
@@ -69,10 +73,10 @@ impl Log {
     /// Tells that about so many bytes more are in the log.
     pub(super) fn written(&mut self, db: &Connection, bytes: usize) {
         self.since_nudge += bytes;
-        if self.since_nudge < NUDGE_BYTES {
+        if self.since_nudge < NUDGE_BYTES && !self.shared.is_handed_over.load(Ordering::Acquire) {
             return;
         }
-        if self.shared.is_long() {
+        if self.shared.is_handed_over.load(Ordering::Acquire) {
             let shared = Arc::clone(&self.shared);
             // Not while the thread is at it: that would only wait.
             if let Some(_turn) = free(&shared.turn)
@@ -120,7 +124,7 @@ impl Log {
             Ok(true) => {
                 (self.prevented, self.since_nudge) = (None, 0);
                 self.to_be_cut &= mode != "TRUNCATE";
-                self.shared.pages.store(0, Ordering::Relaxed);
+                self.shared.is_handed_over.store(false, Ordering::Release);
             }
             Ok(false) => self.prevented = Some(Instant::now()),
             Err(error) => {
@@ -141,23 +145,46 @@ impl Log {
 }
 
 impl Shared {
-    fn is_long(&self) -> bool {
-        self.pages.load(Ordering::Relaxed) > LONG
-    }
-
     /// Copies at every nudge, as long as the writer is there.
     fn copy(&self, db: &Connection, nudges: &Receiver<()>) {
         while nudges.recv().is_ok() {
             let _turn = held(&self.turn);
-            if self.is_long() {
+            if self.is_handed_over.load(Ordering::Acquire) {
                 continue;
             }
-            match db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get(1)) {
-                Ok(pages) => self.pages.store(pages, Ordering::Relaxed),
-                Err(error) => tracing::warn!(%error, "a checkpoint failed; the log is kept and tried again"),
+            if let Err(error) = self.pass(db) {
+                tracing::warn!(%error, "a checkpoint failed; the log is kept and tried again");
             }
         }
     }
+
+    /// Copies once; a long log until little is left.
+    fn pass(&self, db: &Connection) -> rusqlite::Result<()> {
+        let mut log = passive(db)?;
+        if log.pages <= LONG {
+            return Ok(());
+        }
+        for _ in 0..MOST_PASSES {
+            let before = log.copied;
+            log = passive(db)?;
+            if log.copied - before <= FEW {
+                break;
+            }
+        }
+        self.is_handed_over.store(true, Ordering::Release);
+        Ok(())
+    }
+}
+
+/// The log after a passive checkpoint, in pages.
+struct Copied {
+    pages: i64,
+    /// Of them, those that are in the file.
+    copied: i64,
+}
+
+fn passive(db: &Connection) -> rusqlite::Result<Copied> {
+    db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| Ok(Copied { pages: row.get(1)?, copied: row.get(2)? }))
 }
 
 fn held(turn: &Mutex<()>) -> MutexGuard<'_, ()> {

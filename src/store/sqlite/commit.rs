@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, named_params, params};
 
 use crate::{
@@ -31,9 +32,13 @@ pub(super) struct EncodedCommit {
 }
 
 struct EncodedEvent {
+    /// Without its body.
     event: CallEvent,
     changed: Option<String>,
     version: Option<i64>,
+    /// Bytes of the body as it came.
+    length: i64,
+    /// The body, packed.
     body: Option<Vec<u8>>,
 }
 
@@ -41,7 +46,6 @@ struct EncodedWrite {
     call: Arc<StoredCall>,
     expected: Option<u64>,
     columns: Columns,
-    search: Vec<u8>,
     record: Vec<u8>,
 }
 
@@ -65,9 +69,8 @@ impl EncodedCommit {
         let cause = EncodedEvent::of(event, changed, version, packer)?;
         let more = more.into_iter().map(|event| EncodedEvent::of(event, None, version, packer)).collect::<Result<_, _>>()?;
         let encode = |write: crate::store::CallWrite| -> Result<EncodedWrite, StoreError> {
-            let search = packer.pack(write.columns.search.as_bytes())?;
             let record = packer.pack_json(&write.call.record)?;
-            Ok(EncodedWrite { call: write.call, expected: write.expected, columns: write.columns, search, record })
+            Ok(EncodedWrite { call: write.call, expected: write.expected, columns: write.columns, record })
         };
         Ok(Self { tombstone, cause, more, write: write.map(encode).transpose()? })
     }
@@ -75,7 +78,7 @@ impl EncodedCommit {
     /// About how many bytes it writes.
     pub(super) fn weight(&self) -> usize {
         let events = [&self.cause].into_iter().chain(&self.more).map(|event| event.body.as_ref().map_or(0, Vec::len));
-        ROW_BYTES + events.sum::<usize>() + self.write.as_ref().map_or(0, |write| write.search.len() + write.record.len())
+        ROW_BYTES + events.sum::<usize>() + self.write.as_ref().map_or(0, |write| write.columns.search.len() + write.record.len())
     }
 
     /// Decides, then writes.
@@ -120,8 +123,10 @@ pub(super) fn is_buried(db: &Connection, hash: &TombstoneHash) -> rusqlite::Resu
 impl EncodedEvent {
     fn of(event: CallEvent, changed: Option<String>, version: Option<i64>, packer: &Packer) -> Result<Self, StoreError> {
         let has_body = event.keep != Keep::Nothing && !event.body.is_empty();
-        let body = has_body.then(|| packer.pack(&event.body)).transpose()?;
-        Ok(Self { event, changed, version, body })
+        let (length, body) = (length(&event.body), has_body.then(|| packer.pack(&event.body)).transpose()?);
+        // Let go of here and not by the writer: many commits wait for it at once.
+        let event = CallEvent { body: Bytes::new(), ..event };
+        Ok(Self { event, changed, version, length, body })
     }
 
     /// Place of the event with this id, and whether it could be read.
@@ -182,7 +187,7 @@ impl EncodedEvent {
             ":details": event.details,
             ":folded": event.folded,
             ":app": (!event.folded).then_some(APP),
-            ":length": length(&event.body),
+            ":length": self.length,
             ":has_body": self.body.is_some(),
             ":body": self.body,
         })?;
@@ -194,7 +199,7 @@ impl EncodedEvent {
         let rivals = params![self.event.call_id.as_ref().map(CallId::as_str), self.event.source];
         let mut find = db.prepare_cached("SELECT max(length) FROM events WHERE call_id = ?1 AND source = ?2")?;
         let Some(longest) = find.query_row(rivals, |row| row.get::<_, Option<i64>>(0))? else { return Ok(true) };
-        if longest > length(&self.event.body) {
+        if longest > self.length {
             return Ok(false);
         }
         let rivals = params![self.event.call_id.as_ref().map(CallId::as_str), self.event.source];
@@ -233,7 +238,7 @@ impl EncodedWrite {
             let n = self.insert(db)?;
             db.prepare_cached("INSERT INTO records (call, search, record) VALUES (?1, ?2, ?3)")?.execute(params![
                 n,
-                self.search,
+                self.columns.search.as_bytes(),
                 self.record
             ])?;
             return put_due(db, n, self.call.due);
@@ -241,7 +246,7 @@ impl EncodedWrite {
         self.update(db, standing)?;
         db.prepare_cached("UPDATE records SET search = ?2, record = ?3 WHERE call = ?1")?.execute(params![
             standing.n,
-            self.search,
+            self.columns.search.as_bytes(),
             self.record
         ])?;
         // A lease goes on as long as the due time stays.
@@ -251,16 +256,15 @@ impl EncodedWrite {
     fn insert(&self, db: &Connection) -> rusqlite::Result<i64> {
         let (call, columns) = (&self.call, &self.columns);
         let mut insert = db.prepare_cached(
-            "INSERT INTO calls (id, revision, version, fingerprint, created_at, updated_at, ended_at, status, call_status, data_status, \
+            "INSERT INTO calls (id, revision, version, created_at, updated_at, ended_at, status, call_status, data_status, \
              assistant_id, provider_id, service_request_id, correlation_id, customer_digits, provider_digits, metadata) VALUES (:id, \
-             :revision, :version, :fingerprint, :created_at, :updated_at, :ended_at, :status, :call_status, :data_status, :assistant_id, \
+             :revision, :version, :created_at, :updated_at, :ended_at, :status, :call_status, :data_status, :assistant_id, \
              :provider_id, :service_request_id, :correlation_id, :customer_digits, :provider_digits, :metadata)",
         )?;
         insert.insert(named_params! {
             ":id": call.id.as_str(),
             ":revision": call.revision.cast_signed(),
             ":version": call.version.cast_signed(),
-            ":fingerprint": call.fingerprint.cast_signed(),
             ":created_at": call.created_at.0,
             ":updated_at": call.updated_at.0,
             ":ended_at": columns.ended_at.map(|at| at.0),
@@ -280,7 +284,7 @@ impl EncodedWrite {
     fn update(&self, db: &Connection, standing: &Standing) -> rusqlite::Result<()> {
         let (call, columns) = (&self.call, &self.columns);
         let mut update = db.prepare_cached(
-            "UPDATE calls SET revision = :revision, version = :version, fingerprint = :fingerprint, updated_at = :updated_at, \
+            "UPDATE calls SET revision = :revision, version = :version, updated_at = :updated_at, \
              status = :status, call_status = :call_status, data_status = :data_status, assistant_id = :assistant_id, \
              provider_id = :provider_id, service_request_id = :service_request_id, correlation_id = :correlation_id, \
              metadata = :metadata WHERE n = :n",
@@ -289,7 +293,6 @@ impl EncodedWrite {
             ":n": standing.n,
             ":revision": call.revision.cast_signed(),
             ":version": call.version.cast_signed(),
-            ":fingerprint": call.fingerprint.cast_signed(),
             ":updated_at": call.updated_at.0,
             ":status": columns.status,
             ":call_status": columns.call_status,

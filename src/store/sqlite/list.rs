@@ -116,7 +116,7 @@ fn matching(db: &Connection, filter: &CallFilter, packer: &Packer) -> Result<Vec
     while found.len() < wanted
         && let Some(there) = rows.next()?
     {
-        let search = packer.unpack_text(there.get_ref(3)?.as_blob().unwrap_or_default())?;
+        let search = packer.text(there.get_ref(3)?.as_blob().unwrap_or_default())?;
         if !filter.matches_words(&search) {
             continue;
         }

@@ -12,7 +12,7 @@ use crate::{
 /// What [`CallRow::read`] reads, of `calls c`, `records r` and `dues d`.
 macro_rules! call_columns {
     () => {
-        "c.id, c.revision, c.version, c.fingerprint, c.created_at, c.updated_at, r.record, d.reason, d.at \
+        "c.id, c.revision, c.version, c.created_at, c.updated_at, r.record, d.reason, d.at \
          FROM calls c JOIN records r ON r.call = c.n LEFT JOIN dues d ON d.call = c.n "
     };
 }
@@ -25,7 +25,6 @@ pub(super) struct CallRow {
     id: String,
     revision: i64,
     version: i64,
-    fingerprint: i64,
     created_at: i64,
     updated_at: i64,
     record: Vec<u8>,
@@ -38,11 +37,10 @@ impl CallRow {
             id: row.get(0)?,
             revision: row.get(1)?,
             version: row.get(2)?,
-            fingerprint: row.get(3)?,
-            created_at: row.get(4)?,
-            updated_at: row.get(5)?,
-            record: row.get(6)?,
-            due: due(row, 7)?,
+            created_at: row.get(3)?,
+            updated_at: row.get(4)?,
+            record: row.get(5)?,
+            due: due(row, 6)?,
         })
     }
 
@@ -65,7 +63,6 @@ impl CallRow {
             record: packer.unpack_json(&self.record)?,
             revision: self.revision.cast_unsigned(),
             version: self.version.cast_unsigned(),
-            fingerprint: self.fingerprint.cast_unsigned(),
             created_at: Millis(self.created_at),
             updated_at: Millis(self.updated_at),
             due: self.due,

@@ -17,7 +17,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rusqlite::{Connection, TransactionBehavior};
@@ -35,6 +35,9 @@ const QUEUE: usize = 1_024;
 const GROUP: usize = 256;
 /// Bytes written by one transaction, about, at most.
 const GROUP_BYTES: usize = 8 * 1_048_576;
+/// While several commit at once the writer waits for more of them half as long as the last commit took, and no longer than this: fewer and larger
+/// groups cost less of the disk and of the processor. Who commits alone never waits.
+const MOST_LINGER: Duration = Duration::from_millis(1);
 /// How often work is looked for while erased bytes wait for a reader to leave the log.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// How long a place in the queue is waited for. It bounds what gathers before a disk that is stuck.
@@ -168,7 +171,12 @@ struct Thread {
 impl Thread {
     fn run(mut self, mut work: mpsc::Receiver<Box<dyn Work>>) -> Result<(), StoreError> {
         let mut group = Vec::with_capacity(GROUP);
+        let mut linger = Duration::ZERO;
         while let Some(first) = self.next(&mut work) {
+            if !linger.is_zero() {
+                std::thread::sleep(linger);
+            }
+            let begun = Instant::now();
             let mut bytes = first.weight();
             group.push(first);
             while group.len() < GROUP
@@ -178,7 +186,9 @@ impl Thread {
                 bytes += more.weight();
                 group.push(more);
             }
+            let is_alone = group.len() == 1;
             self.commit(&mut group);
+            linger = if is_alone { Duration::ZERO } else { (begun.elapsed() / 2).min(MOST_LINGER) };
             self.log.written(&self.db, bytes);
         }
         self.log.finish();

@@ -9,7 +9,10 @@ use crate::{
         record::{ToolAnswer, ToolCall},
         time::Millis,
     },
-    vapi::{json::Node, redact::redact},
+    vapi::{
+        json::{self, Arena, Node},
+        redact::redact,
+    },
 };
 
 impl Subject<'_, '_> {
@@ -90,10 +93,9 @@ impl Subject<'_, '_> {
 
 /// Arguments come as an object, or as JSON text. Messages, where they stand a second time, are not redacted; so it is done here.
 fn arguments_of(node: &Node<'_>) -> Option<Json> {
-    let parsed = node.text().and_then(|text| serde_json::from_str::<Node<'_>>(text).ok());
-    let mut arguments = parsed.unwrap_or_else(|| node.clone());
-    redact(&mut arguments);
-    arguments.json()
+    let arena = Arena::default();
+    let parsed = node.text().and_then(|text| json::parse(text.as_bytes(), &arena).ok());
+    redact(&parsed.unwrap_or(*node), &arena).json()
 }
 
 /// A text as it is, anything else as JSON.

@@ -86,7 +86,7 @@ const PLACES_OF_MESSAGES: [&str; 5] =
 fn check_event(name: &str, event: &CallEvent) {
     assert!(event.folded, "{name}");
     let record = serde_json::to_string(&event.facts).unwrap();
-    let body = String::from_utf8(event.body.clone()).unwrap();
+    let body = String::from_utf8(event.body.to_vec()).unwrap();
     // The corpus writes secrets as "redacted" and hex digits.
     for (place, written) in [("facts", &record), ("body", &body)] {
         let leak = written.match_indices("redacted").find(|(at, _)| written[at + 8..].chars().take(6).all(|next| next.is_ascii_hexdigit()));

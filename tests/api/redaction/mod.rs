@@ -11,7 +11,7 @@ use serde_json::Value;
 /// A value, redacted.
 fn redacted(value: &Value) -> Value {
     let text = value.to_string();
-    let mut tree = json::parse(text.as_bytes()).expect("JSON");
-    redact(&mut tree);
-    serde_json::from_str(&tree.canonical()).expect("JSON again")
+    let arena = json::Arena::default();
+    let tree = json::parse(text.as_bytes(), &arena).expect("JSON");
+    serde_json::from_str(&redact(&tree, &arena).canonical()).expect("JSON again")
 }

@@ -113,7 +113,7 @@ proptest! {
         message[place] = tree.clone();
         message["call"] = json!({"id": CALL, "assistantOverrides": tree});
         let event = read(json!({"message": message}).to_string().as_bytes(), Delivery { keep_all: true, ..Delivery::default() }, NOW).unwrap().event;
-        prop_assert!(!String::from_utf8(event.body).unwrap().contains(SECRET));
+        prop_assert!(!String::from_utf8(event.body.to_vec()).unwrap().contains(SECRET));
         prop_assert!(!serde_json::to_string(&event.facts).unwrap().contains(SECRET));
     }
 
@@ -132,9 +132,8 @@ proptest! {
     #[test]
     fn what_is_not_secret_is_untouched(words in prop::collection::btree_map("[a-h]{1,4}", "[ -9;-~]{0,20}", 0..6)) {
         let text = json!({"x": words}).to_string();
-        let mut tree = json::parse(text.as_bytes()).unwrap();
-        let before = tree.clone();
-        redact(&mut tree);
-        prop_assert_eq!(tree, before);
+        let arena = json::Arena::default();
+        let tree = json::parse(text.as_bytes(), &arena).unwrap();
+        prop_assert_eq!(redact(&tree, &arena), tree);
     }
 }

@@ -66,7 +66,7 @@ fn a_store_of_a_newer_major_release_is_not_touched() {
     let home = Home::new();
     Program::in_home(&home).with(["migrate"]).run();
     let db = rusqlite::Connection::open(home.store()).expect("the file opens");
-    db.pragma_update(None, "user_version", 2_001).expect("it can be written");
+    db.pragma_update(None, "user_version", 3_001).expect("it can be written");
     drop(db);
     for command in ["serve", "migrate"] {
         let refused = Program::in_home(&home).with([command]).run();

@@ -13,7 +13,6 @@ CREATE TABLE ringback.calls (
     id text COLLATE "C" PRIMARY KEY,
     revision bigint NOT NULL,
     version bigint NOT NULL,
-    fingerprint bigint NOT NULL,
     created_at bigint NOT NULL,
     updated_at bigint NOT NULL,
     touched_at bigint NOT NULL,
