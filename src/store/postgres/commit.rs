@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
 use super::{
@@ -93,7 +94,7 @@ impl EncodedEvent {
         let has_body = event.keep != Keep::Nothing && !event.body.is_empty();
         let body = has_body.then(|| packer.pack(&event.body)).transpose()?;
         let length = i64::try_from(event.body.len()).unwrap_or(i64::MAX);
-        event.body = bytes::Bytes::new();
+        event.body = Bytes::new();
         event.id = clean(&event.id).into_owned();
         event.source = clean(&event.source).into_owned();
         Ok(Self { event, changed, version, body, length })

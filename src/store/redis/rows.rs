@@ -23,8 +23,7 @@ const CHUNK: usize = 200;
 const UNFOLDED: usize = 1_000;
 
 /// A call before its record is unpacked: the values of [`CALL_FIELDS`].
-pub(super) type CallRow =
-    (Option<u64>, Option<u64>, Option<i64>, Option<i64>, Option<String>, Option<String>, Option<Vec<u8>>);
+pub(super) type CallRow = (Option<u64>, Option<u64>, Option<i64>, Option<i64>, Option<String>, Option<String>, Option<Vec<u8>>);
 
 /// The call in a row; `None` when there is none.
 pub(super) fn unpacked(id: CallId, row: CallRow, packer: &Packer) -> Result<Option<Arc<StoredCall>>, StoreError> {
