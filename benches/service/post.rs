@@ -31,6 +31,7 @@ pub(crate) async fn beside_others(setup: &Setup, table: &mut Table) -> anyhow::R
     let (mut ours, mut floors, mut peers) = (Vec::new(), Vec::new(), Vec::new());
     let ringback = Server::ringback(setup, cores, &setup.fresh_store("post")?)?;
     let (floor, peer) = (Server::floor(setup, cores, &[])?, Server::peer(setup, cores)?);
+    setup.stand_aside()?;
     for _ in 0..setup.choice.rounds {
         floors.push(load(setup, &floor, false, &template).await?);
         ours.push(load(setup, &ringback, true, &template).await?);
@@ -38,6 +39,7 @@ pub(crate) async fn beside_others(setup: &Setup, table: &mut Table) -> anyhow::R
             peers.push(load(setup, peer, true, &template).await?);
         }
     }
+    setup.stand_anywhere()?;
     let what = "`POST /webhook`, 60 KB";
     table.add(what, "rate ÷ floor", Spread::ratio(&ours, &floors, |run| run.rate), Limit::None);
     if peer.is_some() {

@@ -3,6 +3,7 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    process::Command,
     sync::atomic::{AtomicU32, Ordering},
     thread::available_parallelism,
 };
@@ -33,10 +34,10 @@ pub(crate) struct Choice {
     /// Cores of the server for GET and waiting, as taskset takes them
     #[arg(long, default_value = "0")]
     pub(crate) core: String,
-    /// Cores of the server for POST [default: the first half]
+    /// Cores of the server for POST [default: all but the last]
     #[arg(long)]
     pub(crate) cores: Option<String>,
-    /// Cores of whoever makes the load [default: the second half]
+    /// Cores of wrk [default: the second half]
     #[arg(long)]
     pub(crate) load_cores: Option<String>,
     /// Where the servers log to
@@ -65,6 +66,8 @@ pub(crate) struct Setup {
     pub(crate) scratch: PathBuf,
     /// Cores of the server for POST.
     pub(crate) server_cores: String,
+    /// The last core.
+    last: usize,
     /// Cores of whoever makes the load.
     pub(crate) load_cores: String,
     /// How many those are.
@@ -82,11 +85,21 @@ impl Setup {
         let ringback = fs::canonicalize(ringback)?;
         let scratch = ringback.with_file_name("bench-scratch");
         fs::create_dir_all(&scratch)?;
-        let server_cores = choice.cores.clone().unwrap_or_else(|| format!("0-{}", half - 1));
+        let server_cores = choice.cores.clone().unwrap_or_else(|| format!("0-{}", last - 1));
         let load_cores = choice.load_cores.clone().unwrap_or_else(|| format!("{half}-{last}"));
         let load_threads = count(&load_cores);
         let (peer, wrk_script) = (folder.join("peer/server.js"), folder.join("get.lua"));
-        Ok(Self { choice, ringback, peer, wrk_script, scratch, server_cores, load_cores, load_threads, runs: AtomicU32::new(0) })
+        Ok(Self { choice, last, ringback, peer, wrk_script, scratch, server_cores, load_cores, load_threads, runs: AtomicU32::new(0) })
+    }
+
+    /// Keeps this process, which sends the webhooks itself, on the last core.
+    pub(crate) fn stand_aside(&self) -> anyhow::Result<()> {
+        stand(&self.last.to_string())
+    }
+
+    /// Lets it run on every core again.
+    pub(crate) fn stand_anywhere(&self) -> anyhow::Result<()> {
+        stand(&format!("0-{}", self.last))
     }
 
     /// Is this to be measured?
@@ -118,6 +131,13 @@ impl Setup {
         }
         Ok(store)
     }
+}
+
+/// Has all threads of this process run on these cores only.
+fn stand(cores: &str) -> anyhow::Result<()> {
+    let pinned = Command::new("taskset").args(["-a", "-c", "-p", cores, &std::process::id().to_string()]).output()?;
+    ensure!(pinned.status.success(), "taskset: {}", String::from_utf8_lossy(&pinned.stderr));
+    Ok(())
 }
 
 /// How many cores a list for `taskset -c` names.
