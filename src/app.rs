@@ -81,6 +81,7 @@ impl App {
             clock: clock.clone(),
             lifecycle: lifecycle.clone(),
             metrics: metrics.clone(),
+            line_of: |body, received_at| message::reread(body, received_at)?.event.facts.lines.into_iter().next(),
         });
         let enricher = Enricher::new(registry.clone(), client.clone(), clock.clone(), metrics.clone());
         let plan = KeepPlan {

@@ -69,6 +69,9 @@ pub enum ApiError {
     /// 400: a parameter can't be used.
     #[error("Invalid parameter")]
     InvalidParameter(String),
+    /// 429: as many streams are open as there may be.
+    #[error("Too many streams")]
+    TooManyStreams,
     /// 429: too many failed proofs from one address.
     #[error("Too many failed attempts")]
     RateLimited,
@@ -116,7 +119,7 @@ impl ApiError {
             Self::PayloadTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE"),
             Self::InvalidPayload(_) => (StatusCode::BAD_REQUEST, "INVALID_PAYLOAD"),
             Self::InvalidParameter(_) => (StatusCode::BAD_REQUEST, "INVALID_PARAMETER"),
-            Self::RateLimited => (StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED"),
+            Self::RateLimited | Self::TooManyStreams => (StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED"),
             Self::VapiAccount => (StatusCode::BAD_GATEWAY, "VAPI_ACCOUNT"),
             Self::VapiUnavailable(_) => (StatusCode::BAD_GATEWAY, "VAPI_UNAVAILABLE"),
             Self::StoreUnavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "STORE_UNAVAILABLE"),
@@ -144,6 +147,7 @@ impl ApiError {
             Self::CallDeleted(_) => "This call was deleted here; nothing of it is kept.".to_owned(),
             Self::PayloadTooLarge(limit) => format!("A body may have {limit} bytes; raise MAX_BODY_MB to take more."),
             Self::InvalidPayload(why) | Self::InvalidParameter(why) | Self::VapiUnavailable(why) => why.clone(),
+            Self::TooManyStreams => "This instance has as many streams open as it takes. Try again later.".to_owned(),
             Self::RateLimited => "Too many failed proofs from this address within a minute.".to_owned(),
             Self::VapiAccount => "Set VAPI_API_KEY, or correct it: Vapi answers 401 or 403 to a wrong one.".to_owned(),
             Self::StoreUnavailable(_) => "The store can't be reached right now. Try again.".to_owned(),

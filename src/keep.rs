@@ -32,6 +32,10 @@ const PURGE_EVERY: i64 = 3_600 * 1_000;
 const PURGE_BATCH: usize = 200;
 /// Bodies that go at once when room is short.
 const BODIES_BATCH: usize = 500;
+/// Milliseconds for which the log of news is kept: so long a stream can go on where it was cut.
+const NEWS_KEPT: i64 = 7 * DAY;
+/// Entries of it that go at once.
+const NEWS_BATCH: usize = 1_000;
 /// What is kept, and for how long.
 #[derive(Debug, Clone)]
 pub struct KeepPlan {
@@ -110,6 +114,7 @@ impl Keeper {
         let now = self.clock.now();
         let before = |age: Option<i64>| age.map(|age| now.plus(-age));
         let retention = Retention { records_before: before(self.plan.records), bodies_before: before(self.plan.bodies) };
+        while !lifecycle.is_stopping() && self.registry.store().forget_news(now.plus(-NEWS_KEPT), NEWS_BATCH).await? >= NEWS_BATCH {}
         let mut removed = 0;
         while !lifecycle.is_stopping() {
             let old = match &self.plan.archive {

@@ -60,13 +60,13 @@ fn commit(id: &str, ago: u32) -> anyhow::Result<Commit> {
     let body = bodies::end_of_call_report(&script, script.ended_at).to_string();
     let event = message::read(body.as_bytes(), Delivery::default(), at)?.event;
     let record = CallRecord { settled: Some(Settled::Complete), ..(*event.facts).clone() };
-    let call = StoredCall { id: CallId::parse(id)?, record, revision: 1, version: 1, created_at: at, updated_at: at, due: None };
+    let call = StoredCall { id: CallId::parse(id)?, record, revision: 1, version: 1, created_at: at, updated_at: at, due: None, news: 0 };
     let columns = columns(id, script.ended_at);
     Ok(Commit {
         event,
         changed: vec!["status"],
         more: Vec::new(),
-        write: Some(CallWrite { call: Arc::new(call), expected: None, columns, published: None }),
+        write: Some(CallWrite { call: Arc::new(call), expected: None, columns, published: None, news: Vec::new() }),
     })
 }
 

@@ -25,6 +25,7 @@ pub mod field;
 pub mod id;
 pub mod join;
 pub mod json;
+pub mod news;
 pub mod outcome;
 pub mod policy;
 pub mod record;

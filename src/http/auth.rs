@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use axum::{
-    extract::{FromRequestParts, RawPathParams, Request},
+    extract::{FromRequestParts, Query, RawPathParams, Request},
     http::{HeaderMap, HeaderValue, Method, header, request::Parts},
 };
 
@@ -25,6 +25,8 @@ pub trait Needs {
     const OPEN_TO_READERS: bool = false;
     /// It takes a `poll` token in the path.
     const TOKEN_IN_PATH: bool = false;
+    /// It takes a token of one of these scopes as `?access_token=`: an `EventSource` of a browser can send no header.
+    const SCOPES_IN_QUERY: &'static [Scope] = &[];
 }
 
 /// One call's result, the least scope; also with the token in the path.
@@ -49,6 +51,22 @@ impl Needs for ReadOpen {
 pub struct Read;
 impl Needs for Read {
     const SCOPE: Scope = Scope::Read;
+}
+
+/// The stream of one call.
+#[derive(Debug)]
+pub struct PollStream;
+impl Needs for PollStream {
+    const SCOPE: Scope = Scope::Poll;
+    const SCOPES_IN_QUERY: &'static [Scope] = &[Scope::Poll, Scope::Read];
+}
+
+/// The streams of all calls.
+#[derive(Debug)]
+pub struct ReadStream;
+impl Needs for ReadStream {
+    const SCOPE: Scope = Scope::Read;
+    const SCOPES_IN_QUERY: &'static [Scope] = &[Scope::Read];
 }
 
 /// What costs money or time at Vapi.
@@ -78,7 +96,13 @@ impl<N: Needs> FromRequestParts<Api> for Caller<N> {
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, ApiError> {
         let in_path = if N::TOKEN_IN_PATH && parts.uri.path().starts_with("/t/") { token_in_path(parts, api).await } else { None };
-        let token = admit::<N>(api, &parts.headers, in_path.as_deref())?;
+        let in_query = if N::SCOPES_IN_QUERY.is_empty() { None } else { token_in_query(parts) };
+        let in_url = match (&in_path, &in_query) {
+            (Some(token), _) => Some((token.as_str(), &[Scope::Poll][..])),
+            (None, Some(token)) => Some((token.as_str(), N::SCOPES_IN_QUERY)),
+            (None, None) => None,
+        };
+        let token = admit::<N>(api, &parts.headers, in_url)?;
         Ok(Self { token, needs: std::marker::PhantomData })
     }
 }
@@ -88,13 +112,19 @@ async fn token_in_path(parts: &mut Parts, api: &Api) -> Option<String> {
     params.iter().find_map(|(name, value)| (name == "token").then(|| value.to_owned()))
 }
 
-fn admit<N: Needs>(api: &Api, headers: &HeaderMap, in_path: Option<&str>) -> Result<Option<String>, ApiError> {
+fn token_in_query(parts: &Parts) -> Option<String> {
+    let pairs = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri).ok()?.0;
+    pairs.into_iter().find_map(|(name, value)| (name == "access_token" && !value.is_empty()).then_some(value))
+}
+
+/// A token `in_url` stands there with the scopes that may.
+fn admit<N: Needs>(api: &Api, headers: &HeaderMap, in_url: Option<(&str, &[Scope])>) -> Result<Option<String>, ApiError> {
     let access = &api.config.access;
     let opened = N::OPEN_TO_READERS && access.open_reads;
-    let shown = in_path.or_else(|| bearer(headers));
+    let shown = in_url.map(|(token, _)| token).or_else(|| bearer(headers));
     if let Some(token) = shown.and_then(|shown| access.find(shown)) {
-        // A path is no place for a wide token: paths end up in other people's logs.
-        let too_wide = in_path.is_some() && token.scope != Scope::Poll;
+        // An address is no place for a wide token: addresses end up in other people's logs.
+        let too_wide = in_url.is_some_and(|(_, scopes)| !scopes.contains(&token.scope) && token.scope >= N::SCOPE);
         return match token.scope >= N::SCOPE {
             _ if too_wide => Err(ApiError::Unauthorized),
             true => Ok(Some(token.name.clone())),
@@ -136,8 +166,13 @@ pub(super) fn is_of_this_machine(headers: &HeaderMap) -> bool {
 /// Writing is refused to pages of other origins: a browser would send our cookies, or reach an open loopback, on their behalf.
 pub(super) fn refuse_foreign_origin(api: &Api, request: &Request) -> Result<(), ApiError> {
     let writes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-    let foreign = |origin: &HeaderValue| is_foreign(api, request.headers(), origin.as_bytes());
-    if writes && request.headers().get(header::ORIGIN).is_some_and(foreign) { Err(ApiError::ForeignOrigin) } else { Ok(()) }
+    if writes { refuse_foreign(api, request.headers()) } else { Ok(()) }
+}
+
+/// The same for what is no writing, and yet no browser keeps to its own pages, such as a WebSocket.
+pub(super) fn refuse_foreign(api: &Api, headers: &HeaderMap) -> Result<(), ApiError> {
+    let foreign = |origin: &HeaderValue| is_foreign(api, headers, origin.as_bytes());
+    if headers.get(header::ORIGIN).is_some_and(foreign) { Err(ApiError::ForeignOrigin) } else { Ok(()) }
 }
 
 fn is_foreign(api: &Api, headers: &HeaderMap, origin: &[u8]) -> bool {

@@ -37,6 +37,9 @@ pub(super) struct ViewParameter {
         super::list::calls,
         super::list::by_phone,
         super::timeline::read,
+        super::stream::one,
+        super::stream::all,
+        super::socket::all,
         super::recording::play,
         super::cache::stats,
         super::cache::clear,
@@ -50,6 +53,7 @@ pub(super) struct ViewParameter {
     modifiers(&Security, &Example, &Refusals, &Aliases),
     tags(
         (name = "Calls", description = "Results of calls"),
+        (name = "Streams", description = "Calls as they go on"),
         (name = "Webhooks", description = "Where Vapi posts its messages"),
         (name = "Cache", description = "This instance's memory"),
         (name = "Operations", description = "Probes and metrics"),

@@ -20,6 +20,8 @@ mod proof;
 mod recording;
 mod result;
 pub mod server;
+mod socket;
+mod stream;
 mod timeline;
 mod webhook;
 
@@ -91,7 +93,7 @@ const WEBHOOK_PATHS: [&str; 4] =
     ["/api/v1/vapi/webhook", "/api/v1/vapi/webhooks/vapi", "/api/v1/webhooks/vapi", "/api/v1/sessions/vapi/webhook"];
 
 /// Templates of all routes, by which requests are counted.
-pub const TEMPLATES: [&str; 23] = [
+pub const TEMPLATES: [&str; 26] = [
     "/",
     "/api/v1/sessions/vapi/webhook",
     "/api/v1/vapi/cache",
@@ -99,12 +101,15 @@ pub const TEMPLATES: [&str; 23] = [
     "/api/v1/vapi/calls",
     "/api/v1/vapi/calls/by-phone/{phone}",
     "/api/v1/vapi/calls/{id}",
+    "/api/v1/vapi/calls/{id}/events",
     "/api/v1/vapi/calls/{id}/fetch",
     "/api/v1/vapi/calls/{id}/recording",
     "/api/v1/vapi/calls/{id}/result",
     "/api/v1/vapi/calls/{id}/timeline",
+    "/api/v1/vapi/events",
     "/api/v1/vapi/webhook",
     "/api/v1/vapi/webhooks/vapi",
+    "/api/v1/vapi/ws",
     "/api/v1/webhooks/vapi",
     "/api/v1/webhooks/vapi/test",
     "/docs",
@@ -125,6 +130,9 @@ pub fn router(api: &Api) -> Router {
         .route("/api/v1/vapi/calls/{id}", get(calls::read).delete(calls::erase))
         .route("/api/v1/vapi/calls/{id}/result", get(result::wait))
         .route("/api/v1/vapi/calls/{id}/fetch", post(calls::fetch))
+        .route("/api/v1/vapi/calls/{id}/events", get(stream::one))
+        .route("/api/v1/vapi/events", get(stream::all))
+        .route("/api/v1/vapi/ws", get(socket::all))
         .route("/api/v1/vapi/calls/{id}/timeline", get(timeline::read))
         .route("/api/v1/vapi/calls/{id}/recording", get(recording::play))
         .route("/t/{token}/api/v1/vapi/calls/{id}", get(calls::read))
@@ -161,7 +169,7 @@ fn webhook_paths(config: &Config) -> impl Iterator<Item = &str> {
 fn cors(origins: &[String]) -> Option<CorsLayer> {
     let origins: Vec<HeaderValue> = origins.iter().filter_map(|origin| HeaderValue::try_from(origin).ok()).collect();
     let shown = ["etag", "retry-after", "x-call-id", "x-request-id", "location"].map(HeaderName::from_static);
-    let sent = ["authorization", "content-type", "idempotency-key", "if-none-match", "x-request-id"].map(HeaderName::from_static);
+    let sent = ["authorization", "content-type", "idempotency-key", "if-none-match", "last-event-id", "x-request-id"].map(HeaderName::from_static);
     let layer = CorsLayer::new()
         .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::PATCH, Method::DELETE])
         .allow_headers(sent)

@@ -1,15 +1,13 @@
 //! Accepts connections and keeps them within bounds.
 //!
-//! Wanted: a client that sends slowly, sends nonsense or never leaves costs a bounded amount; a stop lets open answers finish.
+//! Wanted: a client that sends slowly, sends nonsense or never leaves costs a bounded amount; a stop lets open answers finish. Connections are
+//! tasks of the program, so it waits for them.
 
 use std::{io, net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body, extract::ConnectInfo, http::Request};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
-};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
@@ -38,7 +36,6 @@ pub struct Peer(pub IpAddr);
 
 /// Serves until `lifecycle` says that no new connections are taken, then lets the open ones finish.
 pub async fn serve(listener: TcpListener, router: Router, lifecycle: Lifecycle) {
-    let graceful = GracefulShutdown::new();
     let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     loop {
         let Ok(place) = Arc::clone(&room).acquire_owned().await else { break };
@@ -48,26 +45,19 @@ pub async fn serve(listener: TcpListener, router: Router, lifecycle: Lifecycle) 
         };
         match accepted {
             Ok((stream, address)) => {
-                let connection = graceful.watch(connection(stream, address.ip(), router.clone()));
+                let connection = connection(stream, address.ip(), router.clone(), lifecycle.clone());
                 lifecycle.spawn_quiet(async move {
-                    if let Err(error) = connection.await {
-                        debug!(%error, "A connection ended badly");
-                    }
+                    connection.await;
                     drop(place);
                 });
             }
             Err(error) => pause_after(&error).await,
         }
     }
-    drop(listener);
-    graceful.shutdown().await;
 }
 
-fn connection(
-    stream: TcpStream,
-    peer: IpAddr,
-    router: Router,
-) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> + Send {
+/// Serves one connection; after the soft stop until the answer at hand is out.
+fn connection(stream: TcpStream, peer: IpAddr, router: Router, lifecycle: Lifecycle) -> impl Future<Output = ()> + Send {
     // Answers are written whole; waiting to fill a packet would only delay them.
     let _ = stream.set_nodelay(true);
     let_go_of_idlers(&stream);
@@ -77,11 +67,25 @@ fn connection(
         request
     });
     let serve = service_fn(move |request| service.clone().call(request));
-    http1::Builder::new()
+    let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_DEADLINE)
         .max_buf_size(READ_BUFFER)
         .serve_connection(TokioIo::new(stream), serve)
+        .with_upgrades();
+    async move {
+        tokio::pin!(connection);
+        let outcome = tokio::select! {
+            outcome = connection.as_mut() => outcome,
+            () = lifecycle.soft_stopped() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = outcome {
+            debug!(%error, "A connection ended badly");
+        }
+    }
 }
 
 /// hyper waits for good until an answer is taken; the kernel does not have to. (Elsewhere than on Linux it does.)

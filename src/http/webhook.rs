@@ -51,10 +51,13 @@ const LONGEST_TYPE: usize = 64;
     security((), ("vapiSecret" = []), ("bearer" = []))
 )]
 pub(super) async fn receive(State(api): State<Api>, VerifiedWebhook { mut body, delivery }: VerifiedWebhook) -> Result<Response, ApiError> {
-    let Inbound { event, question, odd_call_id } = message::read(&body.bytes, delivery, api.clock.now())?;
+    let Inbound { event, question, partial, odd_call_id } = message::read(&body.bytes, delivery, api.clock.now())?;
     // The event has what it needs: while its commit is waited for, the next request can have the memory.
     drop(std::mem::take(&mut body.bytes));
     let (kind, call_id) = (event.source.clone(), event.call_id.clone());
+    if let (Some(line), Some(id)) = (&partial, &call_id) {
+        api.registry.pass_on(id, line).await;
+    }
     let started = tokio::time::Instant::now();
     let deadline = if question.is_some() { QUESTION_DEADLINE } else { CHANGE_DEADLINE };
     let applied = in_time(deadline, api.registry.apply(event)).await;

@@ -9,11 +9,16 @@ use std::sync::{Arc, atomic::Ordering};
 
 use tokio::sync::broadcast::error::RecvError;
 
-use super::{CachedCall, Registry};
+use super::{CachedCall, Registry, stream::tell};
 use crate::{call::id::CallId, lifecycle::Lifecycle, store::Signal};
 
-/// Follows until `lifecycle` stops it; returns at once when there can be no other instance.
+/// Hears what other instances do, and tells those who listen what any does, until `lifecycle` stops it.
 pub async fn follow(registry: Registry, lifecycle: Lifecycle) {
+    tokio::join!(hear(registry.clone(), lifecycle.clone()), tell(registry, lifecycle));
+}
+
+/// Returns at once when there can be no other instance.
+async fn hear(registry: Registry, lifecycle: Lifecycle) {
     let Some(mut signals) = registry.store().signals() else { return };
     loop {
         let signal = tokio::select! {
@@ -36,6 +41,7 @@ impl Registry {
 
     /// Somebody, perhaps this instance, did something to a call.
     pub fn heard(&self, signal: &Signal) {
+        self.streams().hint();
         match signal {
             Signal::Changed { id, revision } => {
                 // What this instance wrote itself is in its cache already, and its waiters know.

@@ -17,24 +17,26 @@
 
 mod cache;
 mod columns;
+mod due;
 mod follow;
 mod published;
 mod render;
+mod stream;
 mod turns;
 mod waiters;
 
 use std::sync::{
     Arc,
-    atomic::{AtomicI64, AtomicU64, Ordering},
+    atomic::{AtomicU64, Ordering},
 };
 use std::time::Duration;
 
-use tokio::sync::Notify;
-
 pub use self::{
     cache::{Cache, CacheStats, CachedCall, CachedEntry},
+    due::DueHint,
     follow::follow,
     render::{Rendered, answer, never_heard_of},
+    stream::{Bulletin, Filter, Reader, Said, Since, Streams, TYPES},
     waiters::{WaitTicket, Waiters},
 };
 use self::{render::Step, turns::Turns};
@@ -43,7 +45,7 @@ use crate::{
         event::{CallEvent, EventKind, Keep},
         id::CallId,
         policy::{Moment, Plan},
-        record::{CallRecord, FetchReason},
+        record::{CallRecord, FetchReason, Line},
         time::Millis,
     },
     clock::Clock,
@@ -63,6 +65,8 @@ struct Inner {
     store: Store,
     cache: Cache,
     waiters: Waiters,
+    streams: Streams,
+    line_of: LineOf,
     turns: Turns,
     plan: Plan,
     /// Address under which the world reaches us, or `""`.
@@ -74,6 +78,9 @@ struct Inner {
     /// How many calls were erased; only differences matter.
     erased: AtomicU64,
 }
+
+/// Reads the line in the stored body of a transcript message, received at a moment.
+pub type LineOf = fn(&[u8], Millis) -> Option<Line>;
 
 /// What the registry is built from.
 pub struct Parts {
@@ -93,6 +100,8 @@ pub struct Parts {
     pub lifecycle: Lifecycle,
     /// Counts it.
     pub metrics: Metrics,
+    /// Reads what was said in a stored event.
+    pub line_of: LineOf,
 }
 
 /// An event to apply, and what policy has to know of it.
@@ -138,9 +147,9 @@ impl Registry {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { store, cache, waiters, plan, base, clock, lifecycle, metrics } = parts;
-        let (turns, due, erased) = (Turns::default(), DueHint::default(), AtomicU64::new(0));
-        Self(Arc::new(Inner { store, cache, waiters, turns, plan, base, clock, lifecycle, metrics, due, erased }))
+        let Parts { store, cache, waiters, plan, base, clock, lifecycle, metrics, line_of } = parts;
+        let (turns, due, erased, streams) = (Turns::default(), DueHint::default(), AtomicU64::new(0), Streams::default());
+        Self(Arc::new(Inner { store, cache, waiters, streams, line_of, turns, plan, base, clock, lifecycle, metrics, due, erased }))
     }
 
     /// Takes in a webhook's event; returns when it is durable.
@@ -178,7 +187,7 @@ impl Registry {
                 Loaded::Missing => self.step(&id, None, &change),
                 Loaded::Found(call) => self.step(&id, Some(call), &change),
             };
-            let Step { after, changed, settled, visible } = step;
+            let Step { after, changed, settled, visible, news } = step;
             let done_now = settled.is_some();
             let expected = match &before {
                 Loaded::Found(call) => Some(call.revision),
@@ -187,7 +196,7 @@ impl Registry {
             let published =
                 after.as_ref().filter(|_| visible || change.event.facts.reported).and_then(|call| self.published(call, &change));
             let columns = |call: &StoredCall| columns::of(&call.id, &call.record);
-            let write = after.clone().map(|call| CallWrite { columns: columns(&call), call, expected, published });
+            let write = after.clone().map(|call| CallWrite { columns: columns(&call), call, expected, published, news: news.clone() });
             let more = change.more.iter().map(CallEvent::without_facts).chain(settled).collect();
             let commit = Commit { event: change.event.without_facts(), changed, more, write };
             match self.0.store.commit(commit).await? {
@@ -199,6 +208,7 @@ impl Registry {
                             self.0.cache.forget(&id);
                         }
                         self.publish(&call, visible);
+                        self.0.streams.committed(&call, news.iter().map(|item| item.sequence));
                         if done_now {
                             self.count_done(&call);
                         }
@@ -290,6 +300,7 @@ impl Registry {
             let known = registry.0.store.delete(&id, registry.0.clock.now(), always).await?;
             registry.forget_erased(&id);
             registry.0.waiters.wake(&id);
+            registry.0.streams.hint();
             Ok(known)
         });
         work.await.unwrap_or_else(|crash| Err(StoreError::Unavailable(format!("the delete task ended early: {crash}"))))
@@ -342,6 +353,12 @@ impl Registry {
         &self.0.waiters
     }
 
+    /// Those who listen.
+    #[must_use]
+    pub fn streams(&self) -> &Streams {
+        &self.0.streams
+    }
+
     /// Tells when something falls due earlier than was known.
     #[must_use]
     pub fn due_hint(&self) -> &DueHint {
@@ -361,37 +378,4 @@ fn applied(committed: Committed) -> Applied {
 fn jitter() -> f64 {
     let [first, second, ..] = *uuid::Uuid::new_v4().as_bytes();
     f64::from(u16::from_be_bytes([first, second])).mul_add(2.0 / 65_535.0, -1.0)
-}
-
-/// Wakes the fetching worker when something falls due before it meant to look again. Only a hint: the store has the truth.
-#[derive(Debug)]
-pub struct DueHint {
-    /// When the worker looks again, in epoch milliseconds.
-    planned: AtomicI64,
-    earlier: Notify,
-}
-
-impl Default for DueHint {
-    fn default() -> Self {
-        Self { planned: AtomicI64::new(i64::MAX), earlier: Notify::new() }
-    }
-}
-
-impl DueHint {
-    /// Something falls due at `at`.
-    pub fn announce(&self, at: Millis) {
-        if self.planned.fetch_min(at.0, Ordering::AcqRel) > at.0 {
-            self.earlier.notify_one();
-        }
-    }
-
-    /// The worker looks again at `at`.
-    pub fn plan(&self, at: Option<Millis>) {
-        self.planned.store(at.map_or(i64::MAX, |at| at.0), Ordering::Release);
-    }
-
-    /// Something was announced that is due before the plan.
-    pub async fn earlier(&self) {
-        self.earlier.notified().await;
-    }
 }

@@ -11,6 +11,7 @@ use crate::{
         field::{Longest, Stamped},
         id::CallId,
         join::join,
+        news::{self, Changed, NewsItem},
         policy::{self, Due, Moment, Plan},
         record::{CallRecord, Fetch, FetchReason, Line, Settled, ToolCall},
         time::Millis,
@@ -30,6 +31,8 @@ pub(super) struct Step {
     pub(super) settled: Option<CallEvent>,
     /// A poller sees the difference.
     pub(super) visible: bool,
+    /// What there is to tell.
+    pub(super) news: Vec<NewsItem>,
 }
 
 /// How a call looks to pollers.
@@ -49,7 +52,7 @@ pub(super) fn step(id: &CallId, before: Option<&StoredCall>, change: &Change, pl
         None => record == CallRecord::default(),
     };
     if says_nothing_new {
-        return Step { after: None, changed: Vec::new(), settled: None, visible: false };
+        return Step { after: None, changed: Vec::new(), settled: None, visible: false, news: Vec::new() };
     }
     let changed = changed_fields(before.map(|call| &call.record), &record);
     let mut after = StoredCall {
@@ -60,15 +63,25 @@ pub(super) fn step(id: &CallId, before: Option<&StoredCall>, change: &Change, pl
         created_at: before.map_or(moment.now, |call| call.created_at),
         updated_at: before.map_or(moment.now, |call| call.updated_at),
         due: verdict.due,
+        news: before.map_or(0, |call| call.news),
     };
     let visible = before.is_none_or(|call| seen(call) != seen(&after));
     if visible {
         after.version += 1;
         after.updated_at = moment.now;
     }
+    let shows = visible && (before.is_none() || changed.is_empty() || changed.iter().any(|field| !TOLD_APART.contains(field)));
+    let record = before.map(|call| &call.record);
+    let told = news::news(Changed { before: record, after: &after.record, shows, event_id: &change.event.id });
+    let items = (after.news + 1..).zip(told).map(|(sequence, (kind, about))| NewsItem { at: moment.now, sequence, kind, about });
+    let news: Vec<NewsItem> = items.collect();
+    after.news += news.len() as u64;
     let settled = verdict.settle.map(|settled| settled_event(id, settled, moment.now));
-    Step { after: Some(Arc::new(after)), changed, settled, visible }
+    Step { after: Some(Arc::new(after)), changed, settled, visible, news }
 }
+
+/// Of these there is news of their own, or none: `call.updated` does not show them, or they would be told twice.
+const TOLD_APART: [&str; 3] = ["transcript", "messages", "toolCalls"];
 
 /// No event at all: nothing was heard, nothing is stored. It stands where a change of a call's plan alone is committed.
 pub(super) fn no_event(id: &CallId, now: Millis) -> CallEvent {

@@ -13,6 +13,7 @@
 //! | [`postgres`] | a store in a PostgreSQL database, for any number of instances |
 //! | [`mod@redis`] | a store in a Redis, for any number of instances |
 //! | [`published`] | a call as other programs read it there |
+//! | [`news`] | the log of what was told, for streams |
 //! | [`signal`] | what instances tell each other |
 //! | [`query`] | what can be asked of a list |
 //! | [`disk`] | where a store lies, and how much room there is |
@@ -21,6 +22,7 @@
 
 pub mod disk;
 pub mod memory;
+pub mod news;
 pub mod postgres;
 pub mod published;
 pub mod query;
@@ -40,11 +42,12 @@ use std::{
 
 use tokio::sync::broadcast;
 
-use crate::call::{event::CallEvent, id::CallId, record::CallRecord, time::Millis};
+use crate::call::{event::CallEvent, id::CallId, news::NewsItem, record::CallRecord, time::Millis};
 
 pub use crate::call::policy::Due;
 
 pub use self::{
+    news::NewsPage,
     published::PublishedRow,
     query::{CallFilter, CallPage, PageCursor, SortBy},
     signal::Signal,
@@ -67,6 +70,8 @@ pub struct StoredCall {
     pub updated_at: Millis,
     /// When Vapi is to be asked next, and why.
     pub due: Option<Due>,
+    /// Counts what was told of it: the `sequence` of the latest news.
+    pub news: u64,
 }
 
 /// Columns that lists filter and sort by, taken from a record by [`crate::call::view`].
@@ -122,6 +127,8 @@ pub struct CallWrite {
     pub columns: Columns,
     /// What other programs are to read of it, if the engine publishes results and something of it changed.
     pub published: Option<Box<PublishedRow>>,
+    /// What there is to tell, in order; the last one's `sequence` is the call's `news`.
+    pub news: Vec<NewsItem>,
 }
 
 /// How a commit ended.
@@ -343,6 +350,10 @@ verbs! {
     /// Events whose facts another version could not read, the oldest thousand at most. Committed again they count as read, or, if they still
     /// can't be, as tried by this version: then they are not handed out any more.
     unfolded() -> Vec<UnfoldedEvent>;
+    /// At most `limit` entries of the log of news that stand after a position, of one call or of all.
+    news(after: u64, call: Option<&CallId>, limit: usize) -> NewsPage;
+    /// Drops at most `limit` of the oldest entries of that log, those from before a moment; returns how many went.
+    forget_news(before: Millis, limit: usize) -> usize;
     /// Can it be read and written right now?
     health() -> StoreHealth;
     /// Drops the bodies of the `count` oldest events that still have one, to make room; returns how many went.

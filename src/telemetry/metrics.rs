@@ -120,6 +120,11 @@ struct OperationLabels {
     operation: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TransportLabels {
+    transport: &'static str,
+}
+
 /// Labels of a gauge that is absent until it is set.
 type NoLabels = [(&'static str, &'static str); 0];
 type Seconds = Gauge<f64, AtomicU64>;
@@ -145,6 +150,7 @@ struct Inner {
     enrichment_oldest: Seconds,
     vapi_requests: Family<VapiLabels, Counter>,
     waiters: Gauge,
+    stream_clients: Family<TransportLabels, Gauge>,
     cache_hits: Counter,
     cache_misses: Counter,
     cache_bytes: Gauge,
@@ -182,6 +188,7 @@ impl Metrics {
             enrichment_oldest: list.add("enrichment_oldest_pending_seconds", "How long the longest of them is overdue", Seconds::default()),
             vapi_requests: list.add("vapi_requests", "Requests to Vapi", Family::default()),
             waiters: list.add("waiters", "Requests that wait for a result", Gauge::default()),
+            stream_clients: list.add("stream_clients", "Clients that listen to calls", Family::default()),
             cache_hits: cache.get_or_create_owned(&ResultLabels { result: "hit" }),
             cache_misses: cache.get_or_create_owned(&ResultLabels { result: "miss" }),
             cache_bytes: list.add("cache_bytes", "Memory taken by answers", Gauge::default()),
@@ -268,6 +275,11 @@ impl Metrics {
     /// So many requests wait for a result.
     pub fn set_waiters(&self, waiters: usize) {
         self.0.waiters.set(number(waiters as u64));
+    }
+
+    /// A client listens over `transport`, or (-1) does so no more.
+    pub fn stream_clients(&self, transport: &'static str, more: i64) {
+        self.0.stream_clients.get_or_create(&TransportLabels { transport }).inc_by(more);
     }
 
     /// An answer was found in memory.

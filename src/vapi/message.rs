@@ -41,6 +41,8 @@ pub struct Inbound {
     pub event: CallEvent,
     /// What the sender waits for, if it asks something.
     pub question: Option<Question>,
+    /// A line that is still being said.
+    pub partial: Option<Line>,
     /// The message names a call by an id that is none of ours to serve.
     pub odd_call_id: bool,
 }
@@ -181,7 +183,7 @@ impl<'n, 'a> Reader<'n, 'a> {
             details: None,
         };
         let odd_call_id = event.call_id.is_none() && !self.message.path(&["call", "id"]).is_empty();
-        Inbound { question: self.question(), odd_call_id, event }
+        Inbound { question: self.question(), partial: self.partial(), odd_call_id, event }
     }
 
     fn keep(&self) -> Keep {
@@ -275,6 +277,11 @@ impl<'n, 'a> Reader<'n, 'a> {
             facts.tool_calls.insert(id, known.join(asked));
         }
         facts
+    }
+
+    /// The words of a transcript message that is not final.
+    fn partial(&self) -> Option<Line> {
+        (self.class == Class::Passing && self.kind.starts_with("transcript")).then(|| self.line())?
     }
 
     fn line(&self) -> Option<Line> {

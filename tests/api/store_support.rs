@@ -67,6 +67,7 @@ pub(crate) fn stored(id: &str) -> StoredCall {
         created_at: START,
         updated_at: START,
         due: None,
+        news: 0,
     }
 }
 
@@ -121,7 +122,7 @@ pub(crate) fn writing(event: CallEvent, call: &StoredCall) -> Commit {
 
 pub(crate) fn writing_with(event: CallEvent, call: &StoredCall, columns: Columns) -> Commit {
     let expected = call.revision.checked_sub(1).filter(|revision| *revision > 0);
-    let write = CallWrite { call: Arc::new(call.clone()), expected, columns, published: None };
+    let write = CallWrite { call: Arc::new(call.clone()), expected, columns, published: None, news: Vec::new() };
     Commit { event, changed: vec!["callStatus", "transcript"], more: Vec::new(), write: Some(write) }
 }
 

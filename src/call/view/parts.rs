@@ -262,7 +262,7 @@ pub struct ToolCallView<'a> {
 }
 
 impl<'a> ToolCallView<'a> {
-    pub(super) fn of(id: &'a str, call: &'a ToolCall) -> Self {
+    pub(crate) fn of(id: &'a str, call: &'a ToolCall) -> Self {
         Self {
             id,
             name: text(&call.name),

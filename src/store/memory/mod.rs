@@ -1,6 +1,7 @@
 //! A store that is gone with the process. It keeps at most so many bytes: over it, the oldest calls that are done leave first.
 
 mod keep;
+mod news;
 mod state;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +11,7 @@ use self::{
     state::State,
 };
 use super::{
-    CallFilter, CallPage, Commit, Committed, Due, Loaded, PageCursor, Retention, StoreError, StoreHealth, StoredCall, TimelineEntry,
+    CallFilter, CallPage, Commit, Committed, Due, Loaded, NewsPage, PageCursor, Retention, StoreError, StoreHealth, StoredCall, TimelineEntry,
     UnfoldedEvent, pack::Packer, tombstone::TombstoneKey,
 };
 use crate::call::{event::Keep, id::CallId, time::Millis};
@@ -34,7 +35,8 @@ impl MemoryStore {
     /// An empty store that keeps about `max_bytes` at most.
     #[must_use]
     pub fn new(max_bytes: u64) -> Self {
-        let shared = Shared { max_bytes, tombstones: TombstoneKey::random(), packer: Packer::default(), state: Mutex::default() };
+        let state = Mutex::new(State::default());
+        let shared = Shared { max_bytes, tombstones: TombstoneKey::random(), packer: Packer::default(), state };
         Self { shared: Arc::new(shared) }
     }
 
@@ -62,7 +64,7 @@ impl MemoryStore {
         let packer = &self.shared.packer;
         let cause = NewEvent::of(event, changed, version, packer)?;
         let more = more.into_iter().map(|event| NewEvent::of(event, Vec::new(), version, packer)).collect::<Result<Vec<_>, _>>()?;
-        let write = write.map(|write| (write.expected, NewCall::of(write.call, write.columns)));
+        let write = write.map(|write| (write.expected, NewCall::of(write.call, write.columns), write.news));
 
         let mut state = self.open()?;
         if call_id.as_ref().is_some_and(|id| state.has_tombstone(&self.shared.tombstones.hash(id))) {
@@ -71,7 +73,7 @@ impl MemoryStore {
         if state.note_repeat(&cause) {
             return Ok(Committed::Duplicate);
         }
-        if let Some((expected, call)) = &write
+        if let Some((expected, call, _)) = &write
             && state.revision(call.id()) != *expected
         {
             return Ok(Committed::Conflict);
@@ -80,7 +82,8 @@ impl MemoryStore {
         for event in (!unread).then_some(cause).into_iter().chain(more).filter(|event| event.keep != Keep::Nothing) {
             state.add_event(event);
         }
-        if let Some((_, call)) = write {
+        if let Some((_, call, news)) = write {
+            state.log.add(call.id(), news);
             state.put_call(call);
         }
         state.make_room(self.shared.max_bytes, call_id.as_ref());
@@ -127,7 +130,9 @@ impl MemoryStore {
 
     pub(super) async fn delete(&self, id: &CallId, at: Millis, always: bool) -> Result<bool, StoreError> {
         let mut state = self.open()?;
+        let told = state.call(id).map(|call| call.news);
         let known = state.forget(id);
+        state.log.erase(id, told, at);
         if known || always {
             state.bury(self.shared.tombstones.hash(id), at);
         }
@@ -143,6 +148,7 @@ impl MemoryStore {
         let gone = state.older_than(before, limit);
         for call in &gone {
             state.forget(&call.id);
+            state.log.forget(&call.id);
         }
         state.drop_leftovers_before(before);
         Ok(gone)
@@ -156,6 +162,14 @@ impl MemoryStore {
     /// Always empty: whatever is in this memory was read by this very version.
     pub(super) async fn unfolded(&self) -> Result<Vec<UnfoldedEvent>, StoreError> {
         self.open().map(|_| Vec::new())
+    }
+
+    pub(super) async fn news(&self, after: u64, call: Option<&CallId>, limit: usize) -> Result<NewsPage, StoreError> {
+        Ok(self.open()?.log.page(after, call, limit))
+    }
+
+    pub(super) async fn forget_news(&self, before: Millis, limit: usize) -> Result<usize, StoreError> {
+        Ok(self.open()?.log.forget_before(before, limit))
     }
 
     pub(super) async fn health(&self) -> Result<StoreHealth, StoreError> {

@@ -7,7 +7,10 @@ use std::{
     sync::Arc,
 };
 
-use super::keep::{NewCall, NewEvent};
+use super::{
+    keep::{NewCall, NewEvent},
+    news::NewsLog,
+};
 use crate::{
     call::{event::Keep, id::CallId, time::Millis},
     store::{Due, StoreHealth, StoredCall, tombstone::TombstoneHash},
@@ -49,6 +52,7 @@ pub(super) struct State {
     events: HashMap<String, Option<CallId>>,
     dues: HashSet<CallId>,
     tombstones: HashMap<TombstoneHash, Millis>,
+    pub(super) log: NewsLog,
     bytes: u64,
 }
 

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::commit::{APP, EncodedCommit, EncodedEvent, EncodedWrite};
 use crate::{
-    call::event::Keep,
+    call::{event::Keep, news::NewsItem},
     store::{Committed, Due, tombstone::TombstoneHash},
 };
 
@@ -54,6 +54,8 @@ pub(super) struct Plan<'a> {
     pub(super) repeats: Vec<&'a EncodedEvent>,
     /// The last write of each call.
     pub(super) writes: Vec<&'a EncodedWrite>,
+    /// What there is to tell, of each call.
+    pub(super) news: Vec<(&'a str, &'a NewsItem)>,
     /// Calls whose due time is another one now.
     pub(super) dues: Vec<(&'a str, Option<Due>)>,
 }
@@ -167,6 +169,7 @@ impl<'a> Deciding<'a> {
             self.before.insert(write.id(), before.and_then(|call| call.due));
         }
         self.plan.writes.push(write);
+        self.plan.news.extend(write.news.iter().map(|item| (write.id(), item)));
     }
 
     fn finish(self) -> Plan<'a> {

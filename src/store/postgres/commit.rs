@@ -13,6 +13,7 @@ use crate::{
     call::{
         event::{CallEvent, Keep},
         id::CallId,
+        news::NewsItem,
     },
     store::{
         CallWrite, Columns, Commit, PublishedRow, StoreError, StoredCall,
@@ -56,6 +57,7 @@ pub(super) struct EncodedWrite {
     pub(super) published: Option<Box<PublishedRow>>,
     /// What other programs' tables are to be told.
     pub(super) notes: Vec<Note>,
+    pub(super) news: Vec<NewsItem>,
 }
 
 /// The lock of whoever writes about a call. It is the same on every instance, and says nothing about the id.
@@ -112,9 +114,9 @@ impl EncodedEvent {
 impl EncodedWrite {
     fn of(write: CallWrite, packer: &Packer) -> Result<Self, StoreError> {
         let record = packer.pack_json(&write.call.record)?;
-        let CallWrite { call, expected, columns, published } = write;
+        let CallWrite { call, expected, columns, published, news } = write;
         let notes = notes(&call.record, &columns);
-        Ok(Self { call, expected, columns, record, published, notes })
+        Ok(Self { call, expected, columns, record, published, notes, news })
     }
 
     pub(super) fn id(&self) -> &str {

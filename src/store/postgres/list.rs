@@ -137,6 +137,6 @@ pub(super) async fn list(db: &Db, filter: &CallFilter, packer: &Packer) -> Resul
         calls.push(CallRow::read(row)?.unpacked(packer)?);
     }
     let last = if more && filter.limit > 0 { rows.get(filter.limit - 1).zip(calls.last()) } else { None };
-    let next = last.map(|(row, call)| Ok::<_, Fault>(PageCursor { at: Millis(row.try_get(8)?), id: call.id.clone() })).transpose()?;
+    let next = last.map(|(row, call)| Ok::<_, Fault>(PageCursor { at: Millis(row.try_get(9)?), id: call.id.clone() })).transpose()?;
     Ok(CallPage { calls, next })
 }

@@ -12,6 +12,7 @@
 //! | `watch`, `condition`, `signal` | opening, outages, what other instances do |
 //! | `schema` | the schema and its changes |
 //! | `writer`, `batch`, `write`, `commit` | the tasks that commit; what a group comes to; its statements; one commit |
+//! | `news` | the log of what was told |
 //! | `published` | the documents' table |
 //! | `linking`, `told` | telling tables of other programs how their calls went |
 //! | `pool`, `rows`, `list`, `upkeep` | reading; rows and what they mean; lists; due times, deletion, retention |
@@ -23,6 +24,7 @@ mod fault;
 mod link;
 mod linking;
 mod list;
+mod news;
 mod options;
 mod pool;
 mod published;
@@ -66,7 +68,7 @@ use self::{
     writer::{Bells, Writers},
 };
 use super::{
-    CallFilter, CallPage, Commit, Committed, Due, Loaded, Retention, Signal, StoreError, StoreHealth, StoredCall, TimelineEntry,
+    CallFilter, CallPage, Commit, Committed, Due, Loaded, NewsPage, Retention, Signal, StoreError, StoreHealth, StoredCall, TimelineEntry,
     UnfoldedEvent, condition, pack::Packer, sqlite::Migrate, tombstone::TombstoneKey,
 };
 use crate::call::{id::CallId, time::Millis};
@@ -267,6 +269,14 @@ impl PostgresStore {
             return Ok(Vec::new());
         };
         self.run(Kind::Scan, async |db| upkeep::calls_before(&db, before, limit, &self.shared.packer).await).await
+    }
+
+    pub(super) async fn news(&self, after: u64, call: Option<&CallId>, limit: usize) -> Result<NewsPage, StoreError> {
+        self.run(Kind::Lookup, async |db| news::page(&db, after, call, limit).await).await
+    }
+
+    pub(super) async fn forget_news(&self, before: Millis, limit: usize) -> Result<usize, StoreError> {
+        self.run(Kind::Scan, async |db| news::forget(&db, before, limit).await).await
     }
 
     pub(super) async fn unfolded(&self) -> Result<Vec<UnfoldedEvent>, StoreError> {

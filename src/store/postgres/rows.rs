@@ -18,7 +18,7 @@ use crate::{
 /// What [`CallRow::read`] reads of `calls c` and `dues d`.
 macro_rules! call_columns {
     () => {
-        "c.id, c.revision, c.version, c.created_at, c.updated_at, c.record, d.reason, d.at"
+        "c.id, c.revision, c.version, c.created_at, c.updated_at, c.record, d.reason, d.at, c.news"
     };
 }
 pub(super) use call_columns;
@@ -40,6 +40,7 @@ pub(super) struct CallRow {
     updated_at: i64,
     record: Vec<u8>,
     due: Option<Due>,
+    news: i64,
 }
 
 impl CallRow {
@@ -52,6 +53,7 @@ impl CallRow {
             updated_at: row.try_get(4)?,
             record: row.try_get(5)?,
             due: due(row, 6)?,
+            news: row.try_get(8)?,
         })
     }
 
@@ -65,6 +67,7 @@ impl CallRow {
             created_at: Millis(self.created_at),
             updated_at: Millis(self.updated_at),
             due: self.due,
+            news: self.news.cast_unsigned(),
         }))
     }
 
@@ -80,7 +83,7 @@ pub(super) async fn load(db: &Db, id: &CallId, tombstone: &TombstoneHash, packer
     if row.try_get::<_, Option<&str>>(0)?.is_some() {
         return Ok(Loaded::Found(CallRow::read(&row)?.unpacked(packer)?));
     }
-    Ok(if row.try_get(8)? { Loaded::Deleted } else { Loaded::Missing })
+    Ok(if row.try_get(9)? { Loaded::Deleted } else { Loaded::Missing })
 }
 
 /// The call id in a row.

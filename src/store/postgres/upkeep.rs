@@ -6,6 +6,7 @@ use super::{
     commit::lock_of,
     fault::Fault,
     link::Db,
+    news::LOG,
     rows::{self, CallRow, call_columns},
     signal::{CHANNEL, told},
     step::{Step, Value},
@@ -25,9 +26,8 @@ const SET_DUE: &str = "INSERT INTO ringback.dues (call_id, reason, at) SELECT c.
 const UNSET_DUE: &str = "DELETE FROM ringback.dues WHERE call_id = $1::text";
 
 /// Does something about one call while its lock is held; returns the rows of the first statement.
-async fn locked(db: &Db, lock: i64, steps: Vec<Step<'_>>) -> Result<Vec<tokio_postgres::Row>, Fault> {
-    let locks = [lock];
-    let mut all = vec![Step::new(LOCK, vec![Value::wholes(&locks, |lock| Some(*lock))])];
+async fn locked(db: &Db, locks: &[i64], steps: Vec<Step<'_>>) -> Result<Vec<tokio_postgres::Row>, Fault> {
+    let mut all = vec![Step::new(LOCK, vec![Value::wholes(locks, |lock| Some(*lock))])];
     all.extend(steps);
     let answers = db.pipeline(Some(BEGIN), &all, Some(COMMIT)).await?;
     Ok(answers.into_iter().nth(1).unwrap_or_default())
@@ -39,7 +39,7 @@ pub(super) async fn set_due(db: &Db, id: &CallId, hash: &TombstoneHash, due: Opt
         Some(due) => Step::new(SET_DUE, vec![id, Value::whole(due.urgency().into()), Value::whole(due.at.0)]),
         None => Step::new(UNSET_DUE, vec![id]),
     };
-    locked(db, lock_of(hash), vec![step]).await.map(drop)
+    locked(db, &[lock_of(hash)], vec![step]).await.map(drop)
 }
 
 /// What is held by somebody is passed over, so that instances don't wait for each other.
@@ -72,7 +72,9 @@ pub(super) async fn next_due(db: &Db) -> Result<Option<Millis>, Fault> {
 
 const ERASE: &str = "WITH events AS (DELETE FROM ringback.events WHERE call_id = $1 RETURNING seq),
 repeats AS (DELETE FROM ringback.repeats r USING events WHERE r.event = events.seq),
-calls AS (DELETE FROM ringback.calls WHERE id = $1 RETURNING id),
+calls AS (DELETE FROM ringback.calls WHERE id = $1 RETURNING id, news),
+news AS (DELETE FROM ringback.news WHERE call_id = $1 AND kind <> 'call.deleted'),
+told AS (INSERT INTO ringback.news (at, call_id, sequence, kind) SELECT $3, id, news + 1, 'call.deleted' FROM calls),
 dues AS (DELETE FROM ringback.dues WHERE call_id = $1),
 links AS (DELETE FROM ringback.links WHERE call_id = $1),
 published AS (DELETE FROM public.vapi_call_results WHERE call_id::text = $1),
@@ -85,7 +87,7 @@ pub(super) async fn erase(db: &Db, id: &CallId, hash: &TombstoneHash, at: Millis
     let texts = told(&[Signal::Erased(id.clone())]);
     let values = vec![Value::text(id.as_str()), Value::bytes(hash), Value::whole(at.0), Value::yes_or_no(always)];
     let notify = vec![Value::text(CHANNEL), Value::texts(&texts, |text| Some(text))];
-    let rows = locked(db, lock_of(hash), vec![Step::new(ERASE, values), Step::new(NOTIFY, notify)]).await?;
+    let rows = locked(db, &[lock_of(hash), LOG], vec![Step::new(ERASE, values), Step::new(NOTIFY, notify)]).await?;
     let row = rows.first().ok_or_else(|| Fault::Refused("a row is missing".to_owned()))?;
     Ok(row.try_get(0)?)
 }
@@ -114,6 +116,7 @@ events AS (DELETE FROM ringback.events e USING gone WHERE e.call_id = gone.id RE
 repeats AS (DELETE FROM ringback.repeats r USING events WHERE r.event = events.seq),
 dues AS (DELETE FROM ringback.dues d USING gone WHERE d.call_id = gone.id),
 links AS (DELETE FROM ringback.links l USING gone WHERE l.call_id = gone.id),
+news AS (DELETE FROM ringback.news n USING gone WHERE n.call_id = gone.id AND n.kind <> 'call.deleted'),
 published AS (DELETE FROM public.vapi_call_results p USING gone WHERE p.call_id::text = gone.id)
 SELECT ",
     call_columns!(),

@@ -134,6 +134,14 @@ impl Arguments<'_> {
         self.text(&marks(columns));
         self.list.push(self.packer.pack(columns.search.as_bytes())?);
         self.list.push(self.packer.pack_json(&call.record)?);
+        self.text(&call.news);
+        self.text(&write.news.len());
+        for item in &write.news {
+            self.text(&item.at.0);
+            self.text(&item.sequence);
+            self.text(item.kind.as_str());
+            self.text(item.about.as_deref().unwrap_or_default());
+        }
         Ok(())
     }
 }

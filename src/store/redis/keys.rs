@@ -11,6 +11,7 @@
 //! | `event:*`, `repeats:*`, `events:*` | an event, its repeats; the events of a call |
 //! | `bodies`, `unfolded`, `stray` | events with a body, that could not be read, that have no record |
 //! | `tombstones` | hashes of erased calls |
+//! | `log`, `log:*`, `told`, `gone` | streams of all news and of one call's; the latest position, and up to where the log is gone |
 //! | `seq`, `news`, `answer:*` | counters of events and signals; answers of scripts, for some seconds |
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -151,6 +152,7 @@ mod tests {
             created_at: Millis(created_at),
             updated_at: Millis(20),
             due: None,
+            news: 0,
         }
     }
 

@@ -12,6 +12,7 @@
 //! | `watch`, `signal` | opening, outages, what other instances do |
 //! | `keys`, `scripts` | how keys are named and lists sorted; the Lua scripts |
 //! | `writer`, `commit` | the tasks that commit; one commit |
+//! | `news` | the log of what was told |
 //! | `rows`, `list`, `upkeep` | hashes and what they mean; lists; due times, deletion, retention |
 //! | `fault` | what went wrong, and what follows from it |
 
@@ -20,6 +21,7 @@ mod fault;
 mod keys;
 mod link;
 mod list;
+mod news;
 mod options;
 mod rows;
 mod scripts;
@@ -58,7 +60,7 @@ use self::{
     writer::Writers,
 };
 use super::{
-    CallFilter, CallPage, Commit, Committed, Due, Loaded, Retention, Signal, StoreError, StoreHealth, StoredCall, TimelineEntry,
+    CallFilter, CallPage, Commit, Committed, Due, Loaded, NewsPage, Retention, Signal, StoreError, StoreHealth, StoredCall, TimelineEntry,
     UnfoldedEvent,
     condition::{Condition, State, closed},
     pack::Packer,
@@ -255,6 +257,24 @@ impl RedisStore {
         let lines = self.lines()?;
         let Some(before) = retention.records_before else { return Ok(Vec::new()) };
         Ok(upkeep::calls_before(lines, before, limit, &self.shared.packer).await?)
+    }
+
+    pub(super) async fn news(&self, after: u64, call: Option<&CallId>, limit: usize) -> Result<NewsPage, StoreError> {
+        Ok(news::page(self.lines()?, after, call, limit).await?)
+    }
+
+    pub(super) async fn forget_news(&self, before: Millis, limit: usize) -> Result<usize, StoreError> {
+        let lines = self.lines()?;
+        let mut gone = 0;
+        while gone < limit {
+            let step = PURGE_STEP.min(limit - gone);
+            let went = news::forget(lines, &self.shared.scripts, before, step).await?;
+            gone += went;
+            if went < step {
+                break;
+            }
+        }
+        Ok(gone)
     }
 
     pub(super) async fn unfolded(&self) -> Result<Vec<UnfoldedEvent>, StoreError> {

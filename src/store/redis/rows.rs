@@ -16,24 +16,25 @@ use crate::{
 };
 
 /// The fields of a call that make a [`CallRow`].
-pub(super) const CALL_FIELDS: [&str; 7] = ["revision", "version", "created", "updated", "kind", "due", "record"];
+pub(super) const CALL_FIELDS: [&str; 8] = ["revision", "version", "created", "updated", "kind", "due", "record", "news"];
 /// Events, or calls, that are asked for at once.
 const CHUNK: usize = 200;
 /// Unread events handed out at a time, the oldest first.
 const UNFOLDED: usize = 1_000;
 
 /// A call before its record is unpacked: the values of [`CALL_FIELDS`].
-pub(super) type CallRow = (Option<u64>, Option<u64>, Option<i64>, Option<i64>, Option<String>, Option<String>, Option<Vec<u8>>);
+pub(super) type CallRow =
+    (Option<u64>, Option<u64>, Option<i64>, Option<i64>, Option<String>, Option<String>, Option<Vec<u8>>, Option<u64>);
 
 /// The call in a row; `None` when there is none.
 pub(super) fn unpacked(id: CallId, row: CallRow, packer: &Packer) -> Result<Option<Arc<StoredCall>>, StoreError> {
-    let (Some(revision), Some(version), Some(created_at), Some(updated_at), kind, at, Some(record)) = row else {
+    let (Some(revision), Some(version), Some(created_at), Some(updated_at), kind, at, Some(record), news) = row else {
         return Ok(None);
     };
     let record = packer.unpack_json(&record)?;
     let due = due(kind.as_deref().unwrap_or_default(), at.as_deref().unwrap_or_default());
-    let (created_at, updated_at) = (Millis(created_at), Millis(updated_at));
-    Ok(Some(Arc::new(StoredCall { id, record, revision, version, created_at, updated_at, due })))
+    let (created_at, updated_at, news) = (Millis(created_at), Millis(updated_at), news.unwrap_or_default());
+    Ok(Some(Arc::new(StoredCall { id, record, revision, version, created_at, updated_at, due, news })))
 }
 
 fn due(kind: &str, at: &str) -> Option<Due> {

@@ -18,6 +18,7 @@ pub(super) struct Scripts {
     purge: Script,
     leftovers: Script,
     bodies: Script,
+    forget: Script,
     probe: Script,
 }
 
@@ -40,6 +41,7 @@ impl Scripts {
             purge: script(include_str!("scripts/purge.lua")),
             leftovers: script(include_str!("scripts/leftovers.lua")),
             bodies: script(include_str!("scripts/bodies.lua")),
+            forget: script(include_str!("scripts/forget.lua")),
             probe: script(include_str!("scripts/probe.lua")),
         }
     }
@@ -76,6 +78,10 @@ impl Scripts {
 
     pub(super) fn bodies(&self) -> ScriptInvocation<'_> {
         self.call(&self.bodies)
+    }
+
+    pub(super) fn forget(&self) -> ScriptInvocation<'_> {
+        self.call(&self.forget)
     }
 
     pub(super) fn probe(&self) -> ScriptInvocation<'_> {

@@ -5,14 +5,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, named_params, params};
 
+use super::news;
 use crate::{
     call::{
         event::{CallEvent, Keep},
         id::CallId,
+        news::NewsItem,
         time::Millis,
     },
     store::{
-        Columns, Commit, Committed, Due, StoreError, StoredCall,
+        CallWrite, Columns, Commit, Committed, Due, StoreError, StoredCall,
         pack::Packer,
         tombstone::{TombstoneHash, TombstoneKey},
     },
@@ -47,6 +49,7 @@ struct EncodedWrite {
     expected: Option<u64>,
     columns: Columns,
     record: Vec<u8>,
+    news: Vec<NewsItem>,
 }
 
 /// A call as it stands before a write: what decides, and what need not be written again.
@@ -68,9 +71,10 @@ impl EncodedCommit {
         let changed = (!changed.is_empty()).then(|| changed.join(","));
         let cause = EncodedEvent::of(event, changed, version, packer)?;
         let more = more.into_iter().map(|event| EncodedEvent::of(event, None, version, packer)).collect::<Result<_, _>>()?;
-        let encode = |write: crate::store::CallWrite| -> Result<EncodedWrite, StoreError> {
+        let encode = |write: CallWrite| -> Result<EncodedWrite, StoreError> {
             let record = packer.pack_json(&write.call.record)?;
-            Ok(EncodedWrite { call: write.call, expected: write.expected, columns: write.columns, record })
+            let CallWrite { call, expected, columns, news, .. } = write;
+            Ok(EncodedWrite { call, expected, columns, record, news })
         };
         Ok(Self { tombstone, cause, more, write: write.map(encode).transpose()? })
     }
@@ -110,6 +114,7 @@ impl EncodedCommit {
         }
         if let Some(write) = &self.write {
             write.put(db, standing.as_ref())?;
+            news::add(db, &write.call.id, &write.news)?;
         }
         Ok(Committed::Done)
     }
@@ -257,9 +262,9 @@ impl EncodedWrite {
         let (call, columns) = (&self.call, &self.columns);
         let mut insert = db.prepare_cached(
             "INSERT INTO calls (id, revision, version, created_at, updated_at, ended_at, status, call_status, data_status, \
-             assistant_id, provider_id, service_request_id, correlation_id, customer_digits, provider_digits, metadata) VALUES (:id, \
+             assistant_id, provider_id, service_request_id, correlation_id, customer_digits, provider_digits, metadata, news) VALUES (:id, \
              :revision, :version, :created_at, :updated_at, :ended_at, :status, :call_status, :data_status, :assistant_id, \
-             :provider_id, :service_request_id, :correlation_id, :customer_digits, :provider_digits, :metadata)",
+             :provider_id, :service_request_id, :correlation_id, :customer_digits, :provider_digits, :metadata, :news)",
         )?;
         insert.insert(named_params! {
             ":id": call.id.as_str(),
@@ -278,6 +283,7 @@ impl EncodedWrite {
             ":customer_digits": columns.customer_digits,
             ":provider_digits": columns.provider_digits,
             ":metadata": some_text(&columns.metadata),
+            ":news": call.news.cast_signed(),
         })
     }
 
@@ -287,7 +293,7 @@ impl EncodedWrite {
             "UPDATE calls SET revision = :revision, version = :version, updated_at = :updated_at, \
              status = :status, call_status = :call_status, data_status = :data_status, assistant_id = :assistant_id, \
              provider_id = :provider_id, service_request_id = :service_request_id, correlation_id = :correlation_id, \
-             metadata = :metadata WHERE n = :n",
+             metadata = :metadata, news = :news WHERE n = :n",
         )?;
         update.execute(named_params! {
             ":n": standing.n,
@@ -302,6 +308,7 @@ impl EncodedWrite {
             ":service_request_id": columns.service_request_id,
             ":correlation_id": columns.correlation_id,
             ":metadata": some_text(&columns.metadata),
+            ":news": call.news.cast_signed(),
         })?;
         // SQLite rewrites the index of every column that is named, changed or not; these three seldom change.
         let ended_at = columns.ended_at.map(|at| at.0);

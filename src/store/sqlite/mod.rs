@@ -8,6 +8,7 @@
 //! | `open`, `schema` | lock, file modes, settings; the schema and its changes |
 //! | `writer`, `checkpoint` | the thread that commits whatever is queued; the thread that copies the log |
 //! | `commit`, `upkeep` | what is written: one commit; due times, deletion, retention |
+//! | `news` | the log of what was told |
 //! | `readers`, `rows`, `list` | the pool of connections that read; rows and what they mean; lists |
 //! | `backup` | a copy of a running store |
 
@@ -15,6 +16,7 @@ mod backup;
 mod checkpoint;
 mod commit;
 mod list;
+mod news;
 mod open;
 mod readers;
 mod rows;
@@ -36,8 +38,8 @@ use self::{
     writer::Writer,
 };
 use super::{
-    CallFilter, CallPage, Commit, Committed, Due, Loaded, Retention, StoreError, StoreHealth, StoredCall, TimelineEntry, UnfoldedEvent,
-    disk, pack::Packer, tombstone::TombstoneKey,
+    CallFilter, CallPage, Commit, Committed, Due, Loaded, NewsPage, Retention, StoreError, StoreHealth, StoredCall, TimelineEntry,
+    UnfoldedEvent, disk, pack::Packer, tombstone::TombstoneKey,
 };
 use crate::call::{id::CallId, time::Millis};
 
@@ -170,7 +172,11 @@ impl SqliteStore {
     pub(super) async fn delete(&self, id: &CallId, at: Millis, always: bool) -> Result<bool, StoreError> {
         let (id, hash) = (id.clone(), self.shared.tombstones.hash(id));
         let erase = move |db: &rusqlite::Connection| {
+            let told = news::told(db, &id)?;
             let known = upkeep::erase(db, id.as_str())?;
+            if let Some(told) = told {
+                news::add_erased(db, &id, told, at)?;
+            }
             if known || always {
                 upkeep::bury(db, &hash, at)?;
             }
@@ -205,6 +211,24 @@ impl SqliteStore {
             upkeep::calls_before(db, before, limit)?.into_iter().map(|row| row.unpacked(&packer)).collect()
         };
         self.shared.readers.read(Read::Scan, find).await
+    }
+
+    pub(super) async fn news(&self, after: u64, call: Option<&CallId>, limit: usize) -> Result<NewsPage, StoreError> {
+        let call = call.cloned();
+        self.shared.readers.read(Read::Lookup, move |db| news::page(db, after, call.as_ref(), limit)).await
+    }
+
+    pub(super) async fn forget_news(&self, before: Millis, limit: usize) -> Result<usize, StoreError> {
+        let mut gone = 0;
+        while gone < limit {
+            let step = PURGE_STEP.min(limit - gone);
+            let went = self.write(move |db| news::forget(db, before, step)).await?;
+            gone += went;
+            if went < step {
+                break;
+            }
+        }
+        Ok(gone)
     }
 
     pub(super) async fn unfolded(&self) -> Result<Vec<UnfoldedEvent>, StoreError> {

@@ -12,7 +12,7 @@ use crate::{
 /// What [`CallRow::read`] reads, of `calls c`, `records r` and `dues d`.
 macro_rules! call_columns {
     () => {
-        "c.id, c.revision, c.version, c.created_at, c.updated_at, r.record, d.reason, d.at \
+        "c.id, c.revision, c.version, c.created_at, c.updated_at, r.record, d.reason, d.at, c.news \
          FROM calls c JOIN records r ON r.call = c.n LEFT JOIN dues d ON d.call = c.n "
     };
 }
@@ -29,6 +29,7 @@ pub(super) struct CallRow {
     updated_at: i64,
     record: Vec<u8>,
     due: Option<Due>,
+    news: i64,
 }
 
 impl CallRow {
@@ -41,6 +42,7 @@ impl CallRow {
             updated_at: row.get(4)?,
             record: row.get(5)?,
             due: due(row, 6)?,
+            news: row.get(8)?,
         })
     }
 
@@ -66,6 +68,7 @@ impl CallRow {
             created_at: Millis(self.created_at),
             updated_at: Millis(self.updated_at),
             due: self.due,
+            news: self.news.cast_unsigned(),
         }))
     }
 }

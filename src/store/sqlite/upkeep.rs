@@ -52,6 +52,8 @@ pub(super) fn end_leases(db: &Connection) -> rusqlite::Result<()> {
 pub(super) fn erase(db: &Connection, id: &str) -> rusqlite::Result<bool> {
     db.prepare_cached("DELETE FROM repeats WHERE event IN (SELECT seq FROM events WHERE call_id = ?1)")?.execute([id])?;
     let events = db.prepare_cached("DELETE FROM events WHERE call_id = ?1")?.execute([id])?;
+    // That an earlier life of the call was erased stays told.
+    db.prepare_cached("DELETE FROM news WHERE call_id = ?1 AND kind <> 'call.deleted'")?.execute([id])?;
     let Some(n) = number_of(db, id)? else { return Ok(events > 0) };
     for sql in ["DELETE FROM dues WHERE call = ?1", "DELETE FROM records WHERE call = ?1", "DELETE FROM calls WHERE n = ?1"] {
         db.prepare_cached(sql)?.execute([n])?;

@@ -9,4 +9,5 @@ pub(crate) mod postgres;
 pub(crate) mod proxy;
 pub(crate) mod receiver;
 pub(crate) mod redis;
+pub(crate) mod stream;
 pub(crate) mod vapi;

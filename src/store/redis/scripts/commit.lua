@@ -6,7 +6,9 @@ local DONE, DUPLICATE, CONFLICT, DELETED = 0, 1, 2, 3
 local EVENT = { 'id', 'call', 'keep', 'source', 'at', 'folded', 'app', 'length', 'meta', 'told', 'note', 'body' }
 local WRITE = {
   'id', 'expected', 'revision', 'version', 'created', 'updated', 'kind', 'due', 'moments', 'marks', 'search', 'record',
+  'news',
 }
+local ITEM = { 'at', 'sequence', 'kind', 'about' }
 
 local function read(names)
   local values = {}
@@ -23,6 +25,10 @@ local function read_commit()
   end
   if argument() == '1' then
     commit.write = read(WRITE)
+    commit.items = {}
+    for n = 1, tonumber(argument()) do
+      commit.items[n] = read(ITEM)
+    end
   end
   return commit
 end
@@ -107,7 +113,7 @@ end
 local function put(write, standing)
   call('HSET', prefix .. 'call:' .. write.id, 'revision', write.revision, 'version', write.version,
     'created', write.created, 'updated', write.updated, 'kind', write.kind, 'due', write.due, 'moments', write.moments,
-    'marks', write.marks, 'search', write.search, 'record', write.record)
+    'marks', write.marks, 'search', write.search, 'record', write.record, 'news', write.news)
   list(write.id, standing.moments, standing.marks, write.moments, write.marks)
   -- A lease goes on as long as the due time stays.
   if standing.kind ~= write.kind or standing.due ~= write.due then
@@ -148,6 +154,9 @@ local function decide(commit)
   end
   if write then
     put(write, standing)
+    for _, item in ipairs(commit.items) do
+      log(write.id, item)
+    end
   end
   if folded then
     now_read(cause, place)

@@ -33,6 +33,31 @@ local function tell(text)
   call('PUBLISH', channel, call('INCR', prefix .. 'news') .. ' ' .. text)
 end
 
+-- The log of news: a stream of all, and one of each call, which goes when nothing was told for longer than the log is kept. Positions begin
+-- at the microseconds since 1970: those of an earlier store are less.
+local LOG_SECONDS = 8 * 24 * 3600
+
+local function log(id, item)
+  if call('EXISTS', prefix .. 'told') == 0 then
+    local now = call('TIME')
+    local start = now[1] .. string.format('%06d', now[2])
+    call('SET', prefix .. 'told', start)
+    call('SET', prefix .. 'gone', start)
+  end
+  local position = string.format('%.0f-0', call('INCR', prefix .. 'told'))
+  for _, stream in ipairs({ 'log', 'log:' .. id }) do
+    call('XADD', prefix .. stream, position, 'at', item.at, 'call', id, 'sequence', item.sequence, 'kind', item.kind, 'about', item.about)
+  end
+  call('EXPIRE', prefix .. 'log:' .. id, LOG_SECONDS)
+end
+
+local function drop_log(id)
+  for _, entry in ipairs(call('XRANGE', prefix .. 'log:' .. id, '-', '+')) do
+    call('XDEL', prefix .. 'log', entry[1])
+  end
+  call('DEL', prefix .. 'log:' .. id)
+end
+
 -- Work that is due: free work by kind and time, held work by the end of its lease, and all of it by time.
 local KINDS = 3
 
@@ -116,6 +141,7 @@ local function erase(id)
     list(id, standing[1], standing[2], '', '')
     unqueue(id)
     call('DEL', prefix .. 'call:' .. id)
+    drop_log(id)
   end
   return #events > 0 or standing[1]
 end

@@ -4,7 +4,12 @@
 local token, id, grave, at, always = argument(), argument(), argument(), argument(), argument()
 
 return once(token, function()
+  local news = call('HMGET', prefix .. 'call:' .. id, 'revision', 'news')
   local known = erase(id)
+  if news[1] then
+    local sequence = string.format('%.0f', tonumber(news[2] or '0') + 1)
+    log(id, { at = at, sequence = sequence, kind = 'call.deleted', about = '' })
+  end
   if known or always == '1' then
     call('ZADD', prefix .. 'tombstones', 'NX', at, grave)
   end
