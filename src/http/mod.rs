@@ -169,7 +169,8 @@ fn webhook_paths(config: &Config) -> impl Iterator<Item = &str> {
 fn cors(origins: &[String]) -> Option<CorsLayer> {
     let origins: Vec<HeaderValue> = origins.iter().filter_map(|origin| HeaderValue::try_from(origin).ok()).collect();
     let shown = ["etag", "retry-after", "x-call-id", "x-request-id", "location"].map(HeaderName::from_static);
-    let sent = ["authorization", "content-type", "idempotency-key", "if-none-match", "last-event-id", "x-request-id"].map(HeaderName::from_static);
+    let sent =
+        ["authorization", "content-type", "idempotency-key", "if-none-match", "last-event-id", "x-request-id"].map(HeaderName::from_static);
     let layer = CorsLayer::new()
         .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::PATCH, Method::DELETE])
         .allow_headers(sent)

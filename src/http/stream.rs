@@ -1,13 +1,10 @@
 //! `GET /calls/{id}/events`, `GET /events`: calls as they go on, as server-sent events.
 
-use std::{
-    convert::Infallible,
-    time::Duration,
-};
+use std::{convert::Infallible, time::Duration};
 
 use axum::{
     extract::{FromRequestParts, State},
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, request::Parts},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts},
     response::{
         IntoResponse, Response,
         sse::{Event, KeepAlive, Sse},
@@ -187,13 +184,16 @@ pub(super) async fn listen(api: &Api, scope: Option<CallId>, wish: Wish) -> Resu
     reader.ok_or(ApiError::TooManyStreams)
 }
 
-fn events(api: &Api, reader: Reader) -> impl IntoResponse + use<> {
+fn events(api: &Api, reader: Reader) -> Response {
     let listening = (reader, Counted::new(api, "sse"));
     let events = stream::unfold((listening, false), |((mut reader, counted), begun)| async move {
         let event = if begun { event(&reader.next().await?) } else { Event::default().retry(RETRY) };
         Some((Ok::<_, Infallible>(event), ((reader, counted), true)))
     });
-    ([(X_ACCEL_BUFFERING, HeaderValue::from_static("no"))], Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT)))
+    let mut answer = Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT)).into_response();
+    answer.headers_mut().insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
+    answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
 }
 
 fn event(said: &Said) -> Event {

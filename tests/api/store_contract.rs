@@ -18,7 +18,7 @@ use crate::store_support::{
 };
 
 /// Room enough for every story, in bytes.
-const ROOM: u64 = 64 * 1_048_576;
+pub(crate) const ROOM: u64 = 64 * 1_048_576;
 
 /// Runs each story on every engine, as a test of its own.
 macro_rules! on_every_engine {
@@ -57,6 +57,8 @@ macro_rules! on_every_engine {
         }
     };
 }
+
+pub(crate) use on_every_engine;
 
 on_every_engine! {
     what_is_committed_is_loaded_as_it_was

@@ -57,13 +57,17 @@ async fn a_call_is_heard_from_its_first_ring_to_its_end(engine: Engine) {
     let partial = stream.next().await.expect("an event");
     assert_eq!((partial.id, partial.event.as_str()), (None, "call.transcript"));
     assert_eq!(partial.data["sequence"], Value::Null);
-    assert_eq!(partial.data["data"], json!({"role": "user", "message": "I would", "time": crate::support::vapi::START.0 + SECOND, "final": false}));
+    assert_eq!(
+        partial.data["data"],
+        json!({"role": "user", "message": "I would", "time": crate::support::vapi::START.0 + SECOND, "final": false})
+    );
     app.hears(&line(CALL, "user", "I would like a table.", "final", 2)).await;
     let last = stream.next().await.expect("an event");
     assert_eq!((last.brief(), &last.data["data"]["final"]), (("call.transcript".to_owned(), 3), &json!(true)));
     assert_eq!(last.data["data"]["message"], "I would like a table.");
 
-    let asked = message("tool-calls", CALL, json!({"toolCallList": [{"id": "t1", "function": {"name": "look_up", "arguments": {"a": 1}}}]}));
+    let asked =
+        message("tool-calls", CALL, json!({"toolCallList": [{"id": "t1", "function": {"name": "look_up", "arguments": {"a": 1}}}]}));
     app.hears(&asked).await;
     let tool = stream.next().await.expect("an event");
     assert_eq!(tool.brief(), ("call.tool".to_owned(), 4));
@@ -172,7 +176,7 @@ async fn an_erased_call_is_told_and_then_gone(engine: Engine) {
     assert_eq!((told.brief(), &told.data["data"]), (("call.deleted".to_owned(), 2), &json!({})));
     assert_eq!(one.rest().await, [told.clone()], "the stream of an erased call ends");
     app.hears(&line(CALL, "user", "Psst", "partial", 3)).await;
-    app.hears_status(&talk(CALL), Stage::Ended).await;
+    app.hears_status(&talk(CALL), Stage::Dropped).await;
     wide.is_quiet().await;
     let answer = Listener::ask(&format!("{url}{}", of(CALL, "")), None).await;
     assert_eq!(answer.status(), 410);
@@ -208,7 +212,7 @@ async fn a_late_analysis_is_told_as_it_comes() {
     let app = Story::new().begin().await;
     let url = app.listen().await;
     let mut stream = Listener::open(&format!("{url}{}", of(CALL, "close=done")), None).await;
-    app.vapi_knows(&talk(CALL), Stage::Ended);
+    app.vapi_knows(&talk(CALL), Stage::Analysed);
     app.hears_report(&late_talk(CALL)).await;
     app.advance(3.0).await;
     let heard = stream.rest().await;
@@ -236,10 +240,10 @@ async fn what_can_not_be_is_refused() {
     for query in ["types=call.dnoe", "close=soon"] {
         for place in [ALL.to_owned(), format!("{}/events", path(CALL))] {
             let answer = app.get(&format!("{place}?{query}")).await;
-            assert_eq!(answer.code(400), "INVALID_PARAMETER", "{place}?{query}");
+            assert_eq!(answer.refusal(), (400, "INVALID_PARAMETER".to_owned()), "{place}?{query}");
         }
     }
-    assert_eq!(app.get("/api/v1/vapi/ws").await.code(400), "INVALID_PARAMETER", "no WebSocket");
+    assert_eq!(app.get("/api/v1/vapi/ws").await.refusal(), (400, "INVALID_PARAMETER".to_owned()), "no WebSocket");
     app.work().await;
     app.finish().await;
 }

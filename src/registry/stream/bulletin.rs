@@ -184,7 +184,9 @@ mod tests {
     fn ids_sort_as_positions_do_and_only_ours_are_read() {
         assert_eq!(position_of(&id_of(1_763_700_000_000_123)), Some(1_763_700_000_000_123));
         assert!(id_of(9) < id_of(10) && id_of(255) < id_of(256));
-        for wrong in ["", "1", "000000000000000G", "000000000000000A", "ffffffffffffffff", "00000000000000001", "+000000000000001", "ünïcödeünïc"] {
+        for wrong in
+            ["", "1", "000000000000000G", "000000000000000A", "ffffffffffffffff", "00000000000000001", "+000000000000001", "ünïcödeünïc"]
+        {
             assert_eq!(position_of(wrong), None, "{wrong}");
         }
     }

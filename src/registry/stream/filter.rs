@@ -11,16 +11,8 @@ use crate::{
 };
 
 /// All types of events there are, those of later releases included: who asks for one of them may.
-pub const TYPES: [&str; 8] = [
-    "call.updated",
-    "call.ended",
-    "call.done",
-    "call.recovered",
-    "call.deleted",
-    "call.transcript",
-    "call.tool",
-    "subscription.disabled",
-];
+pub const TYPES: [&str; 8] =
+    ["call.updated", "call.ended", "call.done", "call.recovered", "call.deleted", "call.transcript", "call.tool", "subscription.disabled"];
 
 /// What a reader wants to hear; an empty list wants everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

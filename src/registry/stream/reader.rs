@@ -76,7 +76,13 @@ impl Registry {
     ///
     /// # Errors
     /// [`StoreError`] when the log can't be read.
-    pub async fn listen(&self, scope: Option<CallId>, since: Since, filter: Filter, close_when_done: bool) -> Result<Option<Reader>, StoreError> {
+    pub async fn listen(
+        &self,
+        scope: Option<CallId>,
+        since: Since,
+        filter: Filter,
+        close_when_done: bool,
+    ) -> Result<Option<Reader>, StoreError> {
         let Some(ticket) = self.0.streams.admit() else { return Ok(None) };
         let (registry, ready) = (self.clone(), VecDeque::new());
         let mut reader = Reader { registry, scope, filter, close_when_done, ready, state: State::Over, _ticket: ticket };

@@ -11,8 +11,8 @@ use self::{
     state::State,
 };
 use super::{
-    CallFilter, CallPage, Commit, Committed, Due, Loaded, NewsPage, PageCursor, Retention, StoreError, StoreHealth, StoredCall, TimelineEntry,
-    UnfoldedEvent, pack::Packer, tombstone::TombstoneKey,
+    CallFilter, CallPage, Commit, Committed, Due, Loaded, NewsPage, PageCursor, Retention, StoreError, StoreHealth, StoredCall,
+    TimelineEntry, UnfoldedEvent, pack::Packer, tombstone::TombstoneKey,
 };
 use crate::call::{event::Keep, id::CallId, time::Millis};
 

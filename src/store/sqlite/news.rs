@@ -48,8 +48,10 @@ pub(super) fn page(db: &Connection, after: u64, call: Option<&CallId>, limit: us
         None => db.prepare_cached(OF_ALL)?.query_map(params![from, most], read)?.collect::<rusqlite::Result<Vec<_>>>()?,
         Some(id) => db.prepare_cached(OF_CALL)?.query_map(params![from, most, id.as_str()], read)?.collect::<rusqlite::Result<Vec<_>>>()?,
     };
-    let rows = rows.into_iter().map(|(position, row)| Ok((position, row.map(entry).transpose()?))).collect::<Result<Vec<_>, StoreError>>()?;
-    let span = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get::<_, Option<i64>>(1)?.unwrap_or_default().cast_unsigned()));
+    let rows =
+        rows.into_iter().map(|(position, row)| Ok((position, row.map(entry).transpose()?))).collect::<Result<Vec<_>, StoreError>>()?;
+    let span =
+        |row: &Row<'_>| Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get::<_, Option<i64>>(1)?.unwrap_or_default().cast_unsigned()));
     let span = db.prepare_cached(SPAN)?.query_row([], span)?;
     Ok(NewsPage::of(rows, (after, limit), span))
 }

@@ -346,7 +346,6 @@ impl TestApp {
         tokio::task::yield_now().await;
         let waiters = self.api().registry.waiters();
         assert_eq!((waiters.count(), waiters.calls()), (0, 0), "waiters are left over");
-        eventually("whoever listened has left", async || self.api().registry.streams().count() == 0).await;
         if let Ok(left) = self.api().enricher.step().await {
             assert_eq!(left, 0, "work is left over");
         }
@@ -356,6 +355,8 @@ impl TestApp {
             assert!(expected, "nobody expected {request:?}");
         }
         self.app.lifecycle().abort();
+        // Clients that are still there hear the end of their streams.
+        eventually("whoever listened has left", async || self.api().registry.streams().count() == 0).await;
         let Self { guard, .. } = self;
         std::mem::forget(guard);
     }
