@@ -59,6 +59,7 @@ async fn what_is_older_than_the_log_is_told_as_a_gap(engine: Engine) {
     }
     app.hears_status(&talk("three"), Stage::Ringing).await;
     assert_eq!(late.next().await.expect("an event").data["callId"], "three");
+    app.work().await;
     app.finish().await;
 }
 

@@ -21,7 +21,7 @@ use crate::{
     store::{NewsPage, StoreError},
 };
 
-/// The lock of whoever adds to the log: "RingNews" in ASCII.
+/// The lock of whoever adds to the log: `RingNews` in ASCII.
 pub(super) const LOG: i64 = 0x5269_6e67_4e65_7773;
 const LOCK_LOG: &str = "SELECT pg_advisory_xact_lock($1)";
 const ADD: &str = "INSERT INTO ringback.news (at, call_id, sequence, kind, about) \
