@@ -17,7 +17,7 @@ use crate::{
     lifecycle::Lifecycle,
     registry::{Cache, Parts, Registry, Waiters, follow},
     store::{
-        Store, StoreError,
+        DataKeys, Store, StoreError,
         memory::MemoryStore,
         postgres::{PostgresOptions, PostgresStore, Tls},
         redis::{RedisOptions, RedisStore},
@@ -176,6 +176,7 @@ async fn refold(registry: &Registry) {
 /// # Errors
 /// [`StoreError::Unusable`] when it can't be opened as configured.
 pub async fn open_store(config: &StoreConfig, memory_bytes: u64, exposed: bool) -> Result<Store, StoreError> {
+    let keys = DataKeys::from_base64(&config.data_keys)?;
     let max_connections = usize::try_from(config.max_connections).unwrap_or(usize::MAX);
     let migrate = match config.migrate {
         config::Migrate::Auto => sqlite::Migrate::Auto,
@@ -184,7 +185,7 @@ pub async fn open_store(config: &StoreConfig, memory_bytes: u64, exposed: bool) 
     match &config.url {
         DatabaseUrl::Memory => Ok(Store::Memory(MemoryStore::new(memory_bytes))),
         DatabaseUrl::Sqlite { path, ephemeral } => {
-            let options = SqliteOptions { path: path.clone(), max_connections, migrate, ephemeral_ok: *ephemeral || !exposed };
+            let options = SqliteOptions { path: path.clone(), max_connections, migrate, ephemeral_ok: *ephemeral || !exposed, keys };
             SqliteStore::open(&options).map(Store::Sqlite)
         }
         DatabaseUrl::Postgres(url) => {
@@ -196,12 +197,13 @@ pub async fn open_store(config: &StoreConfig, memory_bytes: u64, exposed: bool) 
                 SslMode::VerifyFull => Tls::VerifyFull,
             };
             let (root_cert, pooled) = (url.root_cert.clone(), url.pooled);
-            let options = PostgresOptions { url: url.url.clone(), tls, root_cert, pooled, max_connections, migrate };
+            let link_plaintext = config.link_plaintext;
+            let options = PostgresOptions { url: url.url.clone(), tls, root_cert, pooled, max_connections, migrate, keys, link_plaintext };
             PostgresStore::open(&options).await.map(Store::Postgres)
         }
         DatabaseUrl::Redis(url) => {
             let (root_cert, ephemeral_ok) = (url.root_cert.clone(), url.ephemeral || !exposed);
-            let options = RedisOptions { url: url.url.clone(), root_cert, ephemeral_ok, max_connections, migrate };
+            let options = RedisOptions { url: url.url.clone(), root_cert, ephemeral_ok, max_connections, migrate, keys };
             RedisStore::open(&options).await.map(Store::Redis)
         }
     }

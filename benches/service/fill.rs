@@ -11,7 +11,7 @@ use ringback::{
     clock::Clock,
     simulate::{CallScript, bodies},
     store::{
-        CallFilter, CallWrite, Columns, Commit, Store, StoredCall,
+        CallFilter, CallWrite, Columns, Commit, DataKeys, Store, StoredCall,
         sqlite::{Migrate, SqliteOptions, SqliteStore},
     },
     vapi::message::{self, Delivery},
@@ -27,7 +27,7 @@ const AT_ONCE: u32 = 512;
 
 /// Sees to it that the store in this file has so many calls that nobody picked up. One that has them already is left as it is.
 pub(crate) async fn store(file: &Path, calls: u32) -> anyhow::Result<()> {
-    let options = SqliteOptions { path: file.to_owned(), max_connections: 1, migrate: Migrate::Auto, ephemeral_ok: true };
+    let options = SqliteOptions { path: file.to_owned(), max_connections: 1, migrate: Migrate::Auto, ephemeral_ok: true, keys: DataKeys::default() };
     let store = Store::Sqlite(SqliteStore::open(&options)?);
     let found = store.list(CallFilter { limit: 1, ..CallFilter::default() }).await?.calls.len();
     let last = CallId::parse(&report::id(RUN, calls - 1))?;
@@ -66,6 +66,7 @@ fn commit(id: &str, ago: u32) -> anyhow::Result<Commit> {
         event,
         changed: vec!["status"],
         more: Vec::new(),
+        past: Vec::new(),
         write: Some(CallWrite { call: Arc::new(call), expected: None, columns, published: None }),
     })
 }

@@ -197,6 +197,7 @@ async fn one_commit_carries_all_its_events(store: Store) {
         changed: vec!["callStatus".to_owned(), "transcript".to_owned()],
         version: Some(1),
         details: None,
+        folded: true,
         body: Some(r#"{"event":"event-1"}"#.to_owned()),
     };
     let second = TimelineEntry {

@@ -13,7 +13,7 @@ use ringback::{
         time::Millis,
     },
     store::{
-        CallWrite, Columns, Commit, Due, Loaded, Store, StoredCall,
+        CallWrite, Columns, Commit, DataKeys, Due, Loaded, Store, StoredCall,
         sqlite::{Migrate, SqliteOptions, SqliteStore},
     },
 };
@@ -23,7 +23,7 @@ pub(crate) const START: Millis = Millis(1_760_000_000_000);
 
 /// How tests open the file at `path`.
 pub(crate) fn options(path: &Path) -> SqliteOptions {
-    SqliteOptions { path: path.to_owned(), max_connections: 5, migrate: Migrate::Auto, ephemeral_ok: true }
+    SqliteOptions { path: path.to_owned(), max_connections: 5, migrate: Migrate::Auto, ephemeral_ok: true, keys: DataKeys::default() }
 }
 
 /// The store in the file at `path`.
@@ -111,7 +111,7 @@ pub(crate) fn metadata(pairs: &[(&str, &str)]) -> String {
 
 /// A commit of this event that writes nothing.
 pub(crate) fn noting(event: CallEvent) -> Commit {
-    Commit { event, changed: Vec::new(), more: Vec::new(), write: None }
+    Commit { event, changed: Vec::new(), more: Vec::new(), past: Vec::new(), write: None }
 }
 
 /// A commit of this event that writes this call over the revision before it.
@@ -122,7 +122,7 @@ pub(crate) fn writing(event: CallEvent, call: &StoredCall) -> Commit {
 pub(crate) fn writing_with(event: CallEvent, call: &StoredCall, columns: Columns) -> Commit {
     let expected = call.revision.checked_sub(1).filter(|revision| *revision > 0);
     let write = CallWrite { call: Arc::new(call.clone()), expected, columns, published: None };
-    Commit { event, changed: vec!["callStatus", "transcript"], more: Vec::new(), write: Some(write) }
+    Commit { event, changed: vec!["callStatus", "transcript"], more: Vec::new(), past: Vec::new(), write: Some(write) }
 }
 
 /// Stores a call by a first event named after it.

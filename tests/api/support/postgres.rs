@@ -11,7 +11,7 @@ use std::{
 };
 
 use ringback::store::{
-    Store,
+    DataKeys, Store,
     postgres::{PostgresOptions, PostgresStore, Tls},
     sqlite::Migrate,
 };
@@ -103,7 +103,9 @@ impl Database {
 }
 
 pub(crate) fn options(url: &str) -> PostgresOptions {
-    PostgresOptions { url: url.into(), tls: Tls::Prefer, root_cert: None, pooled: false, max_connections: 3, migrate: Migrate::Auto }
+    let url = url.into();
+    let (keys, link_plaintext) = (DataKeys::default(), false);
+    PostgresOptions { url, tls: Tls::Prefer, root_cert: None, pooled: false, max_connections: 3, migrate: Migrate::Auto, keys, link_plaintext }
 }
 
 pub(crate) async fn open(options: &PostgresOptions) -> Store {

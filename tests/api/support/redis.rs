@@ -9,7 +9,7 @@ use std::sync::{
 
 use redis::aio::MultiplexedConnection;
 use ringback::store::{
-    Store,
+    DataKeys, Store,
     redis::{RedisOptions, RedisStore},
     sqlite::Migrate,
 };
@@ -69,7 +69,7 @@ impl Database {
 }
 
 pub(crate) fn options(url: &str) -> RedisOptions {
-    RedisOptions { url: url.into(), root_cert: None, ephemeral_ok: false, max_connections: 3, migrate: Migrate::Auto }
+    RedisOptions { url: url.into(), root_cert: None, ephemeral_ok: false, max_connections: 3, migrate: Migrate::Auto, keys: DataKeys::default() }
 }
 
 pub(crate) async fn open(options: &RedisOptions) -> Store {
