@@ -70,8 +70,8 @@ pub struct StoreConfig {
     pub archive: Option<PathBuf>,
     /// Keys that encrypt what is stored, newest first, each 32 bytes in base64; none: it is stored in clear.
     pub data_keys: Vec<SecretString>,
-    /// With keys, tables of other programs are told outcomes in clear all the same.
-    pub link_plaintext: bool,
+    /// Tables of other programs are told outcomes, in clear.
+    pub links: bool,
 }
 
 impl StoreConfig {
@@ -86,7 +86,8 @@ impl StoreConfig {
     }
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Self {
-        let store = Self::values(reader);
+        let mut store = Self::values(reader);
+        store.links |= store.data_keys.is_empty();
         if !store.data_keys.is_empty() && store.archive.is_some() {
             reader.warn("RETENTION_ARCHIVE is set, and what is written there is not encrypted with DATA_KEY; protect that folder");
         }
@@ -102,7 +103,7 @@ impl StoreConfig {
             payload_retention_ms: days(reader, "PAYLOAD_RETENTION_DAYS"),
             archive: reader.text("RETENTION_ARCHIVE").map(PathBuf::from),
             data_keys: data_keys(reader),
-            link_plaintext: reader.value("LINK_PLAINTEXT", "true or false", boolean),
+            links: reader.value("LINK_PLAINTEXT", "true or false", boolean),
         }
     }
 }

@@ -72,7 +72,7 @@ const VARIABLES: &[Variable] = &[
     variable(
         "LINK_PLAINTEXT",
         "false",
-        "serve, import, rekey",
+        SERVE,
         "With `DATA_KEY` and PostgreSQL: `true` still tells outcomes, in clear, to the tables `providers` and `interaction_logs`.",
     ),
     variable(

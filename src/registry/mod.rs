@@ -18,6 +18,7 @@
 mod cache;
 mod columns;
 mod follow;
+mod moved;
 mod published;
 mod render;
 mod turns;
@@ -34,6 +35,7 @@ use tokio::sync::Notify;
 pub use self::{
     cache::{Cache, CacheStats, CachedCall, CachedEntry},
     follow::follow,
+    moved::write_of,
     render::{Rendered, answer, never_heard_of},
     waiters::{WaitTicket, Waiters},
 };

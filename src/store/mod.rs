@@ -55,7 +55,7 @@ pub use self::{
     signal::Signal,
     vault::DataKeys,
 };
-use self::moving::{Graves, PastEvent, Resealed, Strays};
+use self::moving::{Amounts, Graves, PastEvent, Resealed, Strays};
 
 /// A record as it is stored, with what is not joined.
 #[derive(Debug, Clone, PartialEq)]
@@ -361,6 +361,8 @@ verbs! {
     /// Takes tombstones of another store. Those hashed with another key are taken, key and all, only as long as nothing else is here; then the
     /// store has to be opened again. Tells whether they were taken.
     bury(graves: Graves) -> bool;
+    /// How much there is.
+    amounts() -> Amounts;
     /// A note that was left with the store.
     note(name: &'static str) -> Option<Vec<u8>>;
     /// Writes a note, if what stands there is still `from`; tells whether it was.

@@ -57,3 +57,12 @@ pub struct Resealed {
     /// Where the next ones begin; `None`: there are no more.
     pub next: Option<String>,
 }
+
+/// How much a store holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Amounts {
+    /// Calls with a record.
+    pub calls: u64,
+    /// Events with a body.
+    pub bodies: u64,
+}

@@ -166,7 +166,7 @@ impl PostgresStore {
             pool: Pool::new(&link, options.max_connections, &trouble)?,
             link,
             migrate: options.migrate,
-            links: options.keys.is_empty() || options.link_plaintext,
+            links: options.links,
             packer: Packer::new(options.keys.clone()),
             condition: Condition::new(),
             ready: OnceLock::new(),

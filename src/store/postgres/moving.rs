@@ -13,7 +13,7 @@ use super::{
 };
 use crate::store::{
     StoreError,
-    moving::{Graves, Resealed, Strays},
+    moving::{Amounts, Graves, Resealed, Strays},
     pack::Packer,
     vault::{Place, RING, Vault},
 };
@@ -134,6 +134,16 @@ impl PostgresStore {
     pub(in crate::store) async fn bury(&self, graves: Graves) -> Result<bool, StoreError> {
         let is_ours = self.shared.ready()?.tombstones.as_bytes()[..] == graves.key;
         self.run(Kind::Scan, async |db| bury(&db, &graves, is_ours).await).await
+    }
+
+    pub(in crate::store) async fn amounts(&self) -> Result<Amounts, StoreError> {
+        const COUNT: &str =
+            "SELECT (SELECT count(*) FROM ringback.calls), (SELECT count(*) FROM ringback.events WHERE body IS NOT NULL)";
+        let count = async |db: std::sync::Arc<Db>| {
+            let row = db.query_one(&Step::new(COUNT, Vec::new())).await?;
+            Ok(Amounts { calls: row.try_get::<_, i64>(0)?.cast_unsigned(), bodies: row.try_get::<_, i64>(1)?.cast_unsigned() })
+        };
+        self.run(Kind::Scan, count).await
     }
 
     pub(in crate::store) async fn note(&self, name: &'static str) -> Result<Option<Vec<u8>>, StoreError> {

@@ -51,8 +51,8 @@ pub struct PostgresOptions {
     pub migrate: Migrate,
     /// What encrypts.
     pub keys: DataKeys,
-    /// With keys, tables of other programs are told outcomes in clear all the same.
-    pub link_plaintext: bool,
+    /// Tables of other programs are told outcomes, in clear.
+    pub links: bool,
 }
 
 impl PostgresOptions {

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::store::{
     StoreError,
-    moving::{Graves, Resealed, Strays},
+    moving::{Amounts, Graves, Resealed, Strays},
     pack::Packer,
     vault::{Place, RING, Vault},
 };
@@ -146,6 +146,15 @@ impl RedisStore {
 
     pub(in crate::store) async fn bury(&self, graves: Graves) -> Result<bool, StoreError> {
         Ok(bury(self.lines()?, &self.shared.scripts, &graves).await?)
+    }
+
+    pub(in crate::store) async fn amounts(&self) -> Result<Amounts, StoreError> {
+        let mut words = pipe();
+        words.cmd("ZCARD").arg(key("by:created")).cmd("ZCARD").arg(key("bodies"));
+        let words = &words;
+        let count = self.lines()?.ask(Kind::Scan, |mut db| async move { words.query_async(&mut db).await });
+        let (calls, bodies) = count.await?;
+        Ok(Amounts { calls, bodies })
     }
 
     pub(in crate::store) async fn note(&self, name: &'static str) -> Result<Option<Vec<u8>>, StoreError> {

@@ -9,7 +9,7 @@
 //! | `writer`, `checkpoint` | the thread that commits whatever is queued; the thread that copies the log |
 //! | `commit`, `upkeep` | what is written: one commit; due times, deletion, retention |
 //! | `readers`, `rows`, `list` | the pool of connections that read; rows and what they mean; lists |
-//! | `backup`, `moving` | a copy of a running store; what it takes to move and to rekey one |
+//! | `backup`, `snapshot`, `moving` | a copy of a running store, to keep or to read; what it takes to move and to rekey one |
 
 mod backup;
 mod checkpoint;
@@ -20,6 +20,7 @@ mod open;
 mod readers;
 mod rows;
 mod schema;
+mod snapshot;
 mod upkeep;
 mod writer;
 
@@ -29,7 +30,7 @@ use std::{
     time::Duration,
 };
 
-pub use self::{backup::backup, schema::Migrate};
+pub use self::{backup::backup, schema::Migrate, snapshot::Snapshot};
 use self::{
     commit::{APP, EncodedCommit, is_buried},
     readers::{Read, Readers},

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     store::{
         StoreError, TimelineEntry,
-        moving::{Graves, Resealed, Strays},
+        moving::{Amounts, Graves, Resealed, Strays},
         pack::Packer,
         vault::{Place, RING, Vault},
     },
@@ -135,6 +135,12 @@ impl SqliteStore {
     pub(in crate::store) async fn bury(&self, graves: Graves) -> Result<bool, StoreError> {
         let is_ours = self.shared.tombstones.as_bytes()[..] == graves.key;
         self.write(move |db| bury(db, &graves, is_ours)).await
+    }
+
+    pub(in crate::store) async fn amounts(&self) -> Result<Amounts, StoreError> {
+        const COUNT: &str = "SELECT (SELECT count(*) FROM calls), (SELECT count(*) FROM events WHERE has_body = 1)";
+        let amounts = |row: &Row<'_>| Ok(Amounts { calls: row.get::<_, i64>(0)?.cast_unsigned(), bodies: row.get::<_, i64>(1)?.cast_unsigned() });
+        self.shared.readers.read(Read::Scan, move |db| Ok(db.query_row(COUNT, [], amounts)?)).await
     }
 
     pub(in crate::store) async fn note(&self, name: &'static str) -> Result<Option<Vec<u8>>, StoreError> {

@@ -104,8 +104,8 @@ impl Database {
 
 pub(crate) fn options(url: &str) -> PostgresOptions {
     let url = url.into();
-    let (keys, link_plaintext) = (DataKeys::default(), false);
-    PostgresOptions { url, tls: Tls::Prefer, root_cert: None, pooled: false, max_connections: 3, migrate: Migrate::Auto, keys, link_plaintext }
+    let (keys, links) = (DataKeys::default(), true);
+    PostgresOptions { url, tls: Tls::Prefer, root_cert: None, pooled: false, max_connections: 3, migrate: Migrate::Auto, keys, links }
 }
 
 pub(crate) async fn open(options: &PostgresOptions) -> Store {
