@@ -27,7 +27,8 @@ const AT_ONCE: u32 = 512;
 
 /// Sees to it that the store in this file has so many calls that nobody picked up. One that has them already is left as it is.
 pub(crate) async fn store(file: &Path, calls: u32) -> anyhow::Result<()> {
-    let options = SqliteOptions { path: file.to_owned(), max_connections: 1, migrate: Migrate::Auto, ephemeral_ok: true, keys: DataKeys::default() };
+    let options =
+        SqliteOptions { path: file.to_owned(), max_connections: 1, migrate: Migrate::Auto, ephemeral_ok: true, keys: DataKeys::default() };
     let store = Store::Sqlite(SqliteStore::open(&options)?);
     let found = store.list(CallFilter { limit: 1, ..CallFilter::default() }).await?.calls.len();
     let last = CallId::parse(&report::id(RUN, calls - 1))?;

@@ -64,8 +64,7 @@ fn ended(outcome: Result<String, Failure>) -> ExitCode {
             eprintln!("ringback: {told}");
             ExitCode::SUCCESS
         }
-        Err(Failure::Config(why)) => unusable(&why),
-        Err(Failure::Work(TransferError::Refused(why))) => unusable(&why),
+        Err(Failure::Config(why) | Failure::Work(TransferError::Refused(why))) => unusable(&why),
         Err(Failure::Work(TransferError::Stopped)) => {
             eprintln!("ringback: {}", TransferError::Stopped);
             ExitCode::from(EXIT_INTERRUPTED)
@@ -147,14 +146,16 @@ async fn try_import(file: &Path, environment: &Environment) -> Result<String, Fa
 
 fn told(imported: &Imported) -> String {
     let Imported { calls, new, deleted, erased, unknown_graves } = imported;
-    let mut told = format!("imported {calls} calls: {new} new, {} joined, {deleted} left out as deleted here", calls - new - deleted);
-    if *erased > 0 {
-        told += &format!("; {erased} deleted here, since they were deleted there");
-    }
-    if *unknown_graves > 0 {
-        told += &format!("; {unknown_graves} calls that were deleted there are not known here: later events about them would be taken as new");
-    }
-    told
+    let joined = calls - new - deleted;
+    let erased = match erased {
+        0 => String::new(),
+        erased => format!("; {erased} deleted here, since they were deleted there"),
+    };
+    let unknown = match unknown_graves {
+        0 => String::new(),
+        unknown => format!("; {unknown} calls that were deleted there are not known here: later events about them would be taken as new"),
+    };
+    format!("imported {calls} calls: {new} new, {joined} joined, {deleted} left out as deleted here{erased}{unknown}")
 }
 
 pub(super) async fn rekey(environment: &Environment) -> ExitCode {

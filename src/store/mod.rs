@@ -48,6 +48,7 @@ use crate::call::{event::CallEvent, id::CallId, record::CallRecord, time::Millis
 
 pub use crate::call::policy::Due;
 
+use self::moving::{Amounts, Graves, PastEvent, Resealed, Strays};
 pub use self::{
     disk::StoreHealth,
     published::PublishedRow,
@@ -55,7 +56,6 @@ pub use self::{
     signal::Signal,
     vault::DataKeys,
 };
-use self::moving::{Amounts, Graves, PastEvent, Resealed, Strays};
 
 /// A record as it is stored, with what is not joined.
 #[derive(Debug, Clone, PartialEq)]

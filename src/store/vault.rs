@@ -173,6 +173,20 @@ struct Index {
     plain: bool,
 }
 
+/// The key of the hashes out of its wrapping.
+fn unwrapped(key: &DataKey, wrapped: &str) -> Option<[u8; KEY_BYTES]> {
+    let sealed = STANDARD.decode(wrapped).ok()?;
+    let (_, nonce, sealed) = Vault::split(&sealed)?;
+    key.open("", b"index", nonce, sealed)?.try_into().ok()
+}
+
+/// A new key of the hashes.
+fn random() -> Result<[u8; KEY_BYTES], String> {
+    let mut fresh = [0; KEY_BYTES];
+    SystemRandom::new().fill(&mut fresh).map_err(|_unspecified| "the system gives no random numbers".to_owned())?;
+    Ok(fresh)
+}
+
 /// What seals and opens, and hides what lists filter by.
 #[derive(Default)]
 pub(super) struct Vault {
@@ -215,18 +229,11 @@ impl Vault {
         }
         let Some(newest) = self.keys.0.first() else { return Ok(None) };
         let wrapped = self.keys.0.iter().find_map(|key| Some((key, ring.index.get(&key.name())?)));
-        let index = match wrapped {
-            Some((key, wrapped)) => {
-                let broken = || "the note about its keys is broken".to_owned();
-                let sealed = STANDARD.decode(wrapped).ok().ok_or_else(broken)?;
-                let bytes = Self::split(&sealed).and_then(|(_, nonce, sealed)| key.open("", b"index", nonce, sealed));
-                bytes.and_then(|bytes| bytes.try_into().ok()).ok_or_else(broken)?
-            }
-            None => {
-                let mut fresh = [0; KEY_BYTES];
-                SystemRandom::new().fill(&mut fresh).map_err(|_| "the system gives no random numbers".to_owned())?;
-                fresh
-            }
+        let index = match (wrapped, self.index.get()) {
+            (Some((key, wrapped)), _) => unwrapped(key, wrapped).ok_or("the note about its keys is broken")?,
+            // The server lost what it stored: what this process writes and looks for stays the same.
+            (None, Some(known)) => *known.key.expose_secret(),
+            (None, None) => random()?,
         };
         if ring.index.contains_key(&newest.name()) {
             let _ = self.index.set(Index { key: SecretBox::new(Box::new(index)), plain: ring.plain });
@@ -271,7 +278,8 @@ impl Vault {
     /// What was sealed; `None` when nothing was.
     pub(super) fn open(&self, place: Place<'_>, stored: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         let Some((id, nonce, sealed)) = Self::split(stored) else { return Ok(None) };
-        let unknown = || StoreError::Unavailable(format!("a value is encrypted with the key {}, which DATA_KEY does not have", hex::encode(id)));
+        let unknown =
+            || StoreError::Unavailable(format!("a value is encrypted with the key {}, which DATA_KEY does not have", hex::encode(id)));
         let key = self.keys.of(id).ok_or_else(unknown)?;
         let opened = key.open(place.call(), &place.part(), nonce, sealed).or_else(|| match place {
             // It may have come before anybody knew which call it is about.
@@ -311,7 +319,9 @@ impl Vault {
         }
         if !columns.metadata.is_empty() {
             let mut pairs: BTreeMap<String, String> = serde_json::from_str(&columns.metadata).unwrap_or_default();
-            pairs.iter_mut().for_each(|(key, value)| *value = index.hash(&["metadata", key, value]));
+            for (key, value) in &mut pairs {
+                *value = index.hash(&["metadata", key, value]);
+            }
             columns.metadata = serde_json::to_string(&pairs).unwrap_or_default();
         }
         let reason = record.ended_reason.as_ref().map(|it| it.value.as_str());

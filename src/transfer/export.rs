@@ -74,8 +74,7 @@ pub async fn export(
     now: Millis,
     watcher: &mut (dyn Watcher + Send),
 ) -> Result<u64, TransferError> {
-    let graves = store.graves().await?;
-    let key = encoded(&graves.key);
+    let key = encoded(&store.graves().await?.key);
     if written.head.as_ref().is_some_and(|head| head.tombstone_key != key) {
         return Err(TransferError::Refused("the unfinished file is an export of another store: move it away".to_owned()));
     }
@@ -104,7 +103,8 @@ pub async fn export(
         }
     }
     strays(store, &mut pen, written.place, watcher).await?;
-    for (hash, at) in &graves.all {
+    // Last of all: a call that was deleted since its line was written must not come back.
+    for (hash, at) in &store.graves().await?.all {
         pen.write(&Line::Tombstone(MovedGrave { hash: encoded(hash), at: *at }))?;
     }
     pen.write(&Line::End(End { lines: pen.lines + 1 }))?;

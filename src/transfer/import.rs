@@ -87,9 +87,10 @@ pub async fn import(
     watcher: &mut (dyn Watcher + Send),
 ) -> Result<Next, TransferError> {
     let mut lines = Lines { file: &mut file, number: 0, bytes: 0 };
-    let head = match lines.next()? {
-        Some(Line::Ringback(head)) if head.format <= FORMAT => head,
-        Some(Line::Ringback(_)) => return Err(lines.unusable("it was written by a newer release of Ringback: use that one")),
+    let head = match lines.next() {
+        Ok(Some(Line::Ringback(head))) if head.format <= FORMAT => head,
+        Err(error @ TransferError::File(_)) => return Err(error),
+        Ok(Some(Line::Ringback(_))) => return Err(lines.unusable("it was written by a newer release of Ringback: use that one")),
         _ => return Err(lines.unusable("this is no export of Ringback's")),
     };
     let key = decoded(&head.tombstone_key).ok_or_else(|| lines.unusable("the head is broken"))?;
@@ -220,7 +221,8 @@ impl Import<'_> {
                 Loaded::Missing => (Fate::New, Some(self.write(call.clone(), None, &events))),
                 Loaded::Found(there) => (Fate::Joined, self.joined(&there, &call, &events)),
             };
-            let commit = Commit { event: nothing(Some(&call.id), self.now), changed: Vec::new(), more: Vec::new(), past: events.clone(), write };
+            let commit =
+                Commit { event: nothing(Some(&call.id), self.now), changed: Vec::new(), more: Vec::new(), past: events.clone(), write };
             match self.store.commit(commit).await? {
                 Committed::Conflict => {}
                 Committed::Deleted => return Ok(Fate::Deleted),

@@ -82,7 +82,8 @@ async fn graves(db: &Db) -> Result<Vec<(Vec<u8>, i64)>, Fault> {
 
 const ADOPT: &str = "UPDATE ringback.meta SET value = $1 WHERE key = 'tombstone_key' AND NOT EXISTS (SELECT FROM ringback.calls) \
     AND NOT EXISTS (SELECT FROM ringback.events) AND NOT EXISTS (SELECT FROM ringback.tombstones) RETURNING true";
-const BURY: &str = "INSERT INTO ringback.tombstones (hash, at) SELECT * FROM unnest($1::bytea[], $2::bigint[]) ON CONFLICT (hash) DO NOTHING";
+const BURY: &str =
+    "INSERT INTO ringback.tombstones (hash, at) SELECT * FROM unnest($1::bytea[], $2::bigint[]) ON CONFLICT (hash) DO NOTHING";
 
 async fn bury(db: &Db, graves: &Graves, is_ours: bool) -> Result<bool, Fault> {
     if !is_ours && db.query(&Step::new(ADOPT, vec![Value::bytes(&graves.key)])).await?.is_empty() {
@@ -137,8 +138,7 @@ impl PostgresStore {
     }
 
     pub(in crate::store) async fn amounts(&self) -> Result<Amounts, StoreError> {
-        const COUNT: &str =
-            "SELECT (SELECT count(*) FROM ringback.calls), (SELECT count(*) FROM ringback.events WHERE body IS NOT NULL)";
+        const COUNT: &str = "SELECT (SELECT count(*) FROM ringback.calls), (SELECT count(*) FROM ringback.events WHERE body IS NOT NULL)";
         let count = async |db: std::sync::Arc<Db>| {
             let row = db.query_one(&Step::new(COUNT, Vec::new())).await?;
             Ok(Amounts { calls: row.try_get::<_, i64>(0)?.cast_unsigned(), bodies: row.try_get::<_, i64>(1)?.cast_unsigned() })

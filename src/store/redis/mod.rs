@@ -121,8 +121,8 @@ impl Shared {
             )),
             fault => fault,
         })?;
+        moving::admit(db, &self.scripts, self.packer.vault()).await?;
         if known.is_none() {
-            moving::admit(db, &self.scripts, self.packer.vault()).await?;
             let _ = self.ready.set(Ready { tombstones, writers: Writers::start(&self.link, &self.scripts) });
         }
         Ok(())

@@ -14,8 +14,8 @@ use crate::{
     store::{
         Columns, Commit, Committed, Due, StoreError, StoredCall,
         pack::Packer,
-        vault::Place,
         tombstone::{TombstoneHash, TombstoneKey},
+        vault::Place,
     },
 };
 

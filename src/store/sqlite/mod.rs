@@ -38,8 +38,8 @@ use self::{
     writer::Writer,
 };
 use super::{
-    CallFilter, CallPage, Commit, Committed, DataKeys, Due, Loaded, Retention, StoreError, StoreHealth, StoredCall, TimelineEntry, UnfoldedEvent,
-    disk, pack::Packer, tombstone::TombstoneKey,
+    CallFilter, CallPage, Commit, Committed, DataKeys, Due, Loaded, Retention, StoreError, StoreHealth, StoredCall, TimelineEntry,
+    UnfoldedEvent, disk, pack::Packer, tombstone::TombstoneKey,
 };
 use crate::call::{id::CallId, time::Millis};
 

@@ -10,13 +10,11 @@ use super::{
     readers::Read,
     rows::{call_id, timeline_entry},
 };
-use crate::{
-    store::{
-        StoreError, TimelineEntry,
-        moving::{Amounts, Graves, Resealed, Strays},
-        pack::Packer,
-        vault::{Place, RING, Vault},
-    },
+use crate::store::{
+    StoreError, TimelineEntry,
+    moving::{Amounts, Graves, Resealed, Strays},
+    pack::Packer,
+    vault::{Place, RING, Vault},
 };
 
 /// Finds out whether the keys are those that the store needs.
@@ -98,7 +96,8 @@ type NewBody = (i64, Vec<u8>);
 
 /// The bodies to write, how many were looked at, and the last of them.
 fn stale(db: &Connection, after: Option<&str>, limit: usize, packer: &Packer) -> Result<(Vec<NewBody>, usize, Option<i64>), StoreError> {
-    let mut find = db.prepare_cached("SELECT seq, id, call_id, body FROM events WHERE seq > ?1 AND body IS NOT NULL ORDER BY seq LIMIT ?2")?;
+    let mut find =
+        db.prepare_cached("SELECT seq, id, call_id, body FROM events WHERE seq > ?1 AND body IS NOT NULL ORDER BY seq LIMIT ?2")?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let rows = find.query_map(params![place(after), limit], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
     let (mut stale, mut seen, mut last) = (Vec::new(), 0, None);
@@ -139,7 +138,8 @@ impl SqliteStore {
 
     pub(in crate::store) async fn amounts(&self) -> Result<Amounts, StoreError> {
         const COUNT: &str = "SELECT (SELECT count(*) FROM calls), (SELECT count(*) FROM events WHERE has_body = 1)";
-        let amounts = |row: &Row<'_>| Ok(Amounts { calls: row.get::<_, i64>(0)?.cast_unsigned(), bodies: row.get::<_, i64>(1)?.cast_unsigned() });
+        let amounts =
+            |row: &Row<'_>| Ok(Amounts { calls: row.get::<_, i64>(0)?.cast_unsigned(), bodies: row.get::<_, i64>(1)?.cast_unsigned() });
         self.shared.readers.read(Read::Scan, move |db| Ok(db.query_row(COUNT, [], amounts)?)).await
     }
 

@@ -134,7 +134,9 @@ pub(super) fn unfolded(db: &Connection, app: &str, packer: &Packer) -> Result<Ve
     let mut find = db.prepare_cached(
         "SELECT id, call_id, source, received_at, body FROM events WHERE folded = 0 AND app IS NOT ?1 AND has_body = 1 ORDER BY seq LIMIT ?2",
     )?;
-    let row = |row: &Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, Option<String>>(1)?, row.get(2)?, row.get(3)?, row.get::<_, Vec<u8>>(4)?));
+    let row = |row: &Row<'_>| {
+        Ok((row.get::<_, String>(0)?, row.get::<_, Option<String>>(1)?, row.get(2)?, row.get(3)?, row.get::<_, Vec<u8>>(4)?))
+    };
     let rows = find.query_map(params![app, UNFOLDED], row)?;
     rows.map(|row| {
         let (id, call, source, received_at, body) = row?;

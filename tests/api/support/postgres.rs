@@ -97,6 +97,10 @@ impl Database {
         options(&self.url())
     }
 
+    pub(crate) async fn open_with(&self, seeds: &[u8]) -> Store {
+        open(&PostgresOptions { keys: crate::store_support::keys(seeds), ..self.options() }).await
+    }
+
     pub(crate) async fn open(&self) -> Store {
         open(&self.options()).await
     }
