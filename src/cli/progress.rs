@@ -33,10 +33,11 @@ impl Bar {
 }
 
 fn line(done: u64, all: u64, unit: &str) -> String {
-    let all = all.max(done).max(1);
-    let full = usize::try_from(done * WIDTH / all).unwrap_or_default();
+    let all = all.max(done);
+    let part = |whole: u64| (done * whole).checked_div(all).unwrap_or(whole);
+    let full = usize::try_from(part(WIDTH)).unwrap_or_default();
     let width = usize::try_from(WIDTH).unwrap_or_default();
-    format!("[{:<width$}] {:>3} % {done} of {all} {unit}", "#".repeat(full), done * 100 / all)
+    format!("[{:<width$}] {:>3} % {done} of {all} {unit}", "#".repeat(full), part(100))
 }
 
 impl Watcher for Bar {
@@ -66,6 +67,6 @@ mod tests {
         assert_eq!(line(0, 200, "calls"), "[                              ]   0 % 0 of 200 calls");
         assert_eq!(line(100, 200, "calls"), "[###############               ]  50 % 100 of 200 calls");
         assert_eq!(line(201, 200, "calls"), "[##############################] 100 % 201 of 201 calls");
-        assert_eq!(line(0, 0, "calls"), "[                              ]   0 % 0 of 1 calls");
+        assert_eq!(line(0, 0, "calls"), "[##############################] 100 % 0 of 0 calls");
     }
 }
