@@ -48,11 +48,11 @@ enum Command {
     Migrate,
     /// Copy the SQLite store of a running service, consistently
     Backup(backup::BackupArgs),
-    /// Write the whole store as JSON lines, in clear; goes on where it was interrupted
+    /// Write the whole store as JSON lines, in clear; can be interrupted
     Export(moving::ExportArgs),
-    /// Read what `export` wrote into the store, joining calls that are there; goes on where it was interrupted
+    /// Read what `export` wrote into the store, which may hold calls; can be interrupted
     Import(moving::ImportArgs),
-    /// Encrypt everything with the first key of `DATA_KEY`; goes on where it was interrupted
+    /// Encrypt everything with the first key of `DATA_KEY`; can be interrupted
     Rekey,
     /// Print the result of a call, or wait for it
     Result(result::ResultArgs),

@@ -84,14 +84,14 @@ async fn try_export(file: &Path, environment: &Environment) -> Result<String, Fa
         return Err(Failure::Work(TransferError::Refused(format!("{} exists already; nothing is written over", file.display()))));
     }
     let part = with_suffix(file, ".part");
-    let (written, mut out): (Written, Box<dyn Write + Send>) =
-        if is_stdout { (Written::default(), Box::new(BufWriter::new(io::stdout()))) } else { unfinished(&part)? };
-    eprintln!("ringback: what is exported is personal data, in clear; keep it safe, and delete it when it is not needed any more");
     let snapshot = open_snapshot(&config).map_err(|error| Failure::Config(format!("DATABASE_URL: {error}")))?;
     let store = match &snapshot {
         Some(snapshot) => Store::Sqlite(snapshot.store()),
         None => open(&config).await?,
     };
+    let (written, mut out): (Written, Box<dyn Write + Send>) =
+        if is_stdout { (Written::default(), Box::new(BufWriter::new(io::stdout()))) } else { unfinished(&part)? };
+    eprintln!("ringback: what is exported is personal data, in clear; keep it safe, and delete it when it is not needed any more");
     let mut bar = Bar::of("calls", interrupted());
     let outcome = export::export(&store, &mut *out, written, Clock::System.now(), &mut bar).await;
     bar.end();

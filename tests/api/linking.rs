@@ -94,6 +94,15 @@ async fn a_provider_and_a_request_are_told_how_their_call_goes() {
 }
 
 #[tokio::test]
+async fn what_no_model_said_is_not_told_to_a_provider() {
+    let Some((app, root)) = begin(TABLES).await else { return };
+    app.hears_report(&about(unanswered(CALL))).await;
+    becomes(&root, "SELECT call_status FROM providers", "no_answer").await;
+    assert_eq!(one(&root, "SELECT (call_result IS NULL)::text FROM providers").await, "true");
+    app.finish().await;
+}
+
+#[tokio::test]
 async fn each_is_told_once_however_many_instances_and_events_there_are() {
     let Some((app, root)) = begin(TABLES).await else { return };
     root.batch_execute(
