@@ -2,7 +2,7 @@
 //!
 //! | Module | What it does |
 //! |---|---|
-//! | [`line`] | the lines of an export: JSON, one thing a line |
+//! | [`mod@line`] | the lines of an export: JSON, one thing a line |
 //! | [`mod@export`] | a store, or the rest of it, as lines |
 //! | [`mod@import`] | lines into a store: what is there is joined with what comes |
 //! | [`mod@rekey`] | everything under the newest key |

@@ -114,8 +114,9 @@ async fn reseal(db: &Db, after: Option<&str>, limit: usize, packer: &Packer) -> 
     Ok(Resealed { seen, written: stale.len(), next })
 }
 
-/// What may still stand there in clear: reports, which are left when a row is written again.
-const CLEAR: &str = "UPDATE public.vapi_call_results SET raw_webhook_payload = NULL WHERE raw_webhook_payload IS NOT NULL";
+/// What may still stand there in clear: reports, which are left when a row is written again. Rows of other programs stay as they are.
+const CLEAR: &str = "UPDATE public.vapi_call_results r SET raw_webhook_payload = NULL FROM ringback.calls c \
+    WHERE c.id = r.call_id::text AND r.raw_webhook_payload IS NOT NULL";
 
 impl PostgresStore {
     pub(in crate::store) fn data_key(&self) -> Option<String> {

@@ -25,6 +25,7 @@ mod upkeep;
 mod writer;
 
 use std::{
+    fs::File,
     path::PathBuf,
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -104,6 +105,12 @@ impl SqliteStore {
             open::refuse_forgetful(&path)?;
         }
         let lock = open::lock(&path)?;
+        snapshot::sweep(&path)?;
+        Self::open_locked(options, path, lock)
+    }
+
+    /// Opens a file that is ours already.
+    fn open_locked(options: &SqliteOptions, path: PathBuf, lock: File) -> Result<Self, StoreError> {
         open::make_private(&path)?;
         let mut db = open::writer(&path)?;
         schema::prepare(&mut db, &path, options.migrate)?;

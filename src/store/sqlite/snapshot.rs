@@ -1,6 +1,10 @@
 //! A store as it stood at one moment, to be read at leisure while its process goes on writing.
 
-use std::{fs, io::ErrorKind, path::PathBuf};
+use std::{
+    fs,
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
 
 use super::{
     SqliteOptions, SqliteStore, backup,
@@ -8,7 +12,11 @@ use super::{
 };
 use crate::store::{StoreError, disk};
 
-/// A copy beside the store, and the store in it. The copy goes when this is dropped; one that was left over goes when the next one is made.
+/// What is added to the name of a store for its copy.
+const COPY: &str = ".export";
+
+/// A copy beside the store, and the store in it. The copy goes when this is dropped; one that was left over goes when the next one is made, or the
+/// store is opened.
 #[derive(Debug)]
 pub struct Snapshot {
     store: SqliteStore,
@@ -25,13 +33,11 @@ impl Snapshot {
         if !from.exists() {
             return Err(StoreError::Unusable(format!("there is no store in {}", from.display())));
         }
-        let path = beside(&from, ".export");
+        let path = beside(&from, COPY);
         let claim = lock(&path)?;
         remove(&path)?;
         backup(&from, &path)?;
-        drop(claim);
-        let store = SqliteStore::open(&SqliteOptions { path: path.clone(), ephemeral_ok: true, ..options.clone() });
-        match store {
+        match SqliteStore::open_locked(options, path.clone(), claim) {
             Ok(store) => Ok(Self { store, path }),
             Err(error) => {
                 remove(&path)?;
@@ -49,13 +55,25 @@ impl Snapshot {
 
 impl Drop for Snapshot {
     fn drop(&mut self) {
-        // The next one removes what can't be removed now.
+        // What can't be removed now is removed later.
         let _ = remove(&self.path);
-        let _ = fs::remove_file(beside(&self.path, ".lock"));
     }
 }
 
-fn remove(path: &std::path::Path) -> Result<(), StoreError> {
+/// Removes the copy of an export that was killed: calls that were deleted since would outlive in it.
+pub(super) fn sweep(path: &Path) -> Result<(), StoreError> {
+    let copy = beside(path, COPY);
+    if !copy.exists() {
+        return Ok(());
+    }
+    // Unless the export is still at work.
+    match lock(&copy) {
+        Ok(_claim) => remove(&copy),
+        Err(_held) => Ok(()),
+    }
+}
+
+fn remove(path: &Path) -> Result<(), StoreError> {
     for suffix in ["", "-wal", "-shm"] {
         let file = beside(path, suffix);
         match fs::remove_file(&file) {

@@ -43,7 +43,7 @@ fn a_running_store_is_exported_and_imported_elsewhere() {
     let calls = all_calls(&service);
     service.stop();
     let names: Vec<_> = fs::read_dir(home.path()).expect("a folder").map(|entry| entry.expect("an entry").file_name()).collect();
-    assert!(!names.iter().any(|name| name.to_string_lossy().contains(".export")), "no copy is left: {names:?}");
+    assert!(!names.iter().any(|name| name.to_string_lossy().ends_with(".export")), "no copy is left: {names:?}");
 
     let mut places = vec!["sqlite:other.db".to_owned()];
     let postgres = postgres_server::Server::start_with("fast");
@@ -75,12 +75,17 @@ fn an_export_that_was_killed_goes_on() {
     }
     let whole = Program::in_home(&home).with(["export"]).run().stdout;
     // As if it had been killed in the middle of a line.
+    home.write("ringback.db.export", "a copy");
     home.write("calls.jsonl.part", &whole[..whole.len() / 2]);
     let exported = Program::in_home(&home).with(["export", "calls.jsonl"]).run();
     assert_eq!(exported.code, DONE, "{}", exported.stderr);
     assert!(fs::read_to_string(home.file("calls.jsonl")).expect("it is there") == whole);
-    assert!(!home.file("calls.jsonl.part").exists());
+    assert!(!home.file("calls.jsonl.part").exists() && !home.file("ringback.db.export").exists());
     service.stop();
+    // Calls that were deleted since would outlive in it.
+    home.write("ringback.db.export", "a copy");
+    Program::guarded(&home).serve().stop();
+    assert!(!home.file("ringback.db.export").exists());
 }
 
 #[test]
