@@ -27,7 +27,7 @@ impl Snapshot {
     /// Copies the store of these options. Takes as much room as the store.
     ///
     /// # Errors
-    /// As [`backup`] and [`SqliteStore::open`], and when another process is at it.
+    /// As [`backup()`] and [`SqliteStore::open`], and when another process is at it.
     pub fn take(options: &SqliteOptions) -> Result<Self, StoreError> {
         let from = disk::resolved(&options.path).ok_or_else(|| StoreError::Unusable("the path of the store is empty".to_owned()))?;
         if !from.exists() {
