@@ -23,6 +23,7 @@
 //! | [`app`] | the one place where the parts are wired |
 //! | [`http`] | the HTTP face: route table, extractors, one file a resource |
 //! | [`enrich`] | asks Vapi for what its webhooks did not bring |
+//! | [`transfer`] | moving all calls to another store, and encrypting them anew |
 //! | [`keep`] | retention, archive, room on disk |
 //! | [`registry`] | all the calls: the one writer, the cache, those who wait |
 //! | [`vapi`] | Vapi's words, in and out: proofs, messages, REST, redaction |
@@ -31,7 +32,7 @@
 //! | [`simulate`] | a stateful fake Vapi, for users, tests and benches |
 //! | [`config`], [`clock`], [`lifecycle`], [`telemetry`], [`envelope`], [`error`] | what every room has: settings, time, tasks, logs and metrics, answers |
 //!
-//! Imports go one way: `cli → app → http → {enrich, keep} → registry → vapi → store → call`.
+//! Imports go one way: `cli → app → http → {enrich, keep, transfer} → registry → vapi → store → call`.
 //!
 //! # Walkthrough: a report comes in
 //!
@@ -75,4 +76,5 @@ pub mod registry;
 pub mod simulate;
 pub mod store;
 pub mod telemetry;
+pub mod transfer;
 pub mod vapi;

@@ -7,7 +7,7 @@ use ringback::{
 use serde_json::{Value, json};
 
 use crate::support::{
-    app::{Engine, Story, TestApp, on_every_engine},
+    app::{Ask, Engine, Story, TestApp, on_every_engine},
     calls::{late_talk, message, path, talk},
     stream::{Heard, Listener, Socket},
     vapi::CALL,
@@ -174,7 +174,7 @@ async fn an_erased_call_is_told_and_then_gone(engine: Engine) {
     app.ask("DELETE", &path(CALL)).send().await.data(200);
     let told = wide.next().await.expect("an event");
     assert_eq!((told.brief(), &told.data["data"]), (("call.deleted".to_owned(), 2), &json!({})));
-    assert_eq!(one.rest().await, [told.clone()], "the stream of an erased call ends");
+    assert_eq!(one.rest().await, std::slice::from_ref(&told), "the stream of an erased call ends");
     app.hears(&line(CALL, "user", "Psst", "partial", 3)).await;
     app.hears_status(&talk(CALL), Stage::Dropped).await;
     wide.is_quiet().await;
@@ -253,7 +253,7 @@ const TOKENS: &str =
 
 async fn status_of(app: &TestApp, path: &str, token: Option<&str>) -> u16 {
     let ask = app.ask("GET", path);
-    token.into_iter().fold(ask, |ask, token| ask.token(token)).send().await.status
+    token.into_iter().fold(ask, Ask::token).send().await.status
 }
 
 #[tokio::test]

@@ -80,9 +80,10 @@ async fn a_slow_reader_is_dropped_and_told_why(engine: Engine) {
     let _ = quick.hear(81).await;
     let (mut last, mut count, mut reason) = (None, 0, String::new());
     while let Some(said) = timeout(PATIENCE, slow.next()).await.expect("something is said") {
-        match &said {
-            Said::Dropped(json) => reason.clone_from(json),
-            _ => (last, count) = (said.id(), count + 1),
+        if let Said::Dropped(json) = &said {
+            reason.clone_from(json);
+        } else {
+            (last, count) = (said.id(), count + 1);
         }
     }
     assert!(reason.contains("stream.dropped") && reason.contains("too_slow"), "{reason}");

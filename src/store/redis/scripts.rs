@@ -20,6 +20,9 @@ pub(super) struct Scripts {
     bodies: Script,
     forget: Script,
     probe: Script,
+    note: Script,
+    reseal: Script,
+    bury: Script,
 }
 
 impl fmt::Debug for Scripts {
@@ -43,6 +46,9 @@ impl Scripts {
             bodies: script(include_str!("scripts/bodies.lua")),
             forget: script(include_str!("scripts/forget.lua")),
             probe: script(include_str!("scripts/probe.lua")),
+            note: script(include_str!("scripts/note.lua")),
+            reseal: script(include_str!("scripts/reseal.lua")),
+            bury: script(include_str!("scripts/bury.lua")),
         }
     }
 
@@ -78,6 +84,18 @@ impl Scripts {
 
     pub(super) fn bodies(&self) -> ScriptInvocation<'_> {
         self.call(&self.bodies)
+    }
+
+    pub(super) fn note(&self) -> ScriptInvocation<'_> {
+        self.call(&self.note)
+    }
+
+    pub(super) fn reseal(&self) -> ScriptInvocation<'_> {
+        self.call(&self.reseal)
+    }
+
+    pub(super) fn bury(&self) -> ScriptInvocation<'_> {
+        self.call(&self.bury)
     }
 
     pub(super) fn forget(&self) -> ScriptInvocation<'_> {

@@ -26,7 +26,8 @@ const MAJOR: i64 = 1_000;
 const STEPS: &[(i64, &str)] = &[
     (1_001, include_str!("../migrations/sqlite/0001_calls.sql")),
     (2_001, include_str!("../migrations/sqlite/0002_no_fingerprint.sql")),
-    (2_002, include_str!("../migrations/sqlite/0003_news.sql")),
+    (2_002, include_str!("../migrations/sqlite/0003_numbers_in_order.sql")),
+    (2_003, include_str!("../migrations/sqlite/0004_news.sql")),
 ];
 
 /// What to do about a schema that is behind.
