@@ -36,6 +36,7 @@ pub mod sqlite;
 mod condition;
 mod pack;
 mod tombstone;
+mod unfolded;
 mod vault;
 
 use std::{
@@ -57,6 +58,7 @@ pub use self::{
     published::PublishedRow,
     query::{CallFilter, CallPage, PageCursor, SortBy},
     signal::Signal,
+    unfolded::UnfoldedEvent,
     vault::DataKeys,
 };
 
@@ -384,19 +386,4 @@ verbs! {
     forget_keys() -> ();
     /// Writes all there is to disk and closes. Later verbs fail.
     close() -> ();
-}
-
-/// An event that waits for a version that understands it.
-#[derive(Debug, Clone)]
-pub struct UnfoldedEvent {
-    /// Its id.
-    pub id: String,
-    /// The call it is about; the body alone need not name it.
-    pub call_id: Option<CallId>,
-    /// The message's type.
-    pub source: String,
-    /// When it reached us.
-    pub received_at: Millis,
-    /// The redacted body, canonical JSON.
-    pub body: Vec<u8>,
 }

@@ -217,9 +217,12 @@ async fn no_byte_of_a_deleted_call_is_left_in_the_files() {
 
     assert!(store.delete(&call_id("call-marker"), at(0), false).await.unwrap());
     assert!(!holds(&path, piece));
-    for marker in MARKERS {
+    for marker in &MARKERS[1..] {
         assert!(!holds(&path, marker), "{}", String::from_utf8_lossy(marker));
     }
+    // That it was erased is told for as long as the log of news is kept; then its id goes, too.
+    assert_eq!(store.forget_news(at(1), 10).await.unwrap(), 1);
+    assert!(!holds(&path, MARKERS[0]));
     assert_eq!(lookup(&store, "other-3-7").await, "found");
 }
 
@@ -232,6 +235,7 @@ async fn a_reader_in_the_way_only_delays_that_erased_bytes_leave_the_log() {
     let reader = Connection::open(&path).unwrap();
     reader.execute_batch("BEGIN; SELECT count(*) FROM calls").unwrap();
     assert!(store.delete(&call_id("call-marker"), at(0), false).await.unwrap(), "nobody waits for the reader");
+    assert_eq!(store.forget_news(at(1), 10).await.unwrap(), 1);
     put(&store, &stored("call-after"), columns()).await;
     assert!(holds(&path, b"call-marker"));
 

@@ -15,7 +15,7 @@ use crate::{
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; SET LOCAL statement_timeout = '4s'";
 
 /// What the page is made of; the last column is the moment that sorts it.
-const COLUMNS: &str = "c.id, c.revision, c.version, c.created_at, c.updated_at, c.record";
+const COLUMNS: &str = "c.id, c.revision, c.version, c.created_at, c.updated_at, c.record, c.news";
 
 /// Conditions and what is bound in them.
 #[derive(Default)]
