@@ -4,12 +4,15 @@
 
 use std::time::{Duration, Instant};
 
-use ringback::store::{CallWrite, Committed, PublishedRow, Retention, Store};
+use ringback::{
+    call::event::CallEvent,
+    store::{CallWrite, Committed, PublishedRow, Retention, Store},
+};
 use tokio_postgres::Client;
 
 use crate::{
     store_postgres::publishing,
-    store_support::{at, call_id, delivery, next, stored, writing},
+    store_support::{at, call_id, delivery, next, noting, stored, writing},
     support::postgres::{Server, database, open},
 };
 
@@ -110,6 +113,20 @@ async fn a_row_follows_its_call_and_keeps_its_report() {
     assert_eq!(one(&root, "SELECT raw_webhook_payload FROM vapi_call_results").await, "null", "raw bodies leave everywhere");
     store.delete(&call_id("call-1"), at(0), false).await.unwrap();
     assert_eq!(one(&root, "SELECT count(*) FROM vapi_call_results").await, "0");
+}
+
+#[tokio::test]
+async fn a_published_report_outlives_the_bodies_of_older_events() {
+    let Some(database) = database().await else { return };
+    let store = database.open().await;
+    let older = CallEvent { source: "status-update".to_owned(), received_at: at(1), ..delivery("ringing", "call-1") };
+    store.commit(noting(older)).await.unwrap();
+    store.commit(publishing("call-1", row())).await.unwrap();
+    let root = database.root().await;
+    for left in ["true", "false"] {
+        assert_eq!(store.drop_oldest_bodies(1).await.unwrap(), 1);
+        assert_eq!(one(&root, "SELECT raw_webhook_payload IS NOT NULL FROM vapi_call_results").await, left);
+    }
 }
 
 #[tokio::test]
