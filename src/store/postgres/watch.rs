@@ -69,6 +69,11 @@ pub(super) async fn run(shared: Arc<Shared>) {
         shared.hear(false);
         failures = match outcome {
             Ok(()) => 0,
+            // Nobody told of the pooler: now that it is known, it is no trouble.
+            Err(Fault::Pooled(_)) if !shared.link.is_pooled() => {
+                shared.link.found_pooled();
+                0
+            }
             Err(fault) => {
                 failures += 1;
                 report(&shared, fault, failures);
