@@ -22,16 +22,18 @@
 //! | [`cli`] | the commands, one a file |
 //! | [`app`] | the one place where the parts are wired |
 //! | [`http`] | the HTTP face: route table, extractors, one file a resource |
+//! | [`tools`] | has questions of the assistant answered, each once |
 //! | [`enrich`] | asks Vapi for what its webhooks did not bring |
 //! | [`keep`] | retention, archive, room on disk |
 //! | [`registry`] | all the calls: the one writer, the cache, those who wait |
 //! | [`vapi`] | Vapi's words, in and out: proofs, messages, REST, redaction |
 //! | [`store`] | the durable truth: memory, SQLite, PostgreSQL, Redis |
 //! | [`call`] | our words, pure: event, record, join, policy, view |
+//! | [`outbound`] | requests to other people's addresses, guarded and signed |
 //! | [`simulate`] | a stateful fake Vapi, for users, tests and benches |
 //! | [`config`], [`clock`], [`lifecycle`], [`telemetry`], [`envelope`], [`error`] | what every room has: settings, time, tasks, logs and metrics, answers |
 //!
-//! Imports go one way: `cli → app → http → {enrich, keep} → registry → vapi → store → call`.
+//! Imports go one way: `cli → app → http → {tools, enrich, keep} → registry → vapi → store → call`.
 //!
 //! # Walkthrough: a report comes in
 //!
@@ -71,8 +73,10 @@ pub mod error;
 pub mod http;
 pub mod keep;
 pub mod lifecycle;
+pub mod outbound;
 pub mod registry;
 pub mod simulate;
 pub mod store;
 pub mod telemetry;
+pub mod tools;
 pub mod vapi;
