@@ -2,7 +2,7 @@
 //!
 //! The whole file is checked at the start. A sentence about it names the line or the entry, and never repeats a value: a URL may hold a token.
 
-use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
+use std::{collections::BTreeMap, fmt, ops::RangeInclusive, time::Duration};
 
 use reqwest::Url;
 use serde::Deserialize;
@@ -57,7 +57,7 @@ pub struct Tool {
 }
 
 /// Somebody to ask.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Endpoint {
     /// Where to.
     pub url: Url,
@@ -90,12 +90,25 @@ pub enum Answerer {
 }
 
 /// The server URL from before.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Relay {
     /// Where to.
     pub url: Url,
     /// How long an answer may take.
     pub timeout: Duration,
+}
+
+/// A URL may hold a token: only its host is shown.
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint").field("host", &self.url.host_str()).field("timeout", &self.timeout).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Relay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Relay").field("host", &self.url.host_str()).field("timeout", &self.timeout).finish_non_exhaustive()
+    }
 }
 
 #[derive(Deserialize)]
@@ -169,14 +182,15 @@ impl ToolsConfig {
 
 /// What is wrong with the file, without a word of what stands in it.
 fn complaint(error: &toml::de::Error, text: &str) -> String {
-    let line = error.span().map(|span| text.as_bytes()[..span.start.min(text.len())].iter().filter(|byte| **byte == b'\n').count() + 1);
+    let line = error.span().and_then(|span| text.get(..span.start)).map(|before| before.split('\n').count());
     let line = line.map(|line| format!("line {line}: ")).unwrap_or_default();
     let message = error.message();
     // "invalid type: string \"…\", expected …" repeats the value.
-    let what = match message.split_once(", expected ").filter(|_| message.starts_with("invalid ")) {
-        Some((_, expected)) => format!("expected {expected}"),
-        None => message.lines().next().unwrap_or_default().to_owned(),
-    };
+    let what =
+        match message.split_once(", expected ").filter(|_| message.starts_with("invalid ") || message.starts_with("unknown variant ")) {
+            Some((_, expected)) => format!("expected {expected}"),
+            None => message.lines().next().unwrap_or_default().to_owned(),
+        };
     format!("TOOLS: {line}{what}")
 }
 

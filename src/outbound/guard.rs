@@ -15,7 +15,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 /// IPv4 ranges of the registry of special addresses that are not public (RFC 6890 and its followers), multicast, and 240.0.0.0/4.
 const NOT_PUBLIC_V4: [(Ipv4Addr, u8); 15] = [
-    (Ipv4Addr::new(0, 0, 0, 0), 8),
+    (Ipv4Addr::UNSPECIFIED, 8),
     (Ipv4Addr::new(10, 0, 0, 0), 8),
     (Ipv4Addr::new(100, 64, 0, 0), 10),
     (LOOPBACK_V4.0, LOOPBACK_V4.1),

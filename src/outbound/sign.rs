@@ -31,6 +31,9 @@ impl SigningKey {
     }
 
     /// The three headers for a body, sent at `at` (seconds since 1970). An id that can't stand in a header gives way to its hash.
+    ///
+    /// # Panics
+    /// Never: HMAC takes keys of any length, and visible ASCII stands in a header.
     #[must_use]
     pub fn headers(&self, id: &str, at: i64, body: &[u8]) -> HeaderMap {
         let fits = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_graphic());

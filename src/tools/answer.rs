@@ -129,7 +129,7 @@ impl Tools {
         };
         self.0.parts.metrics.tool_called(&target.label, result);
         let fallback = || ToolAnswer::Result(target.fallback.clone());
-        let (said, answer) = said.map_or_else(|| (entry(&lead.key.id, &name, &fallback()), fallback()), |said| said);
+        let (said, answer) = said.unwrap_or_else(|| (entry(&lead.key.id, &name, &fallback()), fallback()));
         let facts = answered(&lead.key.id, &name, &answer, self.0.parts.clock.now());
         let event = self.event(&lead.key, "answer", &name, facts);
         let before = match timeout(RECORD_PATIENCE, self.0.parts.registry.apply(event)).await {
@@ -220,9 +220,7 @@ impl Claim {
 }
 
 fn uncertain(lead: Lead, name: String, error: Option<&StoreError>) -> Claim {
-    match error {
-        Some(error) => warn!(%error, "A tool was not asked: its claim could not be stored"),
-        None => warn!("A tool was not asked: its claim was not stored in time"),
-    }
+    let why = error.map_or_else(|| "it was not stored in time".to_owned(), ToString::to_string);
+    warn!(why, "A tool was not asked: its claim is not certain");
     Claim::None(lead, name)
 }

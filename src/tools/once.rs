@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use crate::call::id::CallId;
 
 /// Answers are remembered for this long; a sender that tries again does so within minutes.
-const REMEMBERED_FOR: Duration = Duration::from_secs(600);
+const REMEMBERED_FOR: Duration = Duration::from_mins(10);
 /// Memory that they may take, in bytes.
 const REMEMBERED_BYTES: u64 = 16 * 1_048_576;
 /// What one takes beside its text, in bytes, about.

@@ -52,6 +52,7 @@ mod store_tls;
 mod store_trouble;
 mod support;
 mod timeline;
+mod tools;
 mod vapi_client;
 mod view;
 mod webhook;
