@@ -16,6 +16,7 @@
 mod asked;
 
 use std::{
+    collections::HashSet,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -270,14 +271,16 @@ impl Enricher {
 
     /// Without a key what was planned with one can't be done any more: policy decides anew, so that nobody waits for it.
     async fn give_up_plans(&self) -> Result<(), StoreError> {
-        // A lease without end: what is taken once is not taken again.
-        const FOR_GOOD: Millis = Millis(i64::MAX);
+        // Whenever it is due. The lease ends soon: who dies meanwhile must not leave calls that nobody ever takes again.
+        const WHENEVER: Millis = Millis(i64::MAX);
+        let mut seen = HashSet::new();
         loop {
-            let planned = self.0.registry.store().lease_due(FOR_GOOD.plus(-1), FOR_GOOD, PAGE).await?;
-            if planned.is_empty() {
+            let planned = self.0.registry.store().lease_due(WHENEVER, self.0.clock.now().plus(LEASE), PAGE).await?;
+            let new: Vec<_> = planned.into_iter().filter(|id| seen.insert(id.clone())).collect();
+            if new.is_empty() {
                 return Ok(());
             }
-            for id in &planned {
+            for id in &new {
                 self.0.registry.ask_now(id, FetchReason::Check).await?;
             }
         }

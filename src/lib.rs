@@ -24,6 +24,7 @@
 //! | [`http`] | the HTTP face: route table, extractors, one file a resource |
 //! | [`tools`] | has questions of the assistant answered, each once |
 //! | [`enrich`] | asks Vapi for what its webhooks did not bring |
+//! | [`transfer`] | moving all calls to another store, and encrypting them anew |
 //! | [`keep`] | retention, archive, room on disk |
 //! | [`registry`] | all the calls: the one writer, the cache, those who wait |
 //! | [`vapi`] | Vapi's words, in and out: proofs, messages, REST, redaction |
@@ -33,7 +34,7 @@
 //! | [`simulate`] | a stateful fake Vapi, for users, tests and benches |
 //! | [`config`], [`clock`], [`lifecycle`], [`telemetry`], [`envelope`], [`error`] | what every room has: settings, time, tasks, logs and metrics, answers |
 //!
-//! Imports go one way: `cli → app → http → {tools, enrich, keep} → registry → vapi → store → call`.
+//! Imports go one way: `cli → app → http → {tools, enrich, keep, transfer} → registry → vapi → store → call`.
 //!
 //! # Walkthrough: a report comes in
 //!
@@ -79,4 +80,5 @@ pub mod simulate;
 pub mod store;
 pub mod telemetry;
 pub mod tools;
+pub mod transfer;
 pub mod vapi;

@@ -63,7 +63,7 @@ pub(crate) async fn beside_others(setup: &Setup, table: &mut Table) -> anyhow::R
 /// A thousand answers in memory, of a store with nothing else and of one with many calls.
 pub(crate) async fn few_or_many_known(setup: &Setup, table: &mut Table) -> anyhow::Result<()> {
     let (few, many) = (setup.fresh_store("few")?, setup.store("many"));
-    fill::store(&many, setup.choice.known).await?;
+    fill::fill(fill::sqlite(&many)?, setup.choice.known).await?;
     let core = &setup.choice.core;
     let (few, many) = (Server::ringback(setup, core, &few)?, Server::ringback(setup, core, &many)?);
     let (template, run) = (Template::of_answer(ANSWER), setup.next_run());

@@ -6,10 +6,11 @@
 //! | `server`, `floor` | servers as processes of their own; the floor is this program again |
 //! | `report`, `fill` | reports in the shape of real ones; stores full of calls |
 //! | `client`, `wrk` | who asks |
-//! | `get`, `post`, `wait`, `start` | what is measured |
+//! | `get`, `post`, `wait`, `start`, `engines` | what is measured |
 //! | `stats`, `table` | medians and quartiles; what comes out |
 
 mod client;
+mod engines;
 mod fill;
 mod floor;
 mod get;
@@ -22,6 +23,13 @@ mod stats;
 mod table;
 mod wait;
 mod wrk;
+
+#[path = "../../tests/shared/postgres.rs"]
+#[expect(dead_code, reason = "the tests do more with it")]
+mod postgres_server;
+#[path = "../../tests/shared/redis.rs"]
+#[expect(dead_code, reason = "the tests do more with it")]
+mod redis_server;
 
 use std::{
     io::{Write as _, stdout},
@@ -60,6 +68,12 @@ async fn measure(setup: &Setup) -> anyhow::Result<Table> {
     }
     if setup.wants("post") {
         post::beside_others(setup, &mut table).await?;
+    }
+    if setup.wants("engines") {
+        engines::side_by_side(setup, &mut table).await?;
+    }
+    if setup.wants("lists") {
+        engines::few_or_many_listed(setup, &mut table).await?;
     }
     if setup.wants("wake") {
         wait::wake_one(setup, &mut table).await?;

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Bytes of a report.
-const REPORT: usize = 60 * 1_024;
+pub(crate) const REPORT: usize = 60 * 1_024;
 
 /// Each report about another call, signed when it is sent.
 pub(crate) async fn beside_others(setup: &Setup, table: &mut Table) -> anyhow::Result<()> {
@@ -50,8 +50,8 @@ pub(crate) async fn beside_others(setup: &Setup, table: &mut Table) -> anyhow::R
     Ok(())
 }
 
-/// A closed loop of connections.
-async fn load(setup: &Setup, server: &Server, signed: bool, template: &Arc<Template>) -> anyhow::Result<Run> {
+/// A closed loop of connections, which send one report after the other for a while.
+pub(crate) async fn load(setup: &Setup, server: &Server, signed: bool, template: &Arc<Template>) -> anyhow::Result<Run> {
     let (run, next, before) = (setup.next_run(), Arc::new(AtomicU32::new(0)), server.processor_time()?);
     let started = Instant::now();
     let until = started + Duration::from_secs(setup.choice.seconds);

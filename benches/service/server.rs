@@ -28,12 +28,17 @@ pub(crate) struct Server {
 impl Server {
     /// Ringback as it is shipped, on the store in this file.
     pub(crate) fn ringback(setup: &Setup, cores: &str, store: &Path) -> anyhow::Result<Self> {
+        Self::ringback_on(setup, cores, &format!("sqlite:{}", store.display()))
+    }
+
+    /// The same on the store with this URL.
+    pub(crate) fn ringback_on(setup: &Setup, cores: &str, url: &str) -> anyhow::Result<Self> {
         let port = free_port()?;
         let mut command = pinned(cores, &setup.ringback);
         command
             .env_clear()
             .env("PORT", port.to_string())
-            .env("DATABASE_URL", format!("sqlite:{}", store.display()))
+            .env("DATABASE_URL", url)
             .env("VAPI_WEBHOOK_SECRET", SECRET)
             .env("LOG_FORMAT", "json")
             .current_dir(&setup.scratch);

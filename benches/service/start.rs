@@ -18,7 +18,7 @@ const LEFT_ALONE: Duration = Duration::from_secs(2);
 /// From the start of the process to the first answer, which is about a call on disk.
 pub(crate) async fn start(setup: &Setup, table: &mut Table) -> anyhow::Result<()> {
     let store = setup.store("start");
-    fill::store(&store, CALLS).await?;
+    fill::fill(fill::sqlite(&store)?, CALLS).await?;
     let path = format!("/api/v1/vapi/calls/{}", report::id(fill::RUN, CALLS / 2));
     let (mut times, mut memory) = (Vec::new(), Vec::new());
     for _ in 0..setup.choice.rounds {

@@ -6,8 +6,10 @@
 mod backup;
 mod healthcheck;
 mod migrate;
+mod moving;
 mod openapi;
 mod parse;
+mod progress;
 pub mod replay;
 mod result;
 mod serve;
@@ -25,6 +27,8 @@ use crate::config::{ClientConfig, Environment};
 const EXIT_CONFIGURATION: u8 = 78;
 /// The time given was not enough.
 const EXIT_TIMED_OUT: u8 = 124;
+/// Somebody pressed Ctrl-C.
+const EXIT_INTERRUPTED: u8 = 130;
 
 /// One reliable result per Vapi call, for everyone who waits.
 #[derive(Debug, Parser)]
@@ -44,6 +48,12 @@ enum Command {
     Migrate,
     /// Copy the SQLite store of a running service, consistently
     Backup(backup::BackupArgs),
+    /// Write the whole store as JSON lines, in clear; can be interrupted
+    Export(moving::ExportArgs),
+    /// Read what `export` wrote into the store, which may hold calls; can be interrupted
+    Import(moving::ImportArgs),
+    /// Encrypt everything with the first key of `DATA_KEY`; can be interrupted
+    Rekey,
     /// Print the result of a call, or wait for it
     Result(result::ResultArgs),
     /// Run a fake Vapi to try things on, without an account
@@ -102,6 +112,9 @@ async fn run(command: Command, environment: &Environment) -> ExitCode {
     match command {
         Command::Serve => serve::run(environment).await,
         Command::Migrate => migrate::run(environment).await,
+        Command::Export(args) => moving::export(&args, environment).await,
+        Command::Import(args) => moving::import(&args, environment).await,
+        Command::Rekey => moving::rekey(environment).await,
         Command::Healthcheck(remote) => match remote.resolve(environment) {
             Ok(config) => healthcheck::run(&config).await,
             Err(code) => code,

@@ -8,7 +8,7 @@ use std::{
 
 use reqwest::Url;
 
-use super::{reader::Reader, store::MB};
+use super::{ConfigError, reader::Reader, store::MB};
 
 /// Bounds of the largest body; the greatest is 1 GB.
 const BODY_MB: RangeInclusive<u64> = 1..=1_024;
@@ -37,6 +37,16 @@ pub struct HttpConfig {
 }
 
 impl HttpConfig {
+    /// Only the address under which the world reaches this service.
+    ///
+    /// # Errors
+    /// When its value can't be used.
+    pub fn public_url_from_env(lookup: impl Fn(&str) -> Option<String>) -> Result<Option<String>, ConfigError> {
+        let mut reader = Reader::new(&lookup);
+        let url = public_url(&mut reader);
+        reader.finish(url).map(|(url, _)| url)
+    }
+
     pub(super) fn read(reader: &mut Reader<'_>) -> Self {
         Self {
             host: host(reader),

@@ -2,10 +2,13 @@
 
 use std::{ops::RangeInclusive, path::PathBuf};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use secrecy::SecretString;
+
 use super::{
     ConfigError,
     postgres::{self, PostgresUrl},
-    reader::{Reader, boolean, milliseconds},
+    reader::{Reader, boolean, milliseconds, parts},
     redis::{self, RedisUrl},
 };
 use crate::call::time::DAY;
@@ -18,6 +21,8 @@ const TTL_SECONDS: RangeInclusive<u32> = 0..=2_592_000;
 const CACHE_MB: RangeInclusive<u64> = 1..=1_048_576;
 /// Longest retention: a century.
 const DAYS: RangeInclusive<i64> = 0..=36_500;
+/// Bytes of a data key.
+const KEY_BYTES: usize = 32;
 /// Bytes in what variables call MB.
 pub(super) const MB: u64 = 1_048_576;
 
@@ -63,6 +68,10 @@ pub struct StoreConfig {
     pub payload_retention_ms: Option<i64>,
     /// Folder for records that are removed.
     pub archive: Option<PathBuf>,
+    /// Keys that encrypt what is stored, newest first, each 32 bytes in base64; none: it is stored in clear.
+    pub data_keys: Vec<SecretString>,
+    /// Tables of other programs are told outcomes, in clear.
+    pub links: bool,
 }
 
 impl StoreConfig {
@@ -77,6 +86,15 @@ impl StoreConfig {
     }
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Self {
+        let mut store = Self::values(reader);
+        store.links |= store.data_keys.is_empty();
+        if !store.data_keys.is_empty() && store.archive.is_some() {
+            reader.warn("RETENTION_ARCHIVE is set, and what is written there is not encrypted with DATA_KEY; protect that folder");
+        }
+        store
+    }
+
+    fn values(reader: &mut Reader<'_>) -> Self {
         Self {
             url: database_url(reader),
             max_connections: reader.whole("DATABASE_MAX_CONNECTIONS", CONNECTIONS),
@@ -84,6 +102,8 @@ impl StoreConfig {
             retention_ms: days(reader, "RETENTION_DAYS"),
             payload_retention_ms: days(reader, "PAYLOAD_RETENTION_DAYS"),
             archive: reader.text("RETENTION_ARCHIVE").map(PathBuf::from),
+            data_keys: data_keys(reader),
+            links: reader.value("LINK_PLAINTEXT", "true or false", boolean),
         }
     }
 }
@@ -109,6 +129,18 @@ impl CacheConfig {
 fn days(reader: &mut Reader<'_>, name: &'static str) -> Option<i64> {
     let days = reader.whole(name, DAYS);
     (days > 0).then_some(days * DAY)
+}
+
+fn data_keys(reader: &mut Reader<'_>) -> Vec<SecretString> {
+    let expected = "one or more keys, newest first, comma separated, each 32 bytes in base64 (`openssl rand -base64 32` makes one)";
+    let read = |list: &str| {
+        let keys: Vec<String> = parts(list).collect();
+        let is_key = |key: &String| STANDARD.decode(key).is_ok_and(|bytes| bytes.len() == KEY_BYTES);
+        let is_new = |(number, key): (usize, &String)| !keys[..number].contains(key);
+        let fits = !keys.is_empty() && keys.iter().all(is_key) && keys.iter().enumerate().all(is_new);
+        fits.then(|| keys.into_iter().map(SecretString::from).collect())
+    };
+    reader.optional("DATA_KEY", expected, read).unwrap_or_default()
 }
 
 fn database_url(reader: &mut Reader<'_>) -> DatabaseUrl {

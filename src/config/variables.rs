@@ -16,7 +16,8 @@ pub struct Variable {
 }
 
 const SERVE: &str = "serve";
-const STORE: &str = "serve, migrate, backup";
+const STORE: &str = "serve, migrate, backup, export, import, rekey";
+const RECORDS: &str = "serve, migrate, export, import, rekey";
 const CLIENT: &str = "healthcheck, result";
 const ALL: &str = "all";
 
@@ -36,7 +37,7 @@ const VARIABLES: &[Variable] = &[
     variable(
         "PUBLIC_URL",
         "",
-        SERVE,
+        "serve, import, rekey",
         "Base address under which the world reaches this service. On Railway `https://$RAILWAY_PUBLIC_DOMAIN` without being set.",
     ),
     variable(
@@ -62,6 +63,18 @@ const VARIABLES: &[Variable] = &[
     variable("RETENTION_DAYS", "90", SERVE, "Days after its end for which a call is kept; `0` keeps calls for good."),
     variable("PAYLOAD_RETENTION_DAYS", "14", SERVE, "Days for which the received bodies are kept; `0` keeps them as long as their call."),
     variable("RETENTION_ARCHIVE", "", SERVE, "Folder to which calls are written as JSON lines, one file a day, before they are removed."),
+    variable(
+        "DATA_KEY",
+        "",
+        RECORDS,
+        "Encrypts what is stored: 32 bytes in base64 (`openssl rand -base64 32`). Several, newest first: the first encrypts, all decrypt. Without one, records are stored in clear.",
+    ),
+    variable(
+        "LINK_PLAINTEXT",
+        "false",
+        SERVE,
+        "With `DATA_KEY` and PostgreSQL: `true` still tells outcomes, in clear, to the tables `providers` and `interaction_logs`.",
+    ),
     variable(
         "VAPI_API_KEY",
         "",

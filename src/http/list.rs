@@ -46,7 +46,7 @@ const MOST_SKIPPED: usize = 1_000_000;
         ("providerId" = Option<String>, Query, description = "From metadata"),
         ("serviceRequestId" = Option<String>, Query, description = "From metadata"),
         ("correlationId" = Option<String>, Query, description = "Somebody's own id of the call"),
-        ("q" = Option<String>, Query, description = "Words that must all occur, case ignored, in names, numbers, ids, summary, transcript"),
+        ("q" = Option<String>, Query, description = "Words that must all occur, case ignored, in names, numbers, ids, summary, transcript; with DATA_KEY only in the ids of call, assistant and request, in states and reasons"),
         ("since" = Option<String>, Query, description = "From this time on (RFC 3339)"),
         ("until" = Option<String>, Query, description = "Before this time (RFC 3339)"),
         ("by" = Option<String>, Query, description = "createdAt (default), updatedAt or endedAt: sorts, and is what since and until bound"),

@@ -19,6 +19,7 @@ mod cache;
 mod claim;
 mod columns;
 mod follow;
+mod moved;
 mod published;
 mod render;
 mod turns;
@@ -35,6 +36,7 @@ use tokio::sync::Notify;
 pub use self::{
     cache::{Cache, CacheStats, CachedCall, CachedEntry},
     follow::follow,
+    moved::write_of,
     render::{Rendered, answer, never_heard_of},
     waiters::{WaitTicket, Waiters},
 };
@@ -167,7 +169,7 @@ impl Registry {
 
     async fn fold(&self, change: Change) -> Result<Applied, StoreError> {
         let Some(id) = change.event.call_id.clone() else {
-            let commit = Commit { event: change.event, changed: Vec::new(), more: change.more, write: None };
+            let commit = Commit { event: change.event, changed: Vec::new(), more: change.more, past: Vec::new(), write: None };
             return Ok(applied(self.0.store.commit(commit).await?));
         };
         let _turn = self.0.turns.enter(&id).await?;
@@ -190,7 +192,7 @@ impl Registry {
             let columns = |call: &StoredCall| columns::of(&call.id, &call.record);
             let write = after.clone().map(|call| CallWrite { columns: columns(&call), call, expected, published });
             let more = change.more.iter().map(CallEvent::without_facts).chain(settled).collect();
-            let commit = Commit { event: change.event.without_facts(), changed, more, write };
+            let commit = Commit { event: change.event.without_facts(), changed, more, past: Vec::new(), write };
             match self.0.store.commit(commit).await? {
                 Committed::Conflict => before = self.0.store.load(&id).await?,
                 committed => {

@@ -17,7 +17,7 @@ impl Registry {
 }
 
 /// The row of a call; `None` until it has a result. `events` are those of the commit: a report among them is the row's raw payload.
-fn row<'a>(call: &StoredCall, events: impl IntoIterator<Item = &'a CallEvent>, base: &str) -> Option<Box<PublishedRow>> {
+pub(super) fn row<'a>(call: &StoredCall, events: impl IntoIterator<Item = &'a CallEvent>, base: &str) -> Option<Box<PublishedRow>> {
     if !call.record.has_result() {
         return None;
     }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::StoreHealth;
+use crate::call::time::Millis;
 
 /// With less than this free, in bytes, a store is short of disk …
 const LOW_BYTES: u64 = 200 * 1_048_576;
@@ -10,6 +10,21 @@ const LOW_BYTES: u64 = 200 * 1_048_576;
 const LOW_PART: u64 = 20;
 /// Where Linux lists the mounted file systems.
 const MOUNTS: &str = "/proc/self/mountinfo";
+
+/// How a store is doing, for `/readyz?verbose` and metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StoreHealth {
+    /// Bytes the store takes.
+    pub size_bytes: u64,
+    /// Bytes free where it lies; `None` for memory.
+    pub free_bytes: Option<u64>,
+    /// Bytes of the whole file system it lies on; `None` for memory.
+    pub disk_bytes: Option<u64>,
+    /// Calls that wait to be fetched.
+    pub pending: u64,
+    /// When the longest waiting of them fell due.
+    pub oldest_due: Option<Millis>,
+}
 
 impl StoreHealth {
     /// Is it time to give up raw bodies? Under 200 MB free, or 5 % of the file system where that is less.

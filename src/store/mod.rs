@@ -17,10 +17,13 @@
 //! | [`query`] | what can be asked of a list |
 //! | [`disk`] | where a store lies, and how much room there is |
 //! | `condition` | whether a server can be asked right now |
-//! | `pack`, `tombstone` | compression, and what is left of a deleted call |
+//! | `pack`, `vault` | compression; encryption, and what lists filter by then |
+//! | `tombstone` | what is left of a deleted call |
+//! | [`moving`] | what a store tells and takes so that it can be moved and rekeyed |
 
 pub mod disk;
 pub mod memory;
+pub mod moving;
 pub mod postgres;
 pub mod published;
 pub mod query;
@@ -31,6 +34,7 @@ pub mod sqlite;
 mod condition;
 mod pack;
 mod tombstone;
+mod vault;
 
 use std::{
     fmt,
@@ -44,10 +48,13 @@ use crate::call::{event::CallEvent, id::CallId, record::CallRecord, time::Millis
 
 pub use crate::call::policy::Due;
 
+use self::moving::{Amounts, Graves, PastEvent, Resealed, Strays};
 pub use self::{
+    disk::StoreHealth,
     published::PublishedRow,
     query::{CallFilter, CallPage, PageCursor, SortBy},
     signal::Signal,
+    vault::DataKeys,
 };
 
 /// A record as it is stored, with what is not joined.
@@ -107,6 +114,8 @@ pub struct Commit {
     pub changed: Vec<&'static str>,
     /// More events of the same moment, such as *settled*.
     pub more: Vec<CallEvent>,
+    /// Events of the past, with what came of them then: from another store.
+    pub past: Vec<PastEvent>,
     /// The record to write; `None` when the event changed nothing or is about no call.
     pub write: Option<CallWrite>,
 }
@@ -171,6 +180,8 @@ pub struct TimelineEntry {
     pub version: Option<u64>,
     /// A line of explanation.
     pub details: Option<String>,
+    /// Its facts could be read.
+    pub folded: bool,
     /// The redacted body as JSON text, when asked for and still kept.
     pub body: Option<String>,
 }
@@ -182,21 +193,6 @@ pub struct Retention {
     pub records_before: Option<Millis>,
     /// Bodies received before this go; `None` keeps all.
     pub bodies_before: Option<Millis>,
-}
-
-/// How a store is doing, for `/readyz?verbose` and metrics.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct StoreHealth {
-    /// Bytes the store takes.
-    pub size_bytes: u64,
-    /// Bytes free where it lies; `None` for memory.
-    pub free_bytes: Option<u64>,
-    /// Bytes of the whole file system it lies on; `None` for memory.
-    pub disk_bytes: Option<u64>,
-    /// Calls that wait to be fetched.
-    pub pending: u64,
-    /// When the longest waiting of them fell due.
-    pub oldest_due: Option<Millis>,
 }
 
 /// A store failed.
@@ -281,6 +277,17 @@ impl Store {
         }
     }
 
+    /// The name of the key that encrypts; `None` when nothing is encrypted.
+    #[must_use]
+    pub fn data_key(&self) -> Option<String> {
+        match self.engine() {
+            Self::Memory(_) | Self::Watched(_) => None,
+            Self::Sqlite(store) => store.data_key(),
+            Self::Postgres(store) => store.data_key(),
+            Self::Redis(store) => store.data_key(),
+        }
+    }
+
     /// Waits until the store was reached for the first time, or was closed.
     pub async fn opened(&self) {
         match self.engine() {
@@ -347,6 +354,23 @@ verbs! {
     health() -> StoreHealth;
     /// Drops the bodies of the `count` oldest events that still have one, to make room; returns how many went.
     drop_oldest_bodies(count: usize) -> usize;
+    /// Events that belong to no record, in the order of their ids or of arrival: at most `limit` behind a place that an earlier answer told.
+    strays(after: Option<String>, limit: usize) -> Strays;
+    /// Tombstones, and the key of their hashes.
+    graves() -> Graves;
+    /// Takes tombstones of another store. Those hashed with another key are taken, key and all, only as long as nothing else is here; then the
+    /// store has to be opened again. Tells whether they were taken.
+    bury(graves: Graves) -> bool;
+    /// How much there is.
+    amounts() -> Amounts;
+    /// A note that was left with the store.
+    note(name: &'static str) -> Option<Vec<u8>>;
+    /// Writes a note, if what stands there is still `from`; tells whether it was.
+    set_note(name: &'static str, from: Option<Vec<u8>>, to: Vec<u8>) -> bool;
+    /// Encrypts at most `limit` bodies with the newest key, behind a place that an earlier answer told.
+    reseal(after: Option<String>, limit: usize) -> Resealed;
+    /// Everything is encrypted with the newest key now: the others are not needed any more, and nothing is left in clear.
+    forget_keys() -> ();
     /// Writes all there is to disk and closes. Later verbs fail.
     close() -> ();
 }

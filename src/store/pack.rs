@@ -1,4 +1,5 @@
-//! How records and bodies are written down: JSON, compressed with zstd at level 1, which costs less than writing the bytes it saves.
+//! How records and bodies are written down: JSON, compressed with zstd at level 1, which costs less than writing the bytes it saves; then, with
+//! a `DATA_KEY`, encrypted.
 
 use std::{
     borrow::Cow,
@@ -12,7 +13,10 @@ use zstd::{
     zstd_safe::compress_bound,
 };
 
-use super::StoreError;
+use super::{
+    StoreError,
+    vault::{DataKeys, Place, Vault},
+};
 
 /// zstd's fastest regular level: higher ones cost more time than the saved bytes are worth.
 const LEVEL: i32 = 1;
@@ -28,6 +32,7 @@ const MAX_UNPACKED: u64 = 1 << 30;
 pub(super) struct Packer {
     compressors: Mutex<Vec<Press>>,
     decompressors: Mutex<Vec<Decompressor<'static>>>,
+    vault: Vault,
 }
 
 /// A compressor, and the room it writes into.
@@ -53,6 +58,16 @@ fn put_back<T>(tools: &Mutex<Vec<T>>, tool: T) {
 }
 
 impl Packer {
+    /// Packs under these keys.
+    pub(super) fn new(keys: DataKeys) -> Self {
+        Self { vault: Vault::new(keys), ..Self::default() }
+    }
+
+    /// What encrypts.
+    pub(super) fn vault(&self) -> &Vault {
+        &self.vault
+    }
+
     /// Compresses `bytes`.
     pub(super) fn pack(&self, bytes: &[u8]) -> Result<Vec<u8>, StoreError> {
         let pack = || {
@@ -85,7 +100,7 @@ impl Packer {
 
     /// The text that was packed. Should it be none, what can't be read is replaced: half a timeline is better than none.
     pub(super) fn unpack_text(&self, packed: &[u8]) -> Result<String, StoreError> {
-        Ok(String::from_utf8(self.unpack(packed)?).unwrap_or_else(|no_text| String::from_utf8_lossy(no_text.as_bytes()).into_owned()))
+        self.unpack(packed).map(lossy)
     }
 
     /// A text that may have been packed, or stand there as it is: no text begins like a frame of zstd, for that is no UTF-8.
@@ -97,24 +112,54 @@ impl Packer {
         }
     }
 
-    /// Writes a value as compressed JSON.
-    pub(super) fn pack_json<T: Serialize>(&self, value: &T) -> Result<Vec<u8>, StoreError> {
+    /// Compresses and, if there is a key, encrypts.
+    pub(super) fn seal(&self, place: Place<'_>, bytes: &[u8]) -> Result<Vec<u8>, StoreError> {
+        self.vault.seal(place, self.pack(bytes)?)
+    }
+
+    /// What [`Self::seal`] was given, or what was packed before there was a key.
+    pub(super) fn open(&self, place: Place<'_>, stored: &[u8]) -> Result<Vec<u8>, StoreError> {
+        self.vault.open(place, stored)?.map_or_else(|| self.unpack(stored), |packed| self.unpack(&packed))
+    }
+
+    /// The same for a text. Should it be none, what can't be read is replaced: half a timeline is better than none.
+    pub(super) fn open_text(&self, place: Place<'_>, stored: &[u8]) -> Result<String, StoreError> {
+        Ok(lossy(self.open(place, stored)?))
+    }
+
+    /// The same value under the newest key; `None` when it is that already, or there is no key.
+    pub(super) fn reseal(&self, place: Place<'_>, stored: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        if !self.vault.is_locked() || self.vault.is_current(stored) {
+            return Ok(None);
+        }
+        let packed = self.vault.open(place, stored)?.unwrap_or_else(|| stored.to_vec());
+        self.vault.seal(place, packed).map(Some)
+    }
+
+    /// Writes a value as sealed JSON.
+    pub(super) fn seal_json<T: Serialize>(&self, place: Place<'_>, value: &T) -> Result<Vec<u8>, StoreError> {
         let mut json = Vec::with_capacity(JSON_ROOM);
         serde_json::to_writer(&mut json, value)
             .map_err(|error| StoreError::Unavailable(format!("a value can't be written as JSON: {error}")))?;
-        self.pack(&json)
+        self.seal(place, &json)
     }
 
-    /// Reads what [`Self::pack_json`] wrote.
-    pub(super) fn unpack_json<T: DeserializeOwned>(&self, packed: &[u8]) -> Result<T, StoreError> {
-        let json = self.unpack(packed)?;
+    /// Reads what [`Self::seal_json`] wrote.
+    pub(super) fn open_json<T: DeserializeOwned>(&self, place: Place<'_>, stored: &[u8]) -> Result<T, StoreError> {
+        let json = self.open(place, stored)?;
         serde_json::from_slice(&json).map_err(|error| StoreError::Unavailable(format!("a stored value can't be read: {error}")))
     }
 }
 
+fn lossy(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap_or_else(|no_text| String::from_utf8_lossy(no_text.as_bytes()).into_owned())
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Packer;
+    use super::{Packer, Place};
+
+    const HERE: Place<'_> = Place::Record("call-1");
 
     #[test]
     fn what_was_packed_comes_out_again() {
@@ -138,7 +183,7 @@ mod tests {
         for broken in [&b""[..], b"no frame", &[0x28, 0xb5, 0x2f, 0xfd], &cut] {
             assert!(packer.unpack(broken).is_err(), "{broken:?}");
         }
-        assert!(packer.unpack_json::<u64>(&packer.pack(b"\"a text\"").unwrap()).is_err());
+        assert!(packer.open_json::<u64>(HERE, &packer.pack(b"\"a text\"").unwrap()).is_err());
         assert_eq!(packer.unpack_text(&packer.pack(b"a\xff").unwrap()).unwrap(), "a\u{fffd}");
         assert_eq!(packer.unpack(&packer.pack(b"and goes on").unwrap()).unwrap(), b"and goes on");
     }
@@ -147,6 +192,6 @@ mod tests {
     fn values_travel_as_json() {
         let packer = Packer::default();
         let words = vec!["one".to_owned(), "two".to_owned()];
-        assert_eq!(packer.unpack_json::<Vec<String>>(&packer.pack_json(&words).unwrap()).unwrap(), words);
+        assert_eq!(packer.open_json::<Vec<String>>(HERE, &packer.seal_json(HERE, &words).unwrap()).unwrap(), words);
     }
 }

@@ -35,10 +35,16 @@ ALTER TABLE public.interaction_logs OWNER TO ringback;
 ";
 
 async fn begin(tables: &str) -> Option<(TestApp, Client)> {
+    begin_with(tables, &[]).await
+}
+
+/// The same with more variables.
+async fn begin_with(tables: &str, variables: &[(&str, &str)]) -> Option<(TestApp, Client)> {
     let database = database().await?;
     let root = database.root().await;
     root.batch_execute(tables).await.unwrap();
-    Some((Story::on(Engine::Postgres).with("DATABASE_URL", &database.url()).begin().await, root))
+    let story = Story::on(Engine::Postgres).with("DATABASE_URL", &database.url());
+    Some((variables.iter().fold(story, |story, (name, value)| story.with(name, value)).begin().await, root))
 }
 
 /// A call to the provider, for the request.
@@ -84,6 +90,15 @@ async fn a_provider_and_a_request_are_told_how_their_call_goes() {
         transcript #>> '{0,text}'), ';') FROM interaction_logs";
     let wanted = [REQUEST, "Call to Rohr AG", "success", &text("/analysis/summary"), CALL, "AI", &text("/messages/0/message")].join("|");
     assert_eq!(one(&root, logged).await, wanted);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn what_no_model_said_is_not_told_to_a_provider() {
+    let Some((app, root)) = begin(TABLES).await else { return };
+    app.hears_report(&about(unanswered(CALL))).await;
+    becomes(&root, "SELECT call_status FROM providers", "no_answer").await;
+    assert_eq!(one(&root, "SELECT (call_result IS NULL)::text FROM providers").await, "true");
     app.finish().await;
 }
 
@@ -176,5 +191,24 @@ async fn what_the_tables_refuse_is_tried_again_and_never_in_the_way_of_a_webhook
     root.batch_execute("ROLLBACK; ALTER TABLE interaction_logs DROP CONSTRAINT never").await.unwrap();
     becomes(&root, "SELECT call_status FROM providers", "completed").await;
     becomes(&root, "SELECT count(*) FROM interaction_logs", "1").await;
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn with_a_data_key_they_are_told_only_if_that_is_wanted() {
+    let key = ("DATA_KEY", "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=");
+    let Some((app, root)) = begin_with(TABLES, &[key]).await else { return };
+    app.hears_report(&about(unanswered(CALL))).await;
+    let row =
+        one(&root, "SELECT concat_ws('|', count(*), max(status), max(service_request_id), max(provider_name)) FROM vapi_call_results")
+            .await;
+    assert_eq!(row, format!("1|no_answer|{REQUEST}"), "the result is published without the provider's name");
+    assert_eq!(one(&root, "SELECT count(*) FROM ringback.links").await, "0");
+    app.finish().await;
+
+    let Some((app, root)) = begin_with(TABLES, &[key, ("LINK_PLAINTEXT", "true")]).await else { return };
+    app.hears_report(&about(unanswered(CALL))).await;
+    becomes(&root, "SELECT concat_ws('|', call_status, call_id) FROM providers", &format!("no_answer|{CALL}")).await;
+    all_told(&root).await;
     app.finish().await;
 }

@@ -3,6 +3,7 @@
 
 mod access;
 mod architecture;
+mod at_rest;
 mod cache;
 mod deleting;
 mod engines;
@@ -16,6 +17,7 @@ mod life;
 mod linking;
 mod lists;
 mod metrics;
+mod moving;
 mod openapi;
 mod outage;
 mod policy;

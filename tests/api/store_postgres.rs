@@ -462,6 +462,36 @@ async fn a_result_that_cannot_be_published_is_stored_and_harms_nobody_in_its_gro
     assert_eq!(store.health().await.unwrap().pending, 0);
 }
 
+#[tokio::test]
+async fn a_rule_of_somebody_elses_on_the_published_table_keeps_out_rows_and_no_calls() {
+    let Some(database) = database().await else { return };
+    let store = database.open().await;
+    let root = database.root().await;
+    root.batch_execute("CREATE UNIQUE INDEX theirs ON public.vapi_call_results (assistant_id)").await.unwrap();
+    let row = || PublishedRow { assistant_id: Some("one".to_owned()), ..PublishedRow::default() };
+    let commits = (0..20).map(|number| store.commit(publishing(&format!("call-{number}"), row())));
+    let begin = Instant::now();
+    for outcome in join_all(commits).await {
+        assert_eq!(outcome.unwrap(), Committed::Done);
+    }
+    assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
+    let rows = root.query("SELECT call_id FROM public.vapi_call_results", &[]).await.unwrap();
+    assert_eq!(rows.len(), 1);
+    assert_eq!(lookup(&store, "call-19").await, "found");
+}
+
+#[tokio::test]
+async fn a_published_table_that_can_never_be_brought_up_to_date_stops_the_start() {
+    let Some(database) = database().await else { return };
+    let root = database.root().await;
+    root.batch_execute("CREATE TABLE public.vapi_call_results (call_id text); INSERT INTO public.vapi_call_results VALUES ('a'), ('a')")
+        .await
+        .unwrap();
+    root.batch_execute("ALTER TABLE public.vapi_call_results OWNER TO ringback").await.unwrap();
+    let why = refusal(&database.options()).await;
+    assert!(why.contains("brought up to date") && why.contains("vapi_call_results"), "{why}");
+}
+
 // --- Over a transaction pooler
 
 /// What every store promises, in short: enough statements of every kind to trip over one that was not prepared where it runs.

@@ -2,12 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a story stops where it goes wrong")]
 
-use ringback::store::{CallWrite, Committed, PublishedRow, Retention, Store};
+use std::time::{Duration, Instant};
+
+use ringback::{
+    call::event::CallEvent,
+    store::{CallWrite, Committed, PublishedRow, Retention, Store},
+};
 use tokio_postgres::Client;
 
 use crate::{
     store_postgres::publishing,
-    store_support::{at, call_id, delivery, next, stored, writing},
+    store_support::{at, call_id, delivery, next, noting, stored, writing},
     support::postgres::{Server, database, open},
 };
 
@@ -108,6 +113,34 @@ async fn a_row_follows_its_call_and_keeps_its_report() {
     assert_eq!(one(&root, "SELECT raw_webhook_payload FROM vapi_call_results").await, "null", "raw bodies leave everywhere");
     store.delete(&call_id("call-1"), at(0), false).await.unwrap();
     assert_eq!(one(&root, "SELECT count(*) FROM vapi_call_results").await, "0");
+}
+
+#[tokio::test]
+async fn a_published_report_outlives_the_bodies_of_older_events() {
+    let Some(database) = database().await else { return };
+    let store = database.open().await;
+    let older = CallEvent { source: "status-update".to_owned(), received_at: at(1), ..delivery("ringing", "call-1") };
+    store.commit(noting(older)).await.unwrap();
+    store.commit(publishing("call-1", row())).await.unwrap();
+    let root = database.root().await;
+    for left in ["true", "false"] {
+        assert_eq!(store.drop_oldest_bodies(1).await.unwrap(), 1);
+        assert_eq!(one(&root, "SELECT raw_webhook_payload IS NOT NULL FROM vapi_call_results").await, left);
+    }
+}
+
+#[tokio::test]
+async fn whoever_sits_on_the_table_keeps_no_result_from_being_stored() {
+    let Some(database) = database().await else { return };
+    let store = database.open().await;
+    let root = database.root().await;
+    root.batch_execute("BEGIN; LOCK TABLE public.vapi_call_results IN SHARE MODE").await.unwrap();
+    let begin = Instant::now();
+    assert_eq!(store.commit(publishing("call-1", row())).await.unwrap(), Committed::Done);
+    assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
+    root.batch_execute("ROLLBACK").await.unwrap();
+    publish_again(&store, row()).await;
+    assert_eq!(one(&root, "SELECT status FROM vapi_call_results").await, "completed", "with its next change at the latest");
 }
 
 #[tokio::test]

@@ -161,10 +161,10 @@ async fn before_its_schema_changes_a_file_is_copied_beside_itself() {
     let store = open(&path);
     put(&store, &stored("call-1"), columns()).await;
 
-    let copy = beside(&path, ".before-v2001");
+    let copy = beside(&path, ".before-v2002");
     let old: String = Connection::open(&copy).unwrap().query_row("SELECT x FROM old", [], |row| row.get(0)).unwrap();
     assert_eq!((old.as_str(), mode(&copy)), ("kept", 0o600));
-    assert!(!beside(&path, ".before-v2001.part").exists());
+    assert!(!beside(&path, ".before-v2002.part").exists());
     store.close().await.unwrap();
     fs::remove_file(&copy).unwrap();
     open(&path).close().await.unwrap();

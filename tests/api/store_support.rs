@@ -4,6 +4,7 @@
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ringback::{
     call::{
         event::{CallEvent, EventKind, Keep},
@@ -13,7 +14,7 @@ use ringback::{
         time::Millis,
     },
     store::{
-        CallWrite, Columns, Commit, Due, Loaded, Store, StoredCall,
+        CallWrite, Columns, Commit, DataKeys, Due, Loaded, Store, StoreError, StoredCall,
         sqlite::{Migrate, SqliteOptions, SqliteStore},
     },
 };
@@ -23,7 +24,31 @@ pub(crate) const START: Millis = Millis(1_760_000_000_000);
 
 /// How tests open the file at `path`.
 pub(crate) fn options(path: &Path) -> SqliteOptions {
-    SqliteOptions { path: path.to_owned(), max_connections: 5, migrate: Migrate::Auto, ephemeral_ok: true }
+    SqliteOptions { path: path.to_owned(), max_connections: 5, migrate: Migrate::Auto, ephemeral_ok: true, keys: DataKeys::default() }
+}
+
+/// Keys, each made of one byte, newest first.
+pub(crate) fn keys(seeds: &[u8]) -> DataKeys {
+    let texts: Vec<secrecy::SecretString> = seeds.iter().map(|seed| STANDARD.encode([*seed; 32]).into()).collect();
+    DataKeys::from_base64(&texts).expect("these are keys")
+}
+
+/// The store in the file at `path`, under these keys.
+pub(crate) fn open_with(path: &Path, seeds: &[u8]) -> Store {
+    Store::Sqlite(try_open_with(path, seeds).expect("the store opens"))
+}
+
+/// The same, if it can be opened. Whoever starts a server meanwhile holds on to the lock of a store that was just closed, for a moment.
+pub(crate) fn try_open_with(path: &Path, seeds: &[u8]) -> Result<SqliteStore, StoreError> {
+    let mut tries = 0;
+    loop {
+        let opened = SqliteStore::open(&SqliteOptions { keys: keys(seeds), ..options(path) });
+        match &opened {
+            Err(error) if tries < 100 && error.to_string().contains("in use by another") => tries += 1,
+            _ => return opened,
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
 }
 
 /// The store in the file at `path`.
@@ -111,7 +136,7 @@ pub(crate) fn metadata(pairs: &[(&str, &str)]) -> String {
 
 /// A commit of this event that writes nothing.
 pub(crate) fn noting(event: CallEvent) -> Commit {
-    Commit { event, changed: Vec::new(), more: Vec::new(), write: None }
+    Commit { event, changed: Vec::new(), more: Vec::new(), past: Vec::new(), write: None }
 }
 
 /// A commit of this event that writes this call over the revision before it.
@@ -122,7 +147,7 @@ pub(crate) fn writing(event: CallEvent, call: &StoredCall) -> Commit {
 pub(crate) fn writing_with(event: CallEvent, call: &StoredCall, columns: Columns) -> Commit {
     let expected = call.revision.checked_sub(1).filter(|revision| *revision > 0);
     let write = CallWrite { call: Arc::new(call.clone()), expected, columns, published: None };
-    Commit { event, changed: vec!["callStatus", "transcript"], more: Vec::new(), write: Some(write) }
+    Commit { event, changed: vec!["callStatus", "transcript"], more: Vec::new(), past: Vec::new(), write: Some(write) }
 }
 
 /// Stores a call by a first event named after it.

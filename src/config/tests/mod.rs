@@ -1,6 +1,7 @@
 //! What each variable does, told one variable at a time.
 
 mod access;
+mod at_rest;
 mod documents;
 mod environment;
 mod postgres;

@@ -55,7 +55,7 @@ pub(super) struct NewEvent {
 }
 
 impl NewEvent {
-    pub(super) fn of(event: CallEvent, changed: Vec<&'static str>, version: Option<u64>, packer: &Packer) -> Result<Self, StoreError> {
+    pub(super) fn of(event: CallEvent, changed: Vec<String>, version: Option<u64>, packer: &Packer) -> Result<Self, StoreError> {
         let body = match event.keep {
             Keep::Nothing => None,
             Keep::Whole | Keep::Replacing if event.body.is_empty() => None,
@@ -69,9 +69,10 @@ impl NewEvent {
             sent_at: event.sent_at,
             proof: event.proof.map(str::to_owned),
             duplicate: false,
-            changed: changed.into_iter().map(str::to_owned).collect(),
+            changed,
             version,
             details: event.details,
+            folded: event.folded,
             body: None,
         };
         Ok(Self { call_id: event.call_id, keep: event.keep, folded: event.folded, entry, body, body_length: event.body.len() })

@@ -1,6 +1,7 @@
 //! A store that is gone with the process. It keeps at most so many bytes: over it, the oldest calls that are done leave first.
 
 mod keep;
+mod moving;
 mod state;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -56,12 +57,14 @@ impl MemoryStore {
     }
 
     pub(super) async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
-        let Commit { event, changed, more, write } = commit;
+        let Commit { event, changed, more, past, write } = commit;
         let call_id = write.as_ref().map(|write| write.call.id.clone()).or_else(|| event.call_id.clone());
         let version = write.as_ref().map(|write| write.call.version);
         let packer = &self.shared.packer;
-        let cause = NewEvent::of(event, changed, version, packer)?;
-        let more = more.into_iter().map(|event| NewEvent::of(event, Vec::new(), version, packer)).collect::<Result<Vec<_>, _>>()?;
+        let cause = NewEvent::of(event, changed.into_iter().map(str::to_owned).collect(), version, packer)?;
+        let more = more.into_iter().map(|event| NewEvent::of(event, Vec::new(), version, packer));
+        let past = past.into_iter().map(|it| NewEvent::of(it.event, it.changed, it.version, packer));
+        let more = more.chain(past).collect::<Result<Vec<_>, _>>()?;
         let write = write.map(|write| (write.expected, NewCall::of(write.call, write.columns)));
 
         let mut state = self.open()?;

@@ -85,6 +85,15 @@ impl State {
         self.tombstones.contains_key(hash)
     }
 
+    /// Events of groups without a record.
+    pub(super) fn strays(&self) -> Vec<NewEvent> {
+        self.groups.values().filter(|group| group.call.is_none()).flat_map(|group| group.events.clone()).collect()
+    }
+
+    pub(super) fn graves(&self) -> Vec<(Vec<u8>, i64)> {
+        self.tombstones.iter().map(|(hash, at)| (hash.to_vec(), at.0)).collect()
+    }
+
     pub(super) fn bury(&mut self, hash: TombstoneHash, at: Millis) {
         self.tombstones.entry(hash).or_insert(at);
     }
@@ -127,6 +136,7 @@ impl State {
                 it.call_id.clone_from(&event.call_id);
                 if !it.entry.duplicate {
                     it.folded = true;
+                    it.entry.folded = true;
                     it.entry.changed.clone_from(&event.entry.changed);
                     it.entry.version = event.entry.version;
                     it.entry.details.clone_from(&event.entry.details);

@@ -18,6 +18,7 @@ use crate::{
         CallWrite, Columns, Commit, PublishedRow, StoreError, StoredCall,
         pack::Packer,
         tombstone::{TombstoneHash, TombstoneKey},
+        vault::Place,
     },
 };
 
@@ -65,16 +66,21 @@ pub(super) fn lock_of(tombstone: &TombstoneHash) -> i64 {
 }
 
 impl EncodedCommit {
-    pub(super) fn of(commit: Commit, tombstones: &TombstoneKey, packer: &Packer) -> Result<Self, StoreError> {
-        let Commit { event, changed, more, write } = commit;
+    pub(super) fn of(commit: Commit, tombstones: &TombstoneKey, packer: &Packer, links: bool) -> Result<Self, StoreError> {
+        let Commit { event, changed, more, past, write } = commit;
         let id = write.as_ref().map(|write| &write.call.id).or(event.call_id.as_ref());
         let tombstone = id.map(|id| tombstones.hash(id));
         let lock = lock_of(&tombstone.unwrap_or_else(|| Sha256::digest(event.id.as_bytes()).into()));
         let version = write.as_ref().map(|write| write.call.version.cast_signed());
         let changed = (!changed.is_empty()).then(|| changed.join(","));
         let cause = EncodedEvent::of(event, changed, version, packer)?;
-        let more = more.into_iter().map(|event| EncodedEvent::of(event, None, version, packer)).collect::<Result<_, _>>()?;
-        let write = write.map(|write| EncodedWrite::of(write, packer)).transpose()?;
+        let more = more.into_iter().map(|event| EncodedEvent::of(event, None, version, packer));
+        let past = past.into_iter().map(|it| {
+            let changed = (!it.changed.is_empty()).then(|| it.changed.join(","));
+            EncodedEvent::of(it.event, changed, it.version.map(u64::cast_signed), packer)
+        });
+        let more = more.chain(past).collect::<Result<_, _>>()?;
+        let write = write.map(|write| EncodedWrite::of(write, packer, links)).transpose()?;
         Ok(Self { lock, tombstone, cause, more, write })
     }
 
@@ -92,10 +98,11 @@ impl EncodedCommit {
 impl EncodedEvent {
     fn of(mut event: CallEvent, changed: Option<String>, version: Option<i64>, packer: &Packer) -> Result<Self, StoreError> {
         let has_body = event.keep != Keep::Nothing && !event.body.is_empty();
-        let body = has_body.then(|| packer.pack(&event.body)).transpose()?;
+        event.id = clean(&event.id).into_owned();
+        let place = Place::Body { call: event.call_id.as_ref().map(CallId::as_str), event: &event.id };
+        let body = has_body.then(|| packer.seal(place, &event.body)).transpose()?;
         let length = i64::try_from(event.body.len()).unwrap_or(i64::MAX);
         event.body = Bytes::new();
-        event.id = clean(&event.id).into_owned();
         event.source = clean(&event.source).into_owned();
         Ok(Self { event, changed, version, body, length })
     }
@@ -110,10 +117,13 @@ impl EncodedEvent {
 }
 
 impl EncodedWrite {
-    fn of(write: CallWrite, packer: &Packer) -> Result<Self, StoreError> {
-        let record = packer.pack_json(&write.call.record)?;
-        let CallWrite { call, expected, columns, published } = write;
-        let notes = notes(&call.record, &columns);
+    /// `links`: other programs' tables may be told.
+    fn of(write: CallWrite, packer: &Packer, links: bool) -> Result<Self, StoreError> {
+        let record = packer.seal_json(Place::Record(write.call.id.as_str()), &write.call.record)?;
+        let CallWrite { call, expected, mut columns, published } = write;
+        let notes = if links { notes(&call.record, &columns) } else { Vec::new() };
+        packer.vault().hide(&call.id, &call.record, &mut columns);
+        let published = published.map(|row| Box::new(packer.vault().hide_published(*row)));
         Ok(Self { call, expected, columns, record, published, notes })
     }
 

@@ -79,13 +79,9 @@ fn is_io(error: &tokio_postgres::Error) -> bool {
 
 fn of_server(said: &DbError) -> Fault {
     let (code, text) = (said.code(), told(said));
-    let again = [
-        SqlState::T_R_SERIALIZATION_FAILURE,
-        SqlState::T_R_DEADLOCK_DETECTED,
-        SqlState::LOCK_NOT_AVAILABLE,
-        // Two instances stored the same event of two calls at once: the second look finds it.
-        SqlState::UNIQUE_VIOLATION,
-    ];
+    let again = [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED, SqlState::LOCK_NOT_AVAILABLE];
+    // Two instances stored the same event of two calls at once: the second look finds it. Elsewhere it is somebody else's rule.
+    let is_race = *code == SqlState::UNIQUE_VIOLATION && said.schema() == Some("ringback");
     let pooled = [SqlState::INVALID_SQL_STATEMENT_NAME, SqlState::DUPLICATE_PSTATEMENT];
     let lost = [
         SqlState::ADMIN_SHUTDOWN,
@@ -104,7 +100,7 @@ fn of_server(said: &DbError) -> Fault {
         SqlState::INVALID_CATALOG_NAME,
         SqlState::INSUFFICIENT_PRIVILEGE,
     ];
-    if again.contains(code) {
+    if is_race || again.contains(code) {
         Fault::Again(text)
     } else if pooled.contains(code) {
         Fault::Pooled(text)

@@ -15,6 +15,7 @@
 //! | `published` | the documents' table |
 //! | `linking`, `told` | telling tables of other programs how their calls went |
 //! | `pool`, `rows`, `list`, `upkeep` | reading; rows and what they mean; lists; due times, deletion, retention |
+//! | `moving` | what it takes to move a store and to rekey it |
 //! | `fault`, `step` | what went wrong, and what follows from it; one statement with its values |
 
 mod batch;
@@ -23,6 +24,7 @@ mod fault;
 mod link;
 mod linking;
 mod list;
+mod moving;
 mod options;
 mod pool;
 mod published;
@@ -95,6 +97,8 @@ struct Shared {
     pool: Pool,
     migrate: Migrate,
     packer: Packer,
+    /// May tables of other programs be told?
+    links: bool,
     condition: Condition,
     /// What is known once the database was reached.
     ready: OnceLock<Ready>,
@@ -122,6 +126,7 @@ impl Shared {
             return Ok(());
         }
         let tombstones = schema::prepare(db, self.migrate).await?;
+        moving::admit(db, self.packer.vault()).await?;
         let writers = Writers::start(
             &self.link,
             Publisher::look(db).await?,
@@ -161,7 +166,8 @@ impl PostgresStore {
             pool: Pool::new(&link, options.max_connections, &trouble)?,
             link,
             migrate: options.migrate,
-            packer: Packer::default(),
+            links: options.links,
+            packer: Packer::new(options.keys.clone()),
             condition: Condition::new(),
             ready: OnceLock::new(),
             signals: broadcast::Sender::new(SIGNALS),
@@ -173,7 +179,9 @@ impl PostgresStore {
             size: Mutex::default(),
         });
         shared.tasks.spawn(watch::run(Arc::clone(&shared)));
-        shared.tasks.spawn(linking::run(Arc::clone(&shared)));
+        if shared.links {
+            shared.tasks.spawn(linking::run(Arc::clone(&shared)));
+        }
         let store = Self { shared, _tasks: Arc::new(closing.drop_guard()) };
         match timeout(OPEN_PATIENCE, store.shared.condition.decided()).await {
             Ok(State::Unusable(why)) => Err(StoreError::Unusable(why)),
@@ -212,10 +220,11 @@ impl PostgresStore {
 
     pub(super) async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
         let ready = self.shared.ready()?;
-        ready.writers.submit(EncodedCommit::of(commit, &ready.tombstones, &self.shared.packer)?).await
+        ready.writers.submit(EncodedCommit::of(commit, &ready.tombstones, &self.shared.packer, self.shared.links)?).await
     }
 
     pub(super) async fn list(&self, filter: CallFilter) -> Result<CallPage, StoreError> {
+        let filter = self.shared.packer.vault().hide_filter(filter);
         self.run(Kind::Scan, async |db| list::list(&db, &filter, &self.shared.packer).await).await
     }
 

@@ -8,7 +8,7 @@ use tokio_postgres::{
     config::{Host, SslMode},
 };
 
-use crate::store::{StoreError, sqlite::Migrate};
+use crate::store::{DataKeys, StoreError, sqlite::Migrate};
 
 /// To reach the server and be let in must not take longer.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -49,6 +49,10 @@ pub struct PostgresOptions {
     pub max_connections: usize,
     /// What to do about a schema that is behind.
     pub migrate: Migrate,
+    /// What encrypts.
+    pub keys: DataKeys,
+    /// Tables of other programs are told outcomes, in clear.
+    pub links: bool,
 }
 
 impl PostgresOptions {

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     call::{id::CallId, record::FetchReason, time::Millis},
-    store::{Due, Loaded, StoreError, StoredCall, TimelineEntry, UnfoldedEvent, pack::Packer, tombstone::TombstoneHash},
+    store::{Due, Loaded, StoreError, StoredCall, TimelineEntry, UnfoldedEvent, pack::Packer, tombstone::TombstoneHash, vault::Place},
 };
 
 /// What [`CallRow::read`] reads of `calls c` and `dues d`.
@@ -59,7 +59,7 @@ impl CallRow {
     pub(super) fn unpacked(self, packer: &Packer) -> Result<Arc<StoredCall>, StoreError> {
         Ok(Arc::new(StoredCall {
             id: call_id(&self.id)?,
-            record: packer.unpack_json(&self.record)?,
+            record: packer.open_json(Place::Record(&self.id), &self.record)?,
             revision: self.revision.cast_unsigned(),
             version: self.version.cast_unsigned(),
             created_at: Millis(self.created_at),
@@ -101,20 +101,21 @@ pub(super) fn due(row: &Row, first: usize) -> Result<Option<Due>, Fault> {
 }
 
 const TIMELINE: &str = "\
-SELECT received_at, kind, source, id, sent_at, proof, false AS repeat, changed, version, details, CASE WHEN $2 THEN body END, seq AS place
+SELECT received_at, kind, source, id, sent_at, proof, false AS repeat, changed, version, details, CASE WHEN $2 THEN body END, seq AS place, folded
 FROM ringback.events WHERE call_id = $1
 UNION ALL
-SELECT r.received_at, e.kind, e.source, e.id, r.sent_at, r.proof, true, NULL, NULL, NULL, NULL, r.n
+SELECT r.received_at, e.kind, e.source, e.id, r.sent_at, r.proof, true, NULL, NULL, NULL, NULL, r.n, e.folded
 FROM ringback.events e JOIN ringback.repeats r ON r.event = e.seq WHERE e.call_id = $1
 ORDER BY received_at, repeat, place";
 
 /// Everything that happened to a call, in order of time.
 pub(super) async fn timeline(db: &Db, id: &CallId, bodies: bool, packer: &Packer) -> Result<Vec<TimelineEntry>, Fault> {
     let rows = db.query(&Step::new(TIMELINE, vec![Value::text(id.as_str()), Value::yes_or_no(bodies)])).await?;
-    rows.iter().map(|row| timeline_entry(row, packer)).collect()
+    rows.iter().map(|row| timeline_entry(row, Some(id.as_str()), packer)).collect()
 }
 
-fn timeline_entry(row: &Row, packer: &Packer) -> Result<TimelineEntry, Fault> {
+/// An entry about this call, or none.
+pub(super) fn timeline_entry(row: &Row, call: Option<&str>, packer: &Packer) -> Result<TimelineEntry, Fault> {
     let changed: Option<&str> = row.try_get(7)?;
     let stored: Option<&[u8]> = row.try_get(10)?;
     Ok(TimelineEntry {
@@ -122,13 +123,14 @@ fn timeline_entry(row: &Row, packer: &Packer) -> Result<TimelineEntry, Fault> {
         kind: row.try_get(1)?,
         source: row.try_get(2)?,
         event_id: row.try_get(3)?,
+        folded: row.try_get(12)?,
         sent_at: row.try_get::<_, Option<i64>>(4)?.map(Millis),
         proof: row.try_get(5)?,
         duplicate: row.try_get(6)?,
         changed: changed.iter().flat_map(|names| names.split(',')).map(str::to_owned).collect(),
         version: row.try_get::<_, Option<i64>>(8)?.map(i64::cast_unsigned),
         details: row.try_get(9)?,
-        body: stored.map(|body| packer.unpack_text(body)).transpose()?,
+        body: stored.map(|body| packer.open_text(Place::Body { call, event: row.try_get(3).unwrap_or_default() }, body)).transpose()?,
     })
 }
 
@@ -140,8 +142,9 @@ const UNFOLDED: &str = "SELECT id, call_id, source, received_at, body FROM ringb
 pub(super) async fn unfolded(db: &Db, packer: &Packer) -> Result<Vec<UnfoldedEvent>, Fault> {
     let rows = db.query(&Step::new(UNFOLDED, vec![Value::text(APP)])).await?;
     let event = |row: &Row| {
-        let call_id = row.try_get::<_, Option<&str>>(1)?.map(call_id).transpose()?;
-        let body = packer.unpack(row.try_get(4)?)?;
+        let call = row.try_get::<_, Option<&str>>(1)?;
+        let body = packer.open(Place::Body { call, event: row.try_get(0)? }, row.try_get(4)?)?;
+        let call_id = call.map(call_id).transpose()?;
         Ok(UnfoldedEvent { id: row.try_get(0)?, call_id, source: row.try_get(2)?, received_at: Millis(row.try_get(3)?), body })
     };
     rows.iter().map(event).collect()

@@ -77,7 +77,8 @@ async fn standing(db: &Db) -> Result<i64, Fault> {
 async fn change(db: &Db) -> Result<(), Fault> {
     db.simple(BEGIN).await?;
     db.simple(LOCK).await?;
-    let mut standing = standing(db).await?;
+    let before = standing(db).await?;
+    let mut standing = before;
     if standing == 0 {
         db.simple(FOUNDATION).await?;
     }
@@ -85,12 +86,15 @@ async fn change(db: &Db) -> Result<(), Fault> {
         if *version > standing {
             db.simple(sql).await?;
             db.query(&Step::new(APPLIED, vec![Value::whole(*version)])).await?;
-            tracing::info!(from = standing, to = version, "The database's schema was brought up to date");
             standing = *version;
         }
     }
     db.simple(ACCESS).await?;
-    db.simple("COMMIT").await
+    db.simple("COMMIT").await?;
+    if standing > before {
+        tracing::info!(from = before, to = standing, "The database's schema was brought up to date");
+    }
+    Ok(())
 }
 
 /// What the operator can do where the server only refuses.

@@ -28,7 +28,7 @@ pub(super) type Said<'a> = (&'static str, Of, Value<'a>);
 #[derive(Debug)]
 pub(super) struct Telling<'a> {
     call: CallResult<'a>,
-    result: String,
+    result: Option<String>,
     words: String,
     step: String,
     detail: String,
@@ -36,6 +36,8 @@ pub(super) struct Telling<'a> {
 
 impl<'a> Telling<'a> {
     pub(super) fn of(call: &'a StoredCall) -> Self {
+        // As it was said: the defaults that answers show are no evidence.
+        let result = call.record.structured_data.as_ref().map(|it| it.value.as_str().to_owned());
         let meta = Meta { version: call.version, created_at: Some(call.created_at), ..Meta::default() };
         let call = CallResult::of(&call.id, &call.record, meta, View::Full, "");
         let words = call.messages.iter().map(|said| json!({"speaker": speaker(said.role), "text": said.message})).collect::<Vec<_>>();
@@ -45,7 +47,6 @@ impl<'a> Telling<'a> {
             ("", None) => call.status.to_owned(),
             (summary, _) => summary.to_owned(),
         };
-        let result = serde_json::to_string(&call.analysis.structured_data).unwrap_or_default();
         Self { result, words: json!(words).to_string(), step, detail, call }
     }
 
@@ -64,7 +65,7 @@ impl<'a> Telling<'a> {
         ];
         if is_done {
             said.extend([
-                ("call_result", Of::Json, Value::maybe_json(Some(&self.result))),
+                ("call_result", Of::Json, Value::maybe_json(self.result.as_deref())),
                 ("call_transcript", Of::Text, Value::maybe_text(Some(call.transcript.as_ref()))),
                 ("call_summary", Of::Text, Value::maybe_text(Some(call.analysis.summary))),
                 ("call_duration_minutes", Of::Number, Value::maybe_number(call.duration)),

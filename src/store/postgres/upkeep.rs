@@ -156,13 +156,13 @@ pub(super) async fn purge_leftovers(db: &Db, before: Millis, limit: usize) -> Re
 
 const DROP_BODIES: &str = "WITH dropped AS (UPDATE ringback.events SET body = NULL WHERE seq IN (
     SELECT seq FROM ringback.events WHERE body IS NOT NULL AND received_at < $1 ORDER BY received_at LIMIT $2 FOR UPDATE SKIP LOCKED
-) RETURNING call_id),
+) RETURNING call_id, source),
 cleared AS (UPDATE public.vapi_call_results SET raw_webhook_payload = NULL
-    WHERE call_id::text IN (SELECT call_id FROM dropped) AND raw_webhook_payload IS NOT NULL)
+    WHERE call_id::text IN (SELECT call_id FROM dropped WHERE source = 'end-of-call-report') AND raw_webhook_payload IS NOT NULL)
 SELECT count(*) FROM dropped";
 
 /// Drops the bodies of the oldest events that have one, if they were received before a moment; returns how many. A published report goes with
-/// the first body of its call.
+/// the body of a report of its call.
 pub(super) async fn drop_bodies(db: &Db, before: Millis, limit: usize) -> Result<usize, Fault> {
     counted(db, DROP_BODIES, before, limit).await
 }

@@ -40,6 +40,9 @@ const LONGEST: &str = "SELECT e.call_id, e.source, max(e.length) FROM unnest($1:
 const DISPLACE: &str = "WITH gone AS (DELETE FROM ringback.events e USING unnest($1::text[], $2::text[]) AS i (call_id, source) \
     WHERE e.call_id = i.call_id AND e.source = i.source RETURNING e.seq) \
     DELETE FROM ringback.repeats r USING gone WHERE r.event = gone.seq";
+/// How long locks on the documents' table are waited for, and then others again: whoever sits on it stands in nobody's way.
+const HURRY: &str = "SELECT set_config('lock_timeout', '500ms', true)";
+const CALM: &str = "SELECT set_config('lock_timeout', '3s', true)";
 /// Columns of a new event, in the order of [`event_values`].
 macro_rules! insert_events {
     () => {
@@ -82,24 +85,26 @@ pub(super) struct Failed {
     pub(super) fault: Fault,
     /// It is certain that nothing of it was stored.
     pub(super) is_undone: bool,
+    /// It is known what is to be written and was asked to be: the calls' own locks were had.
+    pub(super) at_writing: bool,
 }
 
 impl Failed {
     /// Before anything was asked to be committed.
     fn before(fault: Fault) -> Self {
-        Self { fault, is_undone: true }
+        Self { fault, is_undone: true, at_writing: false }
     }
 
     /// When `COMMIT` may be on its way: only an answer of the server tells that it came to nothing.
     fn at_commit(fault: Fault) -> Self {
         let is_undone = !matches!(fault, Fault::Lost(_));
-        Self { fault, is_undone }
+        Self { fault, is_undone, at_writing: true }
     }
 }
 
 /// Writes a group; returns when it is durable, with how each commit ended. With a publisher, results are published too.
 pub(super) async fn write(db: &Db, commits: &[&EncodedCommit], publisher: Option<&Publisher>) -> Result<Vec<Committed>, Failed> {
-    let standing = look(db, commits).await.map_err(Failed::before)?;
+    let standing = look(db, commits, publisher.is_some()).await.map_err(Failed::before)?;
     let mut plan = plan(standing, commits);
     let outcomes = std::mem::take(&mut plan.outcomes);
     let heard: Vec<Signal> =
@@ -122,7 +127,7 @@ pub(super) async fn write(db: &Db, commits: &[&EncodedCommit], publisher: Option
     if let Some(publisher) = publisher
         && !rows.is_empty()
     {
-        steps.push(publisher.step(&rows));
+        steps.extend([publisher.step(&rows), Step::new(CALM, Vec::new())]);
     }
     if !notes.is_empty() {
         steps.push(Step::new(NOTE, note_values(&notes)));
@@ -134,8 +139,8 @@ pub(super) async fn write(db: &Db, commits: &[&EncodedCommit], publisher: Option
     Ok(outcomes)
 }
 
-/// Takes the locks and looks at what stands there.
-async fn look(db: &Db, commits: &[&EncodedCommit]) -> Result<Standing, Fault> {
+/// Takes the locks and looks at what stands there. In a hurry already, for the documents' table is locked as soon as a statement is prepared.
+async fn look(db: &Db, commits: &[&EncodedCommit], hurries: bool) -> Result<Standing, Fault> {
     let mut locks: Vec<i64> = commits.iter().map(|commit| commit.lock).collect();
     locks.sort_unstable();
     locks.dedup();
@@ -155,7 +160,10 @@ async fn look(db: &Db, commits: &[&EncodedCommit]) -> Result<Standing, Fault> {
             vec![Value::texts(&replacing, |it| it.call_id()), Value::texts(&replacing, |it| Some(&it.event.source))],
         ));
     }
-    let mut answers = db.pipeline(Some(BEGIN), &steps, None).await?.into_iter().skip(1);
+    if hurries {
+        steps.insert(1, Step::new(HURRY, Vec::new()));
+    }
+    let mut answers = db.pipeline(Some(BEGIN), &steps, None).await?.into_iter().skip(1 + usize::from(hurries));
     let mut next = || answers.next().unwrap_or_default();
     Ok(Standing {
         buried: buried(&next())?,

@@ -50,6 +50,8 @@ const GROUP_BYTES: usize = 8 * 1_048_576;
 const GIVE_UP: Duration = Duration::from_millis(4_200);
 /// How often a group is tried.
 const TRIES: u32 = 5;
+/// How often it is tried to publish while somebody else holds a lock on the documents' table.
+const PUBLISHING_TRIES: u32 = 2;
 /// Wait before a group is tried again that another one stood in the way of; it grows with each try.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -211,7 +213,7 @@ impl Writer {
         let mut tried = 1;
         loop {
             let db = self.connection().await?;
-            let Failed { fault, is_undone } = match write(&db, commits, publisher).await {
+            let Failed { fault, is_undone, at_writing } = match write(&db, commits, publisher).await {
                 Ok(outcomes) => {
                     self.db = Some(db);
                     if commits.iter().any(|it| it.write.as_ref().is_some_and(|write| !write.notes.is_empty())) {
@@ -228,6 +230,15 @@ impl Writer {
             match &fault {
                 Fault::Pooled(_) => self.link.found_pooled(),
                 Fault::Lost(_) => self.bells.trouble.notify_one(),
+                Fault::Again(_) if at_writing && publisher.is_some() && tried >= PUBLISHING_TRIES => {
+                    let calls: Vec<&str> = commits.iter().filter_map(|it| Some(it.write.as_ref()?.id())).collect();
+                    error!(
+                        ?fault,
+                        ?calls,
+                        "Somebody holds public.vapi_call_results; results are stored, and published when their calls change again"
+                    );
+                    publisher = None;
+                }
                 Fault::Again(_) => sleep(PAUSE * tried).await,
                 Fault::Refused(_) | Fault::Unusable(_) if commits.len() == 1 && publisher.is_some() => {
                     error!(?fault, "A result was refused by public.vapi_call_results; only its record is stored");

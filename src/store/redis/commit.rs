@@ -9,7 +9,7 @@ use crate::{
         id::CallId,
         time::Millis,
     },
-    store::{CallWrite, Commit, Due, StoreError, pack::Packer, tombstone::TombstoneKey},
+    store::{CallWrite, Commit, Due, StoreError, pack::Packer, tombstone::TombstoneKey, vault::Place},
 };
 
 /// This release, noted with events that it could not read.
@@ -50,18 +50,23 @@ pub(super) struct EncodedCommit {
 
 impl EncodedCommit {
     pub(super) fn of(commit: Commit, tombstones: &TombstoneKey, packer: &Packer) -> Result<Self, StoreError> {
-        let Commit { event, changed, more, write } = commit;
+        let Commit { event, changed, more, past, write } = commit;
         let id = write.as_ref().map(|write| &write.call.id).or(event.call_id.as_ref());
         let grave = id.map(|id| tombstones.hash(id).to_vec()).unwrap_or_default();
         let version = write.as_ref().map(|write| write.call.version);
         let mut all = Arguments { list: vec![grave], packer };
         all.event(&event, &Told { changed: changed.into_iter().map(str::to_owned).collect(), version, details: event.details.clone() })?;
-        all.text(&more.len());
+        all.text(&(more.len() + past.len()));
         for event in &more {
             all.event(event, &Told { changed: Vec::new(), version, details: event.details.clone() })?;
         }
+        for it in past {
+            all.event(&it.event, &Told { changed: it.changed, version: it.version, details: it.event.details.clone() })?;
+        }
         all.text(&u8::from(write.is_some()));
-        if let Some(write) = &write {
+        if let Some(mut write) = write {
+            packer.vault().hide(&write.call.id, &write.call.record, &mut write.columns);
+            let write = &write;
             all.write(write)?;
         }
         Ok(Self { arguments: all.list })
@@ -114,7 +119,8 @@ impl Arguments<'_> {
         self.json(told)?;
         self.json(&Note { at: event.received_at, sent_at: event.sent_at, proof })?;
         let has_body = event.keep != Keep::Nothing && !event.body.is_empty();
-        self.list.push(if has_body { self.packer.pack(&event.body)? } else { Vec::new() });
+        let place = Place::Body { call: event.call_id.as_ref().map(CallId::as_str), event: &event.id };
+        self.list.push(if has_body { self.packer.seal(place, &event.body)? } else { Vec::new() });
         Ok(())
     }
 
@@ -133,7 +139,7 @@ impl Arguments<'_> {
         self.text(&moments(call, columns));
         self.text(&marks(columns));
         self.list.push(self.packer.pack(columns.search.as_bytes())?);
-        self.list.push(self.packer.pack_json(&call.record)?);
+        self.list.push(self.packer.seal_json(Place::Record(call.id.as_str()), &call.record)?);
         Ok(())
     }
 }

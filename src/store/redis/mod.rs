@@ -13,6 +13,7 @@
 //! | `keys`, `scripts` | how keys are named and lists sorted; the Lua scripts |
 //! | `writer`, `commit` | the tasks that commit; one commit |
 //! | `rows`, `list`, `upkeep` | hashes and what they mean; lists; due times, deletion, retention |
+//! | `moving` | what it takes to move a store and to rekey it |
 //! | `fault` | what went wrong, and what follows from it |
 
 mod commit;
@@ -20,6 +21,7 @@ mod fault;
 mod keys;
 mod link;
 mod list;
+mod moving;
 mod options;
 mod rows;
 mod scripts;
@@ -119,6 +121,7 @@ impl Shared {
             )),
             fault => fault,
         })?;
+        moving::admit(db, &self.scripts, self.packer.vault()).await?;
         if known.is_none() {
             let _ = self.ready.set(Ready { tombstones, writers: Writers::start(&self.link, &self.scripts) });
         }
@@ -158,7 +161,7 @@ impl RedisStore {
             scripts,
             migrate: options.migrate,
             ephemeral_ok: options.ephemeral_ok,
-            packer: Packer::default(),
+            packer: Packer::new(options.keys.clone()),
             condition: Condition::new(),
             ready: OnceLock::new(),
             signals: broadcast::Sender::new(SIGNALS),
@@ -207,7 +210,8 @@ impl RedisStore {
     }
 
     pub(super) async fn list(&self, filter: CallFilter) -> Result<CallPage, StoreError> {
-        Ok(list::list(self.lines()?, &filter, &self.shared.packer).await?)
+        let lines = self.lines()?;
+        Ok(list::list(lines, &self.shared.packer.vault().hide_filter(filter), &self.shared.packer).await?)
     }
 
     pub(super) async fn timeline(&self, id: &CallId, bodies: bool) -> Result<Vec<TimelineEntry>, StoreError> {

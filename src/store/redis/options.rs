@@ -6,7 +6,7 @@ use redis::{AsyncConnectionConfig, Client, IntoConnectionInfo as _, TlsCertifica
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::fault::Fault;
-use crate::store::{StoreError, sqlite::Migrate};
+use crate::store::{DataKeys, StoreError, sqlite::Migrate};
 
 /// To reach the server and be let in must not take longer.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -28,6 +28,8 @@ pub struct RedisOptions {
     pub max_connections: usize,
     /// What to do about a schema that is behind.
     pub migrate: Migrate,
+    /// What encrypts.
+    pub keys: DataKeys,
 }
 
 /// How connections are made.

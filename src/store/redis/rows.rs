@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     call::{id::CallId, record::FetchReason, time::Millis},
-    store::{Due, Loaded, StoreError, StoredCall, TimelineEntry, UnfoldedEvent, pack::Packer, tombstone::TombstoneHash},
+    store::{Due, Loaded, StoreError, StoredCall, TimelineEntry, UnfoldedEvent, pack::Packer, tombstone::TombstoneHash, vault::Place},
 };
 
 /// The fields of a call that make a [`CallRow`].
@@ -30,7 +30,7 @@ pub(super) fn unpacked(id: CallId, row: CallRow, packer: &Packer) -> Result<Opti
     let (Some(revision), Some(version), Some(created_at), Some(updated_at), kind, at, Some(record)) = row else {
         return Ok(None);
     };
-    let record = packer.unpack_json(&record)?;
+    let record = packer.open_json(Place::Record(id.as_str()), &record)?;
     let due = due(kind.as_deref().unwrap_or_default(), at.as_deref().unwrap_or_default());
     let (created_at, updated_at) = (Millis(created_at), Millis(updated_at));
     Ok(Some(Arc::new(StoredCall { id, record, revision, version, created_at, updated_at, due })))
@@ -82,15 +82,26 @@ pub(super) async fn load_all(lines: &Lines, ids: &[CallId], packer: &Packer) -> 
     Ok(calls)
 }
 
-/// An event before it is unpacked: meta, told, source, at, seq, perhaps its body; and its repeats.
-type EventRow = ((Option<String>, Option<String>, Option<String>, Option<i64>, Option<u64>, Option<Vec<u8>>), Vec<String>);
+/// An event before it is unpacked: meta, told, source, at, seq, folded, perhaps its body; and its repeats.
+type EventRow = ((Option<String>, Option<String>, Option<String>, Option<i64>, Option<u64>, Option<u8>, Option<Vec<u8>>), Vec<String>);
 
 /// Everything that happened to a call, in order of time.
 pub(super) async fn timeline(lines: &Lines, id: &CallId, bodies: bool, packer: &Packer) -> Result<Vec<TimelineEntry>, Fault> {
     let place = &key_of("events", id.as_str());
     let events: Vec<String> =
         lines.ask(Kind::Lookup, |mut db| async move { redis::cmd("ZRANGE").arg(place).arg(0).arg(-1).query_async(&mut db).await }).await?;
-    let fields = ["meta", "told", "source", "at", "seq", if bodies { "body" } else { "none" }];
+    told_events(lines, &events, Some(id.as_str()), bodies, packer).await
+}
+
+/// What is told of these events about this call, in order of time.
+pub(super) async fn told_events(
+    lines: &Lines,
+    events: &[String],
+    call: Option<&str>,
+    bodies: bool,
+    packer: &Packer,
+) -> Result<Vec<TimelineEntry>, Fault> {
+    let fields = ["meta", "told", "source", "at", "seq", "folded", if bodies { "body" } else { "none" }];
     let mut entries = Vec::new();
     for ids in events.chunks(CHUNK) {
         let mut words = pipe();
@@ -102,7 +113,7 @@ pub(super) async fn timeline(lines: &Lines, id: &CallId, bodies: bool, packer: &
         let values: Vec<redis::Value> = lines.ask(Kind::Lookup, |mut db| async move { words.query_async(&mut db).await }).await?;
         for (id, pair) in ids.iter().zip(values.chunks(2)) {
             let row: EventRow = read(redis::Value::Array(pair.to_vec()))?;
-            entries.extend(told(id, row, packer)?);
+            entries.extend(told(id, call, row, packer)?);
         }
     }
     entries.sort_by_key(|(order, _)| *order);
@@ -118,10 +129,10 @@ fn read<T: redis::FromRedisValue>(value: redis::Value) -> Result<T, Fault> {
 type Order = (Millis, bool, u64, usize);
 
 /// An event and its repeats.
-fn told(id: &str, row: EventRow, packer: &Packer) -> Result<Vec<(Order, TimelineEntry)>, StoreError> {
-    let ((Some(meta), Some(told), Some(source), Some(at), Some(seq), body), repeats) = row else { return Ok(Vec::new()) };
+fn told(id: &str, call: Option<&str>, row: EventRow, packer: &Packer) -> Result<Vec<(Order, TimelineEntry)>, StoreError> {
+    let ((Some(meta), Some(told), Some(source), Some(at), Some(seq), folded, body), repeats) = row else { return Ok(Vec::new()) };
     let (meta, told): (Meta, Told) = (json(&meta)?, json(&told)?);
-    let body = body.map(|packed| packer.unpack_text(&packed)).transpose()?;
+    let body = body.map(|packed| packer.open_text(Place::Body { call, event: id }, &packed)).transpose()?;
     let first = TimelineEntry {
         at: Millis(at),
         kind: meta.kind,
@@ -133,6 +144,7 @@ fn told(id: &str, row: EventRow, packer: &Packer) -> Result<Vec<(Order, Timeline
         changed: told.changed,
         version: told.version,
         details: told.details,
+        folded: folded != Some(0),
         body,
     };
     let again = |note: Note| TimelineEntry {
@@ -176,8 +188,10 @@ pub(super) async fn unfolded(lines: &Lines, packer: &Packer) -> Result<Vec<Unfol
             if app == APP {
                 continue;
             }
-            let call_id = (!call.is_empty()).then(|| call_id(&call)).transpose()?;
-            unread.push(UnfoldedEvent { id: id.clone(), call_id, source, received_at: Millis(at), body: packer.unpack(&body)? });
+            let call = Some(call.as_str()).filter(|call| !call.is_empty());
+            let body = packer.open(Place::Body { call, event: id }, &body)?;
+            let call_id = call.map(call_id).transpose()?;
+            unread.push(UnfoldedEvent { id: id.clone(), call_id, source, received_at: Millis(at), body });
         }
         if unread.len() >= UNFOLDED {
             unread.truncate(UNFOLDED);

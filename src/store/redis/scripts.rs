@@ -19,6 +19,9 @@ pub(super) struct Scripts {
     leftovers: Script,
     bodies: Script,
     probe: Script,
+    note: Script,
+    reseal: Script,
+    bury: Script,
 }
 
 impl fmt::Debug for Scripts {
@@ -41,6 +44,9 @@ impl Scripts {
             leftovers: script(include_str!("scripts/leftovers.lua")),
             bodies: script(include_str!("scripts/bodies.lua")),
             probe: script(include_str!("scripts/probe.lua")),
+            note: script(include_str!("scripts/note.lua")),
+            reseal: script(include_str!("scripts/reseal.lua")),
+            bury: script(include_str!("scripts/bury.lua")),
         }
     }
 
@@ -76,6 +82,18 @@ impl Scripts {
 
     pub(super) fn bodies(&self) -> ScriptInvocation<'_> {
         self.call(&self.bodies)
+    }
+
+    pub(super) fn note(&self) -> ScriptInvocation<'_> {
+        self.call(&self.note)
+    }
+
+    pub(super) fn reseal(&self) -> ScriptInvocation<'_> {
+        self.call(&self.reseal)
+    }
+
+    pub(super) fn bury(&self) -> ScriptInvocation<'_> {
+        self.call(&self.bury)
     }
 
     pub(super) fn probe(&self) -> ScriptInvocation<'_> {

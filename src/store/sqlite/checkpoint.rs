@@ -12,7 +12,7 @@ use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, TryLockError,
         atomic::{AtomicBool, Ordering},
-        mpsc::{Receiver, SyncSender, sync_channel},
+        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -76,16 +76,25 @@ impl Log {
         if self.since_nudge < NUDGE_BYTES && !self.shared.is_handed_over.load(Ordering::Acquire) {
             return;
         }
-        if self.shared.is_handed_over.load(Ordering::Acquire) {
-            let shared = Arc::clone(&self.shared);
-            // Not while the thread is at it: that would only wait.
-            if let Some(_turn) = free(&shared.turn)
-                && !self.is_prevented()
-            {
-                self.start_over(db, "RESTART");
-            }
-        } else if self.nudge.as_ref().is_some_and(|nudge| nudge.try_send(()).is_ok()) {
-            self.since_nudge = 0;
+        let is_mine = self.shared.is_handed_over.load(Ordering::Acquire);
+        let thread = self.nudge.as_ref().filter(|_| !is_mine);
+        let nudged = thread.map_or(Err(TrySendError::Disconnected(())), |thread| thread.try_send(()));
+        match nudged {
+            Ok(()) => self.since_nudge = 0,
+            // It is still at work.
+            Err(TrySendError::Full(())) => {}
+            // It has done its part, or it has crashed: then all of it is the writer's.
+            Err(TrySendError::Disconnected(())) => self.start_over_in_turn(db),
+        }
+    }
+
+    fn start_over_in_turn(&mut self, db: &Connection) {
+        let shared = Arc::clone(&self.shared);
+        // Not while the thread is at it: that would only wait.
+        if let Some(_turn) = free(&shared.turn)
+            && !self.is_prevented()
+        {
+            self.start_over(db, "RESTART");
         }
     }
 

@@ -15,6 +15,7 @@ use crate::{
         Columns, Commit, Committed, Due, StoreError, StoredCall,
         pack::Packer,
         tombstone::{TombstoneHash, TombstoneKey},
+        vault::Place,
     },
 };
 
@@ -61,15 +62,18 @@ struct Standing {
 
 impl EncodedCommit {
     pub(super) fn of(commit: Commit, tombstones: &TombstoneKey, packer: &Packer) -> Result<Self, StoreError> {
-        let Commit { event, changed, more, write } = commit;
+        let Commit { event, changed, more, past, write } = commit;
         let id = write.as_ref().map(|write| &write.call.id).or(event.call_id.as_ref());
         let tombstone = id.map(|id| tombstones.hash(id));
         let version = write.as_ref().map(|write| write.call.version.cast_signed());
-        let changed = (!changed.is_empty()).then(|| changed.join(","));
+        let changed = joined(&changed);
         let cause = EncodedEvent::of(event, changed, version, packer)?;
-        let more = more.into_iter().map(|event| EncodedEvent::of(event, None, version, packer)).collect::<Result<_, _>>()?;
-        let encode = |write: crate::store::CallWrite| -> Result<EncodedWrite, StoreError> {
-            let record = packer.pack_json(&write.call.record)?;
+        let more = more.into_iter().map(|event| EncodedEvent::of(event, None, version, packer));
+        let past = past.into_iter().map(|it| EncodedEvent::of(it.event, joined(&it.changed), it.version.map(u64::cast_signed), packer));
+        let more = more.chain(past).collect::<Result<_, _>>()?;
+        let encode = |mut write: crate::store::CallWrite| -> Result<EncodedWrite, StoreError> {
+            let record = packer.seal_json(Place::Record(write.call.id.as_str()), &write.call.record)?;
+            packer.vault().hide(&write.call.id, &write.call.record, &mut write.columns);
             Ok(EncodedWrite { call: write.call, expected: write.expected, columns: write.columns, record })
         };
         Ok(Self { tombstone, cause, more, write: write.map(encode).transpose()? })
@@ -123,7 +127,8 @@ pub(super) fn is_buried(db: &Connection, hash: &TombstoneHash) -> rusqlite::Resu
 impl EncodedEvent {
     fn of(event: CallEvent, changed: Option<String>, version: Option<i64>, packer: &Packer) -> Result<Self, StoreError> {
         let has_body = event.keep != Keep::Nothing && !event.body.is_empty();
-        let (length, body) = (length(&event.body), has_body.then(|| packer.pack(&event.body)).transpose()?);
+        let place = Place::Body { call: event.call_id.as_ref().map(CallId::as_str), event: &event.id };
+        let (length, body) = (length(&event.body), has_body.then(|| packer.seal(place, &event.body)).transpose()?);
         // Let go of here and not by the writer: many commits wait for it at once.
         let event = CallEvent { body: Bytes::new(), ..event };
         Ok(Self { event, changed, version, length, body })
@@ -208,6 +213,10 @@ impl EncodedEvent {
         db.prepare_cached("DELETE FROM events WHERE call_id = ?1 AND source = ?2")?.execute(rivals)?;
         Ok(true)
     }
+}
+
+fn joined<T: AsRef<str>>(names: &[T]) -> Option<String> {
+    (!names.is_empty()).then(|| names.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(","))
 }
 
 fn length(body: &[u8]) -> i64 {

@@ -17,7 +17,7 @@ struct Conditions {
 
 impl Conditions {
     fn and(&mut self, condition: &str, values: impl IntoIterator<Item = Value>) {
-        self.sql.push_str(if self.sql.is_empty() { " WHERE " } else { " AND " });
+        self.sql.push_str(" AND ");
         self.sql.push_str(condition);
         self.values.extend(values);
     }
@@ -28,16 +28,12 @@ impl Conditions {
         }
     }
 
+    /// Everything that is asked for but the number.
     fn of(filter: &CallFilter) -> Self {
         let mut all = Self::default();
         let moment = column(filter.by);
         if filter.by == SortBy::EndedAt {
             all.and("c.ended_at IS NOT NULL", []);
-        }
-        if !filter.phone.is_empty() {
-            let marks = marks(filter.phone.len());
-            let either = format!("(c.customer_digits IN ({marks}) OR c.provider_digits IN ({marks}))");
-            all.and(&either, texts(&filter.phone).chain(texts(&filter.phone)));
         }
         all.and_any("c.status", &filter.status);
         all.and_any("c.call_status", &filter.call_status);
@@ -61,6 +57,53 @@ impl Conditions {
         }
         all
     }
+
+    /// The statement that finds the page.
+    ///
+    /// Each number is looked for in each of its two columns, by an index that has the calls in order, and only as far as the page can reach.
+    fn page(self, filter: &CallFilter) -> (String, Vec<Value>) {
+        let moment = column(filter.by);
+        let wanted = filter.limit.saturating_add(1);
+        let [limit, offset, reach] = [wanted, filter.offset, wanted.saturating_add(filter.offset)].map(number);
+        let rows = |condition: &str| {
+            let conditions = &self.sql;
+            format!(
+                "SELECT c.n, {moment} AS moment, c.id FROM calls c WHERE {condition}{conditions} ORDER BY {moment} DESC, c.id DESC LIMIT ?"
+            )
+        };
+        if filter.phone.is_empty() {
+            return (rows("true") + " OFFSET ?", self.values.iter().cloned().chain([limit, offset]).collect());
+        }
+        let (mut parts, mut values) = (Vec::new(), Vec::new());
+        for (column, digits) in
+            ["customer_digits", "provider_digits"].into_iter().flat_map(|column| filter.phone.iter().map(move |it| (column, it)))
+        {
+            parts.push(format!("SELECT * FROM ({})", rows(&format!("c.{column} = ?"))));
+            values.push(Value::from(digits.clone()));
+            values.extend(self.values.iter().cloned().chain([reach.clone()]));
+        }
+        values.extend([limit, offset]);
+        (parts.join(" UNION ") + " ORDER BY moment DESC, id DESC LIMIT ? OFFSET ?", values)
+    }
+
+    /// The statement that looks at everything, with the words to look through.
+    fn walk(mut self, filter: &CallFilter) -> (String, Vec<Value>) {
+        if !filter.phone.is_empty() {
+            let marks = marks(filter.phone.len());
+            let either = format!("(c.customer_digits IN ({marks}) OR c.provider_digits IN ({marks}))");
+            self.and(&either, texts(&filter.phone).chain(texts(&filter.phone)));
+        }
+        let (moment, conditions) = (column(filter.by), self.sql);
+        let text = format!(
+            "SELECT c.n, {moment}, c.id, r.search FROM calls c JOIN records r ON r.call = c.n WHERE true{conditions} \
+             ORDER BY {moment} DESC, c.id DESC"
+        );
+        (text, self.values)
+    }
+}
+
+fn number(number: usize) -> Value {
+    Value::from(i64::try_from(number).unwrap_or(i64::MAX))
 }
 
 fn column(by: SortBy) -> &'static str {
@@ -98,18 +141,15 @@ pub(super) fn list(db: &Connection, filter: &CallFilter, packer: &Packer) -> Res
 
 /// Number, moment and id of the calls on the page, and of one more if there is one.
 fn matching(db: &Connection, filter: &CallFilter, packer: &Packer) -> Result<Vec<(i64, i64, String)>, StoreError> {
-    let Conditions { sql, mut values } = Conditions::of(filter);
-    let moment = column(filter.by);
-    let wanted = filter.limit.saturating_add(1);
+    let conditions = Conditions::of(filter);
     let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
     if filter.words.is_empty() {
-        values.extend([wanted, filter.offset].map(|number| Value::from(i64::try_from(number).unwrap_or(i64::MAX))));
-        let text = format!("SELECT c.n, {moment}, c.id FROM calls c{sql} ORDER BY {moment} DESC, c.id DESC LIMIT ? OFFSET ?");
+        let (text, values) = conditions.page(filter);
         let mut find = db.prepare_cached(&text)?;
         return Ok(find.query_map(params_from_iter(values), row)?.collect::<rusqlite::Result<_>>()?);
     }
-    let text =
-        format!("SELECT c.n, {moment}, c.id, r.search FROM calls c JOIN records r ON r.call = c.n{sql} ORDER BY {moment} DESC, c.id DESC");
+    let (text, values) = conditions.walk(filter);
+    let wanted = filter.limit.saturating_add(1);
     let mut find = db.prepare_cached(&text)?;
     let mut rows = find.query(params_from_iter(values))?;
     let (mut found, mut skip) = (Vec::new(), filter.offset);

@@ -9,26 +9,29 @@
 //! | `writer`, `checkpoint` | the thread that commits whatever is queued; the thread that copies the log |
 //! | `commit`, `upkeep` | what is written: one commit; due times, deletion, retention |
 //! | `readers`, `rows`, `list` | the pool of connections that read; rows and what they mean; lists |
-//! | `backup` | a copy of a running store |
+//! | `backup`, `snapshot`, `moving` | a copy of a running store, to keep or to read; what it takes to move and to rekey one |
 
 mod backup;
 mod checkpoint;
 mod commit;
 mod list;
+mod moving;
 mod open;
 mod readers;
 mod rows;
 mod schema;
+mod snapshot;
 mod upkeep;
 mod writer;
 
 use std::{
+    fs::File,
     path::PathBuf,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
-pub use self::{backup::backup, schema::Migrate};
+pub use self::{backup::backup, schema::Migrate, snapshot::Snapshot};
 use self::{
     commit::{APP, EncodedCommit, is_buried},
     readers::{Read, Readers},
@@ -36,8 +39,8 @@ use self::{
     writer::Writer,
 };
 use super::{
-    CallFilter, CallPage, Commit, Committed, Due, Loaded, Retention, StoreError, StoreHealth, StoredCall, TimelineEntry, UnfoldedEvent,
-    disk, pack::Packer, tombstone::TombstoneKey,
+    CallFilter, CallPage, Commit, Committed, DataKeys, Due, Loaded, Retention, StoreError, StoreHealth, StoredCall, TimelineEntry,
+    UnfoldedEvent, disk, pack::Packer, tombstone::TombstoneKey,
 };
 use crate::call::{id::CallId, time::Millis};
 
@@ -64,6 +67,8 @@ pub struct SqliteOptions {
     pub migrate: Migrate,
     /// Accept a file system that is gone with the container.
     pub ephemeral_ok: bool,
+    /// What encrypts.
+    pub keys: DataKeys,
 }
 
 /// The engine behind `sqlite:PATH`. A cheap handle.
@@ -100,14 +105,22 @@ impl SqliteStore {
             open::refuse_forgetful(&path)?;
         }
         let lock = open::lock(&path)?;
+        snapshot::sweep(&path)?;
+        Self::open_locked(options, path, lock)
+    }
+
+    /// Opens a file that is ours already.
+    fn open_locked(options: &SqliteOptions, path: PathBuf, lock: File) -> Result<Self, StoreError> {
         open::make_private(&path)?;
         let mut db = open::writer(&path)?;
         schema::prepare(&mut db, &path, options.migrate)?;
         let tombstones = schema::tombstone_key(&db, &path)?;
+        let packer = Arc::new(Packer::new(options.keys.clone()));
+        moving::admit(&db, &path, packer.vault())?;
         upkeep::end_leases(&db)?;
         let readers = Readers::new(path.clone(), options.max_connections);
         let writer = Writer::start(db, &path, lock)?;
-        Ok(Self { shared: Arc::new(Shared { path, tombstones, packer: Arc::default(), writer, readers }) })
+        Ok(Self { shared: Arc::new(Shared { path, tombstones, packer, writer, readers }) })
     }
 
     async fn write<T: Send + 'static>(
@@ -145,6 +158,7 @@ impl SqliteStore {
 
     pub(super) async fn list(&self, filter: CallFilter) -> Result<CallPage, StoreError> {
         let packer = Arc::clone(&self.shared.packer);
+        let filter = packer.vault().hide_filter(filter);
         self.shared.readers.read(Read::Scan, move |db| list::list(db, &filter, &packer)).await
     }
 

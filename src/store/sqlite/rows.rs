@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::{
     call::{id::CallId, record::FetchReason, time::Millis},
-    store::{Due, StoreError, StoredCall, TimelineEntry, UnfoldedEvent, pack::Packer},
+    store::{Due, StoreError, StoredCall, TimelineEntry, UnfoldedEvent, pack::Packer, vault::Place},
 };
 
 /// What [`CallRow::read`] reads, of `calls c`, `records r` and `dues d`.
@@ -60,7 +60,7 @@ impl CallRow {
     pub(super) fn unpacked(self, packer: &Packer) -> Result<Arc<StoredCall>, StoreError> {
         Ok(Arc::new(StoredCall {
             id: call_id(&self.id)?,
-            record: packer.unpack_json(&self.record)?,
+            record: packer.open_json(Place::Record(&self.id), &self.record)?,
             revision: self.revision.cast_unsigned(),
             version: self.version.cast_unsigned(),
             created_at: Millis(self.created_at),
@@ -88,10 +88,10 @@ pub(super) fn due(row: &Row<'_>, first: usize) -> rusqlite::Result<Option<Due>> 
 }
 
 const TIMELINE: &str = "\
-SELECT received_at, kind, source, id, sent_at, proof, 0 AS repeat, changed, version, details, iif(?2, body, NULL), seq
+SELECT received_at, kind, source, id, sent_at, proof, 0 AS repeat, changed, version, details, iif(?2, body, NULL), seq, folded
 FROM events WHERE call_id = ?1
 UNION ALL
-SELECT r.received_at, e.kind, e.source, e.id, r.sent_at, r.proof, 1, NULL, NULL, NULL, NULL, r.n
+SELECT r.received_at, e.kind, e.source, e.id, r.sent_at, r.proof, 1, NULL, NULL, NULL, NULL, r.n, e.folded
 FROM events e JOIN repeats r ON r.event = e.seq WHERE e.call_id = ?1
 ORDER BY 1, 7, 12";
 
@@ -101,13 +101,14 @@ pub(super) fn timeline(db: &Connection, id: &CallId, bodies: bool, packer: &Pack
     let rows = find.query_map((id.as_str(), bodies), |row| Ok((timeline_entry(row)?, row.get::<_, Option<Vec<u8>>>(10)?)))?;
     rows.map(|row| {
         let (entry, blob) = row?;
-        let body = blob.map(|blob| packer.unpack_text(&blob)).transpose()?;
+        let place = Place::Body { call: Some(id.as_str()), event: &entry.event_id };
+        let body = blob.map(|blob| packer.open_text(place, &blob)).transpose()?;
         Ok(TimelineEntry { body, ..entry })
     })
     .collect()
 }
 
-fn timeline_entry(row: &Row<'_>) -> rusqlite::Result<TimelineEntry> {
+pub(super) fn timeline_entry(row: &Row<'_>) -> rusqlite::Result<TimelineEntry> {
     let changed: Option<String> = row.get(7)?;
     Ok(TimelineEntry {
         at: Millis(row.get(0)?),
@@ -120,6 +121,7 @@ fn timeline_entry(row: &Row<'_>) -> rusqlite::Result<TimelineEntry> {
         changed: changed.iter().flat_map(|names| names.split(',')).map(str::to_owned).collect(),
         version: row.get::<_, Option<i64>>(8)?.map(i64::cast_unsigned),
         details: row.get(9)?,
+        folded: row.get(12)?,
         body: None,
     })
 }
@@ -132,12 +134,15 @@ pub(super) fn unfolded(db: &Connection, app: &str, packer: &Packer) -> Result<Ve
     let mut find = db.prepare_cached(
         "SELECT id, call_id, source, received_at, body FROM events WHERE folded = 0 AND app IS NOT ?1 AND has_body = 1 ORDER BY seq LIMIT ?2",
     )?;
-    let row = |row: &Row<'_>| Ok((row.get(0)?, row.get::<_, Option<String>>(1)?, row.get(2)?, row.get(3)?, row.get::<_, Vec<u8>>(4)?));
+    let row = |row: &Row<'_>| {
+        Ok((row.get::<_, String>(0)?, row.get::<_, Option<String>>(1)?, row.get(2)?, row.get(3)?, row.get::<_, Vec<u8>>(4)?))
+    };
     let rows = find.query_map(params![app, UNFOLDED], row)?;
     rows.map(|row| {
         let (id, call, source, received_at, body) = row?;
         let call_id = call.as_deref().map(call_id).transpose()?;
-        Ok(UnfoldedEvent { id, call_id, source, received_at: Millis(received_at), body: packer.unpack(&body)? })
+        let body = packer.open(Place::Body { call: call.as_deref(), event: &id }, &body)?;
+        Ok(UnfoldedEvent { id, call_id, source, received_at: Millis(received_at), body })
     })
     .collect()
 }

@@ -23,8 +23,11 @@ const APPLICATION_ID: i64 = 0x5269_6e67;
 const MAJOR: i64 = 1_000;
 
 /// The changes, oldest first: the version each leads to, and its SQL.
-const STEPS: &[(i64, &str)] =
-    &[(1_001, include_str!("../migrations/sqlite/0001_calls.sql")), (2_001, include_str!("../migrations/sqlite/0002_no_fingerprint.sql"))];
+const STEPS: &[(i64, &str)] = &[
+    (1_001, include_str!("../migrations/sqlite/0001_calls.sql")),
+    (2_001, include_str!("../migrations/sqlite/0002_no_fingerprint.sql")),
+    (2_002, include_str!("../migrations/sqlite/0003_numbers_in_order.sql")),
+];
 
 /// What to do about a schema that is behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -3,7 +3,7 @@
 //! Properties wanted:
 //! - Work is answered after it is durable (`synchronous=FULL`: COMMIT returns after the log's fsync).
 //! - One fsync serves everything that queued up during the last one: work is run in the order it came, in one transaction.
-//! - If SQLite fails, nothing of the group happened and everyone in it is told so. The next group tries afresh.
+//! - If SQLite fails, or work panics, nothing of the group happened and everyone in it is told so. The next group tries afresh.
 //! - Work once queued is done, whether or not somebody still waits for the answer; so whoever waits is told how it ended, however long that
 //!   takes. An answer of "late" would leave open whether it happened, and memory would go on showing what was before.
 //!
@@ -11,6 +11,7 @@
 
 use std::{
     fs::File,
+    panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     sync::{
         Arc, Mutex, PoisonError,
@@ -207,7 +208,9 @@ impl Thread {
     }
 
     fn commit(&mut self, group: &mut Vec<Box<dyn Work>>) {
-        let outcome = self.transact(group).map_err(|error| error.to_string());
+        // Unwinding rolls the transaction back, and work that was run is not run again.
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.transact(group).map_err(|error| error.to_string())))
+            .unwrap_or_else(|_told_by_the_hook| Err("work on the store panicked".to_owned()));
         let was_failing = self.failing.swap(outcome.is_err(), Ordering::Relaxed);
         match &outcome {
             Err(error) if !was_failing => tracing::error!(%error, "the store can't write; what was asked of it is refused"),
@@ -264,6 +267,17 @@ mod tests {
         assert!(timeout(AN_HOUR, &mut stuck).await.is_err(), "it was answered before it ended");
         release.send(()).unwrap();
         assert!(stuck.await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn work_that_panics_is_undone_with_its_group_and_the_next_group_is_committed() {
+        let folder = tempfile::tempdir().unwrap();
+        let writer = started(folder.path());
+        let make = |db: &rusqlite::Connection| db.execute("CREATE TABLE made (x)", []);
+        let crashed = writer.submit(0, move |db| make(db).map(|_| assert!(db.is_autocommit(), "a story about panics"))).await;
+        assert!(crashed.unwrap_err().to_string().contains("panicked"));
+        assert_eq!(writer.submit(0, make).await.unwrap(), 0, "it was undone");
+        writer.close().await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]

@@ -11,7 +11,7 @@ use std::{
 };
 
 use ringback::store::{
-    Store,
+    DataKeys, Store,
     postgres::{PostgresOptions, PostgresStore, Tls},
     sqlite::Migrate,
 };
@@ -97,13 +97,19 @@ impl Database {
         options(&self.url())
     }
 
+    pub(crate) async fn open_with(&self, seeds: &[u8]) -> Store {
+        open(&PostgresOptions { keys: crate::store_support::keys(seeds), ..self.options() }).await
+    }
+
     pub(crate) async fn open(&self) -> Store {
         open(&self.options()).await
     }
 }
 
 pub(crate) fn options(url: &str) -> PostgresOptions {
-    PostgresOptions { url: url.into(), tls: Tls::Prefer, root_cert: None, pooled: false, max_connections: 3, migrate: Migrate::Auto }
+    let url = url.into();
+    let (keys, links) = (DataKeys::default(), true);
+    PostgresOptions { url, tls: Tls::Prefer, root_cert: None, pooled: false, max_connections: 3, migrate: Migrate::Auto, keys, links }
 }
 
 pub(crate) async fn open(options: &PostgresOptions) -> Store {

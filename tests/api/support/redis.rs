@@ -9,7 +9,7 @@ use std::sync::{
 
 use redis::aio::MultiplexedConnection;
 use ringback::store::{
-    Store,
+    DataKeys, Store,
     redis::{RedisOptions, RedisStore},
     sqlite::Migrate,
 };
@@ -58,6 +58,10 @@ impl Database {
         options(&self.url())
     }
 
+    pub(crate) async fn open_with(&self, seeds: &[u8]) -> Store {
+        open(&RedisOptions { keys: crate::store_support::keys(seeds), ..self.options() }).await
+    }
+
     pub(crate) async fn open(&self) -> Store {
         open(&self.options()).await
     }
@@ -69,7 +73,14 @@ impl Database {
 }
 
 pub(crate) fn options(url: &str) -> RedisOptions {
-    RedisOptions { url: url.into(), root_cert: None, ephemeral_ok: false, max_connections: 3, migrate: Migrate::Auto }
+    RedisOptions {
+        url: url.into(),
+        root_cert: None,
+        ephemeral_ok: false,
+        max_connections: 3,
+        migrate: Migrate::Auto,
+        keys: DataKeys::default(),
+    }
 }
 
 pub(crate) async fn open(options: &RedisOptions) -> Store {

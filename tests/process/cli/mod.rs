@@ -5,6 +5,7 @@ mod doors;
 mod environment;
 mod fake;
 mod logs;
+mod moving;
 mod store;
 mod usage;
 

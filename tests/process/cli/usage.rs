@@ -6,7 +6,8 @@ use super::{DONE, USAGE};
 use crate::support::{home::Home, program::Program};
 
 /// What there is. What later releases bring is absent.
-const COMMANDS: [&str; 8] = ["serve", "healthcheck", "migrate", "backup", "result", "simulate", "replay", "openapi"];
+const COMMANDS: [&str; 11] =
+    ["serve", "healthcheck", "migrate", "backup", "export", "import", "rekey", "result", "simulate", "replay", "openapi"];
 
 #[test]
 fn help_lists_what_there_is_and_nothing_else() {
@@ -61,7 +62,9 @@ fn what_is_mistyped_is_told_on_stderr_with_exit_code_2() {
         "healthcheck --nonsense",
         "openapi --yaml",
         "doctor",
-        "export",
+        "export a b",
+        "import",
+        "rekey now",
         "call",
     ] {
         let ended = Program::in_home(&home).with(words.split(' ')).run();

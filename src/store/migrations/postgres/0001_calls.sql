@@ -1,4 +1,5 @@
--- Everything of Ringback's own. Times are milliseconds since 1970. Blobs are zstd frames, unless said otherwise.
+-- Everything of Ringback's own. Times are milliseconds since 1970. Blobs are zstd frames, unless said otherwise; with a
+-- DATA_KEY they are encrypted, and columns that tell about people hold keyed hashes.
 -- Whoever writes about a call holds its lock first: `pg_advisory_xact_lock` of the first 8 bytes of the hash that its tombstone would have.
 
 -- Odds and ends of the store itself: `tombstone_key` (32 random bytes), `probe`.

@@ -1,4 +1,5 @@
--- Times are milliseconds since 1970. Blobs are zstd frames, unless said otherwise.
+-- Times are milliseconds since 1970. Blobs are zstd frames, unless said otherwise; with a
+-- DATA_KEY they are encrypted, and columns that tell about people hold keyed hashes.
 
 -- Odds and ends of the store itself: `tombstone_key` (32 random bytes), `probe`.
 CREATE TABLE meta (

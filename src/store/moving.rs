@@ -1,0 +1,68 @@
+//! What a store tells and takes so that it can be moved to another engine and rekeyed.
+
+use super::TimelineEntry;
+use crate::call::{event::CallEvent, id::CallId};
+
+/// An event from another store, with what came of it there.
+#[derive(Debug, Clone)]
+pub struct PastEvent {
+    /// The event.
+    pub event: CallEvent,
+    /// What it changed, by the names of `CallResult`.
+    pub changed: Vec<String>,
+    /// The version it led to.
+    pub version: Option<u64>,
+}
+
+/// Events that belong to no record.
+#[derive(Debug, Clone, Default)]
+pub struct Strays {
+    /// Each, and its repeats, with its body and the call it is about, if it names one.
+    pub events: Vec<(Option<CallId>, TimelineEntry)>,
+    /// Where the next ones begin; `None`: there are no more.
+    pub next: Option<String>,
+}
+
+/// Tombstones.
+#[derive(Clone, Default)]
+pub struct Graves {
+    /// The key of the hashes: 32 random bytes, made with the store.
+    pub key: Vec<u8>,
+    /// Hashes of the ids of deleted calls, and when they were deleted, in epoch milliseconds.
+    pub all: Vec<(Vec<u8>, i64)>,
+}
+
+impl Graves {
+    /// The hash of this call's id, under this key.
+    #[must_use]
+    pub fn hash(&self, id: &CallId) -> Vec<u8> {
+        let key = self.key.as_slice().try_into().unwrap_or_default();
+        super::tombstone::TombstoneKey::from_bytes(key).hash(id).to_vec()
+    }
+}
+
+impl std::fmt::Debug for Graves {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Graves({})", self.all.len())
+    }
+}
+
+/// How far bodies were encrypted with the newest key.
+#[derive(Debug, Clone, Default)]
+pub struct Resealed {
+    /// Bodies that were looked at.
+    pub seen: usize,
+    /// Bodies that were written.
+    pub written: usize,
+    /// Where the next ones begin; `None`: there are no more.
+    pub next: Option<String>,
+}
+
+/// How much a store holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Amounts {
+    /// Calls with a record.
+    pub calls: u64,
+    /// Events with a body.
+    pub bodies: u64,
+}
