@@ -15,6 +15,7 @@ use crate::{
     http::{self, Api, Budget, Gate, Probe, Shared},
     keep::{self, KeepPlan, Keeper},
     lifecycle::Lifecycle,
+    outbound::{Outbound, SetUpError, guard::Allowed},
     registry::{Cache, Parts, Registry, Waiters, follow},
     store::{
         DataKeys, Store, StoreError,
@@ -24,6 +25,7 @@ use crate::{
         sqlite::{self, Snapshot, SqliteOptions, SqliteStore},
     },
     telemetry::{Metrics, VapiStatus},
+    tools::{self, Tools},
     vapi::{
         client::{ClientError, Settings, VapiClient},
         message,
@@ -46,6 +48,9 @@ pub enum StartError {
     /// Vapi's client can't be made.
     #[error("VAPI_API_URL or VAPI_API_KEY: {0}")]
     Vapi(#[from] ClientError),
+    /// Nobody could be asked or told.
+    #[error("TOOLS: {0}")]
+    Outbound(#[from] SetUpError),
     /// The webhook proofs can't be checked as configured.
     #[error("{0}")]
     Webhook(String),
@@ -92,7 +97,15 @@ impl App {
         let keeper = Keeper::new(registry.clone(), clock.clone(), metrics.clone(), plan);
         let meters = http::Meters::new(metrics.clone(), &http::TEMPLATES);
         let (bodies, probe) = (Budget::default(), Probe::default());
-        let shared = Shared { config, registry, enricher, client, gate, bodies, clock, lifecycle, metrics, meters, probe };
+        let parts = tools::Parts {
+            outbound: Outbound::new(Allowed::default())?,
+            registry: registry.clone(),
+            clock: clock.clone(),
+            lifecycle: lifecycle.clone(),
+            metrics: metrics.clone(),
+        };
+        let tools = Tools::new(config.tools.clone(), parts);
+        let shared = Shared { config, registry, enricher, tools, client, gate, bodies, clock, lifecycle, metrics, meters, probe };
         Ok(Self { api: Api::new(shared), keeper })
     }
 

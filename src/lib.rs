@@ -22,6 +22,7 @@
 //! | [`cli`] | the commands, one a file |
 //! | [`app`] | the one place where the parts are wired |
 //! | [`http`] | the HTTP face: route table, extractors, one file a resource |
+//! | [`tools`] | has questions of the assistant answered, each once |
 //! | [`enrich`] | asks Vapi for what its webhooks did not bring |
 //! | [`transfer`] | moving all calls to another store, and encrypting them anew |
 //! | [`keep`] | retention, archive, room on disk |
@@ -29,10 +30,11 @@
 //! | [`vapi`] | Vapi's words, in and out: proofs, messages, REST, redaction |
 //! | [`store`] | the durable truth: memory, SQLite, PostgreSQL, Redis |
 //! | [`call`] | our words, pure: event, record, join, policy, view |
+//! | [`outbound`] | requests to other people's addresses, guarded and signed |
 //! | [`simulate`] | a stateful fake Vapi, for users, tests and benches |
 //! | [`config`], [`clock`], [`lifecycle`], [`telemetry`], [`envelope`], [`error`] | what every room has: settings, time, tasks, logs and metrics, answers |
 //!
-//! Imports go one way: `cli → app → http → {enrich, keep, transfer} → registry → vapi → store → call`.
+//! Imports go one way: `cli → app → http → {tools, enrich, keep, transfer} → registry → vapi → store → call`.
 //!
 //! # Walkthrough: a report comes in
 //!
@@ -72,9 +74,11 @@ pub mod error;
 pub mod http;
 pub mod keep;
 pub mod lifecycle;
+pub mod outbound;
 pub mod registry;
 pub mod simulate;
 pub mod store;
 pub mod telemetry;
+pub mod tools;
 pub mod transfer;
 pub mod vapi;

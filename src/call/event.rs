@@ -11,6 +11,8 @@ pub enum EventKind {
     Delivery,
     /// Vapi answered, or did not.
     Fetch,
+    /// A tool was about to be asked, or answered.
+    Tool,
     /// Policy settled the call.
     Settled,
     /// The call was erased.
@@ -24,6 +26,7 @@ impl EventKind {
         match self {
             Self::Delivery => "delivery",
             Self::Fetch => "fetch",
+            Self::Tool => "tool",
             Self::Settled => "settled",
             Self::Deleted => "deleted",
         }

@@ -25,6 +25,12 @@ impl Rank {
     pub const REST_ENDED: Self = Self(3);
 }
 
+/// The scale of tool answers.
+impl Rank {
+    /// What we answered ourselves, over any echo of it.
+    pub const OWN_ANSWER: Self = Self(20);
+}
+
 /// The scale of metadata: where in the message a key stood.
 impl Rank {
     /// `assistant.metadata`.

@@ -7,6 +7,7 @@
 //! | `reader` | one value after another; collects all problems, shows no value |
 //! | [`http`], [`store`], [`vapi`], [`access`], [`client`] | what the parts of the program need |
 //! | [`postgres`], [`redis`] | the URL of a PostgreSQL database; of a Redis |
+//! | [`tools`] | who answers what the assistant asks |
 //! | [`proxies`] | whose `X-Forwarded-For` is believed |
 //!
 //! [`Config::from_env`] takes a lookup, so that tests need no environment. Secrets are `secrecy` types or digests, so that `Debug` shows none.
@@ -20,6 +21,7 @@ pub mod proxies;
 mod reader;
 pub mod redis;
 pub mod store;
+pub mod tools;
 pub mod vapi;
 pub mod variables;
 
@@ -41,6 +43,7 @@ pub use self::{
     reader::ConfigError,
     redis::RedisUrl,
     store::{CacheConfig, DatabaseUrl, Migrate, StoreConfig},
+    tools::ToolsConfig,
     vapi::{VapiConfig, WebhookConfig},
     variables::{Variable, env_example, readme_table, variables},
 };
@@ -69,6 +72,8 @@ pub struct Config {
     pub webhook: WebhookConfig,
     /// Who may do what.
     pub access: AccessConfig,
+    /// Who answers what the assistant asks.
+    pub tools: ToolsConfig,
     /// How late data is fetched.
     pub complete: CompleteConfig,
     /// Events that are usually only counted are kept too.
@@ -135,6 +140,7 @@ impl Config {
             store: StoreConfig::read(&mut reader),
             cache: CacheConfig::read(&mut reader),
             vapi: VapiConfig::read(&mut reader),
+            tools: ToolsConfig::read(&mut reader),
             complete: CompleteConfig::read(&mut reader),
             keep_all_events: reader.word("KEEP_EVENTS", &[("default", false), ("all", true)]),
             shutdown: ShutdownConfig::read(&mut reader, exposed),

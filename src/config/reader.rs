@@ -85,6 +85,12 @@ impl<'a> Reader<'a> {
         value
     }
 
+    /// The value of a variable that somebody named in another one; from the environment, or from the file that `NAME_FILE` names.
+    pub(super) fn named(&mut self, name: &str) -> Option<String> {
+        let path = self.plain(&format!("{name}_FILE"));
+        self.plain(name).or_else(|| path.and_then(|path| self.content(name, &path)))
+    }
+
     fn content(&mut self, name: &str, path: &str) -> Option<String> {
         let mut content = Vec::new();
         match std::fs::File::open(path).and_then(|file| file.take(VALUE_FILE_BYTES + 1).read_to_end(&mut content)) {

@@ -127,6 +127,12 @@ const VARIABLES: &[Variable] = &[
     variable("MAX_BODY_MB", "10", SERVE, "Largest request body, in MiB."),
     variable("MAX_WAITERS", "20000", SERVE, "Requests that may wait for a result at the same time; one more is answered at once."),
     variable("WAIT_MAX_SECONDS", "300", SERVE, "Longest `wait`; a longer one is cut to this."),
+    variable(
+        "TOOLS",
+        "",
+        SERVE,
+        "Who answers what the assistant asks, as TOML: tools, other requests, the server URL you had before. Usually a file: `TOOLS_FILE`.",
+    ),
     variable("KEEP_EVENTS", "default", SERVE, "`all` also keeps partial transcripts, speech updates and the like."),
     variable(
         "SHUTDOWN_DELAY_SECONDS",

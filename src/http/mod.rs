@@ -39,7 +39,7 @@ pub use self::{body::Budget, docs::openapi, health::Probe, meters::Meters, path:
 
 use crate::{
     clock::Clock, config::Config, enrich::Enricher, error::ApiError, lifecycle::Lifecycle, registry::Registry, telemetry::Metrics,
-    vapi::client::VapiClient,
+    tools::Tools, vapi::client::VapiClient,
 };
 
 /// What handlers share: a cheap handle.
@@ -54,6 +54,8 @@ pub struct Shared {
     pub registry: Registry,
     /// Asks Vapi.
     pub enricher: Enricher,
+    /// Has questions answered.
+    pub tools: Tools,
     /// Vapi's REST, if there is a key.
     pub client: Option<VapiClient>,
     /// Checks webhook proofs.
@@ -89,8 +91,10 @@ impl Api {
 }
 
 /// Where Vapi's messages are taken; the first is the one to configure, the others are for older senders.
-const WEBHOOK_PATHS: [&str; 4] =
-    ["/api/v1/vapi/webhook", "/api/v1/vapi/webhooks/vapi", "/api/v1/webhooks/vapi", "/api/v1/sessions/vapi/webhook"];
+const WEBHOOK_PATHS: [&str; 4] = ["/api/v1/vapi/webhook", "/api/v1/vapi/webhooks/vapi", "/api/v1/webhooks/vapi", SESSIONS_PATH];
+
+/// The one of them that also takes flat events.
+const SESSIONS_PATH: &str = "/api/v1/sessions/vapi/webhook";
 
 /// Templates of all routes, by which requests are counted.
 pub const TEMPLATES: [&str; 26] = [
@@ -148,7 +152,11 @@ pub fn router(api: &Api) -> Router {
         .route("/docs/{*file}", get(docs::page))
         .route("/", get(docs::entrance));
     for path in webhook_paths(&api.config) {
-        router = router.route(path, post(webhook::receive));
+        router = if path == SESSIONS_PATH {
+            router.route(path, post(webhook::receive_session))
+        } else {
+            router.route(path, post(webhook::receive))
+        };
     }
     let router = router
         .fallback(any(async || ApiError::RouteNotFound))

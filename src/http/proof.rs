@@ -71,6 +71,8 @@ pub(super) struct VerifiedWebhook {
     pub(super) body: Held,
     /// What the headers tell beside it.
     pub(super) delivery: Delivery,
+    /// The headers themselves.
+    pub(super) headers: HeaderMap,
 }
 
 impl FromRequest<Api> for VerifiedWebhook {
@@ -102,7 +104,7 @@ impl FromRequest<Api> for VerifiedWebhook {
                 proven(&parts.headers, proof)
             }
         };
-        Ok(Self { body, delivery: Delivery { keep_all: api.config.keep_all_events, ..delivery } })
+        Ok(Self { body, delivery: Delivery { keep_all: api.config.keep_all_events, ..delivery }, headers: parts.headers })
     }
 }
 

@@ -1,13 +1,16 @@
 //! `POST /webhook`: a message of Vapi's comes in, and is answered once it is durable.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json,
+    body::Bytes,
     extract::State,
+    http::header,
     response::{IntoResponse, Response},
 };
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use tracing::warn;
 
 use super::{
@@ -22,7 +25,11 @@ use crate::{
     error::ApiError,
     registry::Applied,
     store::StoreError,
-    vapi::message::{self, Inbound, Question},
+    tools::{Answer, Heard},
+    vapi::{
+        flat::unflattened,
+        message::{self, Inbound},
+    },
 };
 
 /// Whoever asks, waits with a caller on the line: the answer goes out after this time, stored or not. The commit goes on.
@@ -50,33 +57,102 @@ const LONGEST_TYPE: usize = 64;
     ),
     security((), ("vapiSecret" = []), ("bearer" = []))
 )]
-pub(super) async fn receive(State(api): State<Api>, VerifiedWebhook { mut body, delivery }: VerifiedWebhook) -> Result<Response, ApiError> {
+pub(super) async fn receive(State(api): State<Api>, webhook: VerifiedWebhook) -> Result<Response, ApiError> {
+    let raw = webhook.body.bytes.clone();
+    Ok(take(&api, webhook, raw).await?.response())
+}
+
+/// As [`receive`]; older senders post flat events here.
+pub(super) async fn receive_session(State(api): State<Api>, mut webhook: VerifiedWebhook) -> Result<Response, ApiError> {
+    let raw = webhook.body.bytes.clone();
+    let Some((_, message)) = unflattened(&raw) else { return Ok(take(&api, webhook, raw).await?.response()) };
+    webhook.body.bytes = message.into();
+    let mut taken = take(&api, webhook, raw).await?;
+    taken.answer = match taken.answer {
+        Answer::Ours(mut answer) if taken.is_question => {
+            answer["received"] = json!(true);
+            Answer::Ours(answer)
+        }
+        Answer::Theirs(answer) => Answer::Ours(with_received(&answer)),
+        Answer::Ours(_) => Answer::Ours(json!({"received": true})),
+    };
+    Ok(taken.response())
+}
+
+/// What an endpoint answered, and that it was received.
+fn with_received(answer: &[u8]) -> Value {
+    let mut answer: Value = serde_json::from_slice(answer).unwrap_or_default();
+    if let Some(answer) = answer.as_object_mut() {
+        answer.insert("received".to_owned(), json!(true));
+    }
+    answer
+}
+
+/// A message that was taken in, and what its sender is answered.
+struct Taken {
+    told: Told,
+    answer: Answer,
+    is_question: bool,
+}
+
+impl Taken {
+    fn response(self) -> Response {
+        let told = axum::Extension(self.told);
+        match self.answer {
+            Answer::Ours(answer) => (told, Json(answer)).into_response(),
+            Answer::Theirs(answer) => (told, [(header::CONTENT_TYPE, "application/json")], answer).into_response(),
+        }
+    }
+}
+
+/// Takes in a message; `raw` is what came, where that is not Vapi's own form.
+async fn take(api: &Api, webhook: VerifiedWebhook, raw: Bytes) -> Result<Taken, ApiError> {
+    let started = Instant::now();
+    let VerifiedWebhook { mut body, delivery, headers } = webhook;
     let Inbound { event, question, partial, odd_call_id } = message::read(&body.bytes, delivery, api.clock.now())?;
     // The event has what it needs: while its commit is waited for, the next request can have the memory.
-    drop(std::mem::take(&mut body.bytes));
+    let bytes = std::mem::take(&mut body.bytes);
+    let heard = (question.is_some() || api.tools.are_configured()).then(|| {
+        let (kind, event_id, call_id) = (event.source.clone(), event.id.clone(), event.call_id.clone());
+        let (body, raw) = if api.tools.are_configured() { (bytes, raw) } else { Default::default() };
+        Arc::new(Heard { kind, event_id, call_id, body, raw, headers, arrived: started })
+    });
     let (kind, call_id) = (event.source.clone(), event.call_id.clone());
     if let (Some(line), Some(id)) = (&partial, &call_id) {
         api.registry.pass_on(id, line).await;
     }
-    let started = tokio::time::Instant::now();
     let deadline = if question.is_some() { QUESTION_DEADLINE } else { CHANGE_DEADLINE };
-    let applied = in_time(deadline, api.registry.apply(event)).await;
+    let commit = async {
+        let applied = in_time(deadline, api.registry.apply(event)).await;
+        api.metrics.webhook_committed(started.elapsed());
+        applied
+    };
+    let answer = async {
+        match (&heard, &question) {
+            (Some(heard), Some(question)) => Some(api.tools.answer(heard, question).await),
+            _ => None,
+        }
+    };
+    // Together: the claim of a tool then is in the same group of commits as its question.
+    let (applied, answer) = tokio::join!(commit, answer);
     api.metrics.webhook_received(api.clock.now());
-    api.metrics.webhook_committed(started.elapsed());
     api.metrics.webhook_delivered(&kind, result_label(applied.as_ref(), odd_call_id));
-    let answer = match (question, applied) {
-        (Some(question), applied) => {
+    if let (Some(heard), Ok(Applied::Stored | Applied::NotKept)) = (&heard, &applied) {
+        api.tools.pass_on(heard, question.as_ref());
+    }
+    let is_question = question.is_some();
+    let answer = match (answer, applied) {
+        (Some(answer), applied) => {
             if let Err(error) = applied {
                 warn!(%error, event_type = kind, "A question was answered without being stored");
             }
-            harmless(&question)
+            answer
         }
-        (None, Ok(applied)) => acknowledged(applied, call_id.as_ref()),
+        (None, Ok(applied)) => Answer::Ours(acknowledged(applied, call_id.as_ref())),
         (None, Err(error)) => return Err(error.into()),
     };
     let event_type = Some(kind.chars().take(LONGEST_TYPE).collect());
-    let told = Told { call_id, event_type, ..Told::default() };
-    Ok((axum::Extension(told), Json(answer)).into_response())
+    Ok(Taken { told: Told { call_id, event_type, ..Told::default() }, answer, is_question })
 }
 
 fn result_label(applied: Result<&Applied, &StoreError>, odd_call_id: bool) -> &'static str {
@@ -98,24 +174,6 @@ fn acknowledged(applied: Applied, call_id: Option<&CallId>) -> Value {
         Applied::NotKept => "Received; messages of this type are not kept.",
     };
     json!({"success": true, "status": "success", "received": true, "message": message, "callId": call_id.map(CallId::as_str)})
-}
-
-/// What is answered while nothing is configured: it harms no call.
-fn harmless(question: &Question) -> Value {
-    const NO_TOOL: &str = "No tool is configured.";
-    match question {
-        Question::ToolCalls(tools) => {
-            let results = tools.iter().map(|(id, name)| json!({"toolCallId": id, "name": name, "error": NO_TOOL}));
-            json!({"results": results.collect::<Vec<_>>()})
-        }
-        Question::FunctionCall => json!({"result": NO_TOOL}),
-        Question::Assistant => json!({"error": "No assistant is configured to take this call."}),
-        Question::Destination => json!({"error": "No destination is configured."}),
-        Question::Documents => json!({"documents": []}),
-        Question::Endpointing => json!({"timeoutSeconds": 0.6}),
-        Question::Predial => json!({"eligible": false}),
-        Question::Voice => json!({"error": "No voice is configured."}),
-    }
 }
 
 /// Shows that the webhook's address can be reached. Open to everyone.

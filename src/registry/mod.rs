@@ -16,6 +16,7 @@
 //!   whoever erases counts first and forgets second. One of the two always takes the entry out.
 
 mod cache;
+mod claim;
 mod columns;
 mod due;
 mod follow;

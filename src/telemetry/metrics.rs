@@ -125,6 +125,12 @@ struct TransportLabels {
     transport: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ToolLabels {
+    tool: String,
+    result: &'static str,
+}
+
 /// Labels of a gauge that is absent until it is set.
 type NoLabels = [(&'static str, &'static str); 0];
 type Seconds = Gauge<f64, AtomicU64>;
@@ -149,6 +155,7 @@ struct Inner {
     enrichment_pending: Gauge,
     enrichment_oldest: Seconds,
     vapi_requests: Family<VapiLabels, Counter>,
+    tool_calls: Family<ToolLabels, Counter>,
     waiters: Gauge,
     stream_clients: Family<TransportLabels, Gauge>,
     cache_hits: Counter,
@@ -187,6 +194,7 @@ impl Metrics {
             enrichment_pending: list.add("enrichment_pending", "Calls that wait to be fetched", Gauge::default()),
             enrichment_oldest: list.add("enrichment_oldest_pending_seconds", "How long the longest of them is overdue", Seconds::default()),
             vapi_requests: list.add("vapi_requests", "Requests to Vapi", Family::default()),
+            tool_calls: list.add("tool_calls", "Tool calls, by what was answered", Family::default()),
             waiters: list.add("waiters", "Requests that wait for a result", Gauge::default()),
             stream_clients: list.add("stream_clients", "Clients that listen to calls", Family::default()),
             cache_hits: cache.get_or_create_owned(&ResultLabels { result: "hit" }),
@@ -270,6 +278,11 @@ impl Metrics {
     /// A request to Vapi ended.
     pub fn vapi_requested(&self, operation: &'static str, status: VapiStatus) {
         self.0.vapi_requests.get_or_create(&VapiLabels { operation, status }).inc();
+    }
+
+    /// A tool call was answered; `tool` is its name in the configuration, `result` one of our words.
+    pub fn tool_called(&self, tool: &str, result: &'static str) {
+        self.0.tool_calls.get_or_create(&ToolLabels { tool: tool.to_owned(), result }).inc();
     }
 
     /// So many requests wait for a result.

@@ -52,8 +52,8 @@ pub struct Inbound {
 pub enum Question {
     /// `tool-calls`: id and name of each.
     ToolCalls(Vec<(String, String)>),
-    /// `function-call`, the older form.
-    FunctionCall,
+    /// `function-call`, the older form: its id, or what stands in for it, and its name.
+    FunctionCall(String, String),
     /// `assistant-request`.
     Assistant,
     /// `transfer-destination-request`, `handoff-destination-request`.
@@ -183,7 +183,7 @@ impl<'n, 'a> Reader<'n, 'a> {
             details: None,
         };
         let odd_call_id = event.call_id.is_none() && !self.message.path(&["call", "id"]).is_empty();
-        Inbound { question: self.question(), partial: self.partial(), odd_call_id, event }
+        Inbound { question: self.question(&event.id), partial: self.partial(), odd_call_id, event }
     }
 
     fn keep(&self) -> Keep {
@@ -290,10 +290,10 @@ impl<'n, 'a> Reader<'n, 'a> {
         Some(Line { sent_at: self.sent_at, role, text })
     }
 
-    fn question(&self) -> Option<Question> {
+    fn question(&self, id: &str) -> Option<Question> {
         Some(match self.kind {
             "tool-calls" => Question::ToolCalls(self.asked_tools()),
-            "function-call" => Question::FunctionCall,
+            "function-call" => self.asked_function(id),
             "assistant-request" => Question::Assistant,
             "transfer-destination-request" | "handoff-destination-request" => Question::Destination,
             "knowledge-base-request" => Question::Documents,
@@ -302,6 +302,12 @@ impl<'n, 'a> Reader<'n, 'a> {
             "voice-request" => Question::Voice,
             _ => return None,
         })
+    }
+
+    fn asked_function(&self, event_id: &str) -> Question {
+        let subject = Subject { body: self.message, call: self.message.at("call"), rank: Rank::OTHER, sent_at: self.sent_at };
+        let (id, tool) = subject.function_question(event_id).unwrap_or_default();
+        Question::FunctionCall(id, tool.name.map(|name| name.value).unwrap_or_default())
     }
 
     fn asked_tools(&self) -> Vec<(String, String)> {

@@ -7,7 +7,9 @@
 pub mod call;
 pub mod client;
 pub mod facts;
+pub mod flat;
 pub mod json;
 pub mod message;
 pub mod redact;
 pub mod signature;
+pub mod tool;

@@ -57,6 +57,7 @@ mod streams;
 mod streams_kept;
 mod support;
 mod timeline;
+mod tools;
 mod vapi_client;
 mod view;
 mod webhook;

@@ -8,6 +8,7 @@ mod postgres;
 mod proxies;
 mod redis;
 mod secrecy;
+mod tools;
 mod values;
 mod vapi;
 

@@ -179,7 +179,7 @@ fn whoever_asks_something_is_recognised() {
         "the copy without a name takes none away"
     );
     let single = [
-        ("function-call", Question::FunctionCall),
+        ("function-call", Question::FunctionCall("call_Name1".to_owned(), "save_name".to_owned())),
         ("assistant-request", Question::Assistant),
         ("transfer-destination-request", Question::Destination),
         ("handoff-destination-request", Question::Destination),

@@ -4,6 +4,7 @@ pub(crate) mod answer;
 pub(crate) mod app;
 pub(crate) mod bodies;
 pub(crate) mod calls;
+pub(crate) mod endpoint;
 pub(crate) mod pooler;
 pub(crate) mod postgres;
 pub(crate) mod proxy;
