@@ -10,6 +10,11 @@ for _, entry in ipairs(call('XRANGE', prefix .. 'log', '-', '+', 'COUNT', limit)
   end
   gone, last = gone + 1, entry[1]
   call('XDEL', prefix .. 'log', last)
+  local own = prefix .. 'log:' .. entry[2][4]
+  call('XDEL', own, last)
+  if call('XLEN', own) == 0 then
+    call('DEL', own)
+  end
 end
 if last then
   call('SET', prefix .. 'gone', string.match(last, '^%d+'))
