@@ -623,7 +623,18 @@ async fn of_an_erased_call_nothing_is_left_but_a_hash_and_of_a_purged_one_nothin
     assert_eq!(store.forget_news(at(1), 10).await.unwrap(), 1);
     let left = everything(&mut raw).await;
     let names: BTreeSet<&str> = left.iter().map(|(key, _)| key.as_str()).filter(|key| !key.starts_with("ringback:answer:")).collect();
-    assert_eq!(names, BTreeSet::from(["ringback:gone", "ringback:log", "ringback:meta", "ringback:news", "ringback:seq", "ringback:told", "ringback:tombstones"]));
+    assert_eq!(
+        names,
+        BTreeSet::from([
+            "ringback:gone",
+            "ringback:log",
+            "ringback:meta",
+            "ringback:news",
+            "ringback:seq",
+            "ringback:told",
+            "ringback:tombstones"
+        ])
+    );
     for (key, value) in &left {
         let is_lease = key.starts_with("ringback:answer:");
         assert!(is_lease || !value.contains("d-call"), "{key}: {value}");
