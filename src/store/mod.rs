@@ -14,6 +14,7 @@
 //! | [`mod@redis`] | a store in a Redis, for any number of instances |
 //! | [`published`] | a call as other programs read it there |
 //! | [`news`] | the log of what was told, for streams |
+//! | [`outbox`] | what is on its way to subscribers |
 //! | [`signal`] | what instances tell each other |
 //! | [`query`] | what can be asked of a list |
 //! | [`disk`] | where a store lies, and how much room there is |
@@ -26,6 +27,7 @@ pub mod disk;
 pub mod memory;
 pub mod moving;
 pub mod news;
+pub mod outbox;
 pub mod postgres;
 pub mod published;
 pub mod query;
@@ -55,6 +57,10 @@ use self::moving::{Amounts, Graves, PastEvent, Resealed, Strays};
 pub use self::{
     disk::StoreHealth,
     news::NewsPage,
+    outbox::{
+        Attempt, Delivery, DeliveryFilter, DeliveryLease, DeliveryMark, DeliveryPage, DeliveryState, FanOut, Fate, LeasedDeliveries, OutboxState,
+        OutgoingEvent, Redelivery, StoredTarget, Targets,
+    },
     published::PublishedRow,
     query::{CallFilter, CallPage, PageCursor, SortBy},
     signal::Signal,
@@ -363,6 +369,29 @@ verbs! {
     news(after: u64, call: Option<&CallId>, limit: usize) -> NewsPage;
     /// Drops at most `limit` of the oldest entries of that log, those from before a moment; returns how many went.
     forget_news(before: Millis, limit: usize) -> usize;
+    /// Targets: the subscriptions, or those of one call or placing.
+    targets(scope: Option<&str>) -> Targets;
+    /// One target.
+    target(id: &str) -> Option<StoredTarget>;
+    /// Writes a target, its `revision` already counted up, if the one that stands there is of the expected revision (`None`: there is none).
+    /// Tells whether it did.
+    put_target(target: StoredTarget, expected: Option<u64>) -> bool;
+    /// Drops a target and its deliveries; tells whether it was there.
+    drop_target(id: &str) -> bool;
+    /// How fanning out stands.
+    outbox() -> OutboxState;
+    /// Makes deliveries, if fanning out and subscriptions still stand as they did; tells whether it did.
+    fan_out(step: FanOut) -> bool;
+    /// Takes deliveries that are due and holds them.
+    lease_deliveries(lease: DeliveryLease) -> LeasedDeliveries;
+    /// Notes what came of tries, each unless the lease was lost; tells which were noted.
+    mark_deliveries(marks: Vec<DeliveryMark>) -> Vec<bool>;
+    /// Deliveries as they stand.
+    deliveries(filter: DeliveryFilter) -> DeliveryPage;
+    /// Makes deliveries of a target that are not pending pending again, with no tries counted; returns how many.
+    redeliver(target: &str, which: Redelivery, now: Millis) -> usize;
+    /// Drops at most `limit` deliveries that were settled before a moment; returns how many went.
+    forget_deliveries(before: Millis, limit: usize) -> usize;
     /// Can it be read and written right now?
     health() -> StoreHealth;
     /// Drops the bodies of the `count` oldest events that still have one, to make room; returns how many went.
