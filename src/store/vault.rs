@@ -12,7 +12,7 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Arc, OnceLock},
+    sync::{Arc, PoisonError, RwLock},
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -191,7 +191,7 @@ fn random() -> Result<[u8; KEY_BYTES], String> {
 #[derive(Default)]
 pub(super) struct Vault {
     keys: DataKeys,
-    index: OnceLock<Index>,
+    index: RwLock<Option<Arc<Index>>>,
 }
 
 impl fmt::Debug for Vault {
@@ -202,7 +202,7 @@ impl fmt::Debug for Vault {
 
 impl Vault {
     pub(super) fn new(keys: DataKeys) -> Self {
-        Self { keys, index: OnceLock::new() }
+        Self { keys, index: RwLock::default() }
     }
 
     /// Is anything sealed?
@@ -229,14 +229,15 @@ impl Vault {
         }
         let Some(newest) = self.keys.0.first() else { return Ok(None) };
         let wrapped = self.keys.0.iter().find_map(|key| Some((key, ring.index.get(&key.name())?)));
-        let index = match (wrapped, self.index.get()) {
+        let index = match (wrapped, self.known()) {
             (Some((key, wrapped)), _) => unwrapped(key, wrapped).ok_or("the note about its keys is broken")?,
             // The server lost what it stored: what this process writes and looks for stays the same.
             (None, Some(known)) => *known.key.expose_secret(),
             (None, None) => random()?,
         };
         if ring.index.contains_key(&newest.name()) {
-            let _ = self.index.set(Index { key: SecretBox::new(Box::new(index)), plain: ring.plain });
+            let index = Index { key: SecretBox::new(Box::new(index)), plain: ring.plain };
+            *self.index.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(index));
             return Ok(None);
         }
         let mut ring = ring;
@@ -302,8 +303,12 @@ impl Vault {
         Some((id, *nonce, sealed))
     }
 
-    fn index(&self) -> Option<&Index> {
-        self.index.get().filter(|_| self.is_locked())
+    fn known(&self) -> Option<Arc<Index>> {
+        self.index.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn index(&self) -> Option<Arc<Index>> {
+        self.known().filter(|_| self.is_locked())
     }
 
     /// Hides what tells about people. What stays plain: the ids of call, assistant and request, status, times, reasons.

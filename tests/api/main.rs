@@ -52,6 +52,7 @@ mod store_sqlite;
 mod store_support;
 mod store_tls;
 mod store_trouble;
+mod store_unpublished;
 mod support;
 mod timeline;
 mod vapi_client;

@@ -54,9 +54,17 @@ pub(super) struct EncodedWrite {
     pub(super) expected: Option<u64>,
     pub(super) columns: Columns,
     pub(super) record: Vec<u8>,
-    pub(super) published: Option<Box<PublishedRow>>,
+    pub(super) published: Option<Box<Publication>>,
     /// What other programs' tables are to be told.
     pub(super) notes: Vec<Note>,
+}
+
+/// What other programs are to read of a call.
+#[derive(Debug)]
+pub(super) struct Publication {
+    pub(super) row: PublishedRow,
+    /// The event whose body is the row's raw payload.
+    pub(super) report: Option<String>,
 }
 
 /// The lock of whoever writes about a call. It is the same on every instance, and says nothing about the id.
@@ -73,6 +81,8 @@ impl EncodedCommit {
         let lock = lock_of(&tombstone.unwrap_or_else(|| Sha256::digest(event.id.as_bytes()).into()));
         let version = write.as_ref().map(|write| write.call.version.cast_signed());
         let changed = (!changed.is_empty()).then(|| changed.join(","));
+        let report = std::iter::once(&event).chain(&more).find(|event| event.facts.reported && !event.body.is_empty());
+        let report = report.map(|event| clean(&event.id).into_owned());
         let cause = EncodedEvent::of(event, changed, version, packer)?;
         let more = more.into_iter().map(|event| EncodedEvent::of(event, None, version, packer));
         let past = past.into_iter().map(|it| {
@@ -80,7 +90,7 @@ impl EncodedCommit {
             EncodedEvent::of(it.event, changed, it.version.map(u64::cast_signed), packer)
         });
         let more = more.chain(past).collect::<Result<_, _>>()?;
-        let write = write.map(|write| EncodedWrite::of(write, packer, links)).transpose()?;
+        let write = write.map(|write| EncodedWrite::of(write, report, packer, links)).transpose()?;
         Ok(Self { lock, tombstone, cause, more, write })
     }
 
@@ -88,7 +98,7 @@ impl EncodedCommit {
     pub(super) fn weight(&self) -> usize {
         let events = [&self.cause].into_iter().chain(&self.more).map(|event| event.body.as_ref().map_or(0, Vec::len));
         let write = self.write.as_ref().map_or(0, |write| {
-            let published = write.published.as_ref().map_or(0, |row| row.weight());
+            let published = write.published.as_ref().map_or(0, |it| it.row.weight());
             write.columns.search.len() + write.record.len() + published
         });
         ROW_BYTES + events.sum::<usize>() + write
@@ -117,13 +127,17 @@ impl EncodedEvent {
 }
 
 impl EncodedWrite {
-    /// `links`: other programs' tables may be told.
-    fn of(write: CallWrite, packer: &Packer, links: bool) -> Result<Self, StoreError> {
+    /// `report`: the event that brought the raw payload, if any did. `links`: other programs' tables may be told.
+    fn of(write: CallWrite, report: Option<String>, packer: &Packer, links: bool) -> Result<Self, StoreError> {
         let record = packer.seal_json(Place::Record(write.call.id.as_str()), &write.call.record)?;
         let CallWrite { call, expected, mut columns, published } = write;
         let notes = if links { notes(&call.record, &columns) } else { Vec::new() };
         packer.vault().hide(&call.id, &call.record, &mut columns);
-        let published = published.map(|row| Box::new(packer.vault().hide_published(*row)));
+        let published = published.map(|row| {
+            let row = packer.vault().hide_published(*row);
+            let report = report.filter(|_| row.raw_webhook_payload.is_some());
+            Box::new(Publication { row, report })
+        });
         Ok(Self { call, expected, columns, record, published, notes })
     }
 
