@@ -12,10 +12,15 @@ use super::{
 /// How long the first connection is waited for by whoever wants to know whether there is one.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// A try that failed may be bad luck; after so many in a row there is no connection to be had.
+const FAILURES: u32 = 3;
+
 /// How many connections there are, and why there are no more.
 #[derive(Debug, Default)]
 struct Standing {
     open: usize,
+    /// Tries that failed since the last that did not.
+    failures: u32,
     why: Option<Fault>,
 }
 
@@ -42,7 +47,7 @@ impl Drop for Counted {
 impl Standing {
     fn check(&self) -> Result<(), Fault> {
         match &self.why {
-            Some(why) if self.open == 0 => Err(why.clone()),
+            Some(why) if self.open == 0 && self.failures >= FAILURES => Err(why.clone()),
             _ => Ok(()),
         }
     }
@@ -53,13 +58,16 @@ impl Lines {
     pub(super) async fn open(&self, link: &Arc<Link>) -> Result<Line, Fault> {
         let opened = link.open_to_listen().await;
         self.0.send_modify(|standing| match &opened {
-            Ok(_) => *standing = Standing { open: standing.open + 1, why: None },
-            Err(fault) => standing.why = Some(fault.clone()),
+            Ok(_) => *standing = Standing { open: standing.open + 1, ..Standing::default() },
+            Err(fault) => {
+                standing.failures = standing.failures.saturating_add(1);
+                standing.why = Some(fault.clone());
+            }
         });
         opened.map(|(db, news)| Line { db, news, _counted: Counted(self.clone()) })
     }
 
-    /// Fails when there is none, and the last try failed.
+    /// Fails when there is none, and none can be had.
     pub(super) fn check(&self) -> Result<(), Fault> {
         self.0.borrow().check()
     }
@@ -67,7 +75,7 @@ impl Lines {
     /// Waits until there is one; fails when there is none.
     pub(super) async fn connected(&self) -> Result<(), Fault> {
         let mut standing = self.0.subscribe();
-        let known = timeout(PATIENCE, standing.wait_for(|it| it.open > 0 || it.why.is_some())).await;
+        let known = timeout(PATIENCE, standing.wait_for(|it| it.open > 0 || it.check().is_err())).await;
         known.map_err(|_elapsed| Fault::late(PATIENCE))?.map_or_else(|_closed| self.check(), |standing| standing.check())
     }
 }

@@ -19,6 +19,16 @@ use crate::store::{
     vault::{Place, RING, Vault},
 };
 
+/// Fails when a store that is there already needs other keys; writes nothing.
+pub(super) async fn refuse_strangers(db: &Db, vault: &Vault) -> Result<(), Fault> {
+    let note = match ring(db).await {
+        // No such table.
+        Err(Fault::Refused(why)) if why.starts_with("42P01") => return Ok(()),
+        note => note?,
+    };
+    vault.admits(note.as_deref()).map_err(|why| Fault::Unusable(format!("the store can't be read: {why}")))
+}
+
 /// Finds out whether the keys are those that the store needs.
 /// Returns what the store notes of them.
 pub(super) async fn admit(db: &Db, vault: &Vault) -> Result<Option<Vec<u8>>, Fault> {

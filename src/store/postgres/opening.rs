@@ -33,6 +33,8 @@ impl Shared {
             self.know(None);
             known.writers.close().await;
         }
+        // Whoever has the wrong keys changes nothing.
+        moving::refuse_strangers(db, self.packer.vault()).await?;
         let tombstones = schema::prepare(db, self.migrate, known.as_ref().map(|known| &known.tombstones)).await?;
         self.note_ring(moving::admit(db, self.packer.vault()).await?);
         let publisher = Arc::new(Publisher::look(db).await?);
