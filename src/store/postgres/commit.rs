@@ -17,6 +17,7 @@ use crate::{
     store::{
         CallWrite, Columns, Commit, PublishedRow, StoreError, StoredCall,
         pack::Packer,
+        queue::Encoded,
         tombstone::{TombstoneHash, TombstoneKey},
         vault::Place,
     },
@@ -73,6 +74,17 @@ pub(super) fn lock_of(tombstone: &TombstoneHash) -> i64 {
     i64::from_be_bytes(*first)
 }
 
+impl Encoded for EncodedCommit {
+    fn weight(&self) -> usize {
+        let events = [&self.cause].into_iter().chain(&self.more).map(|event| event.body.as_ref().map_or(0, Vec::len));
+        let write = self.write.as_ref().map_or(0, |write| {
+            let published = write.published.as_ref().map_or(0, |it| it.row.weight());
+            write.columns.search.len() + write.record.len() + published
+        });
+        ROW_BYTES + events.sum::<usize>() + write
+    }
+}
+
 impl EncodedCommit {
     pub(super) fn of(commit: Commit, tombstones: &TombstoneKey, packer: &Packer, links: bool) -> Result<Self, StoreError> {
         let Commit { event, changed, more, past, write } = commit;
@@ -92,16 +104,6 @@ impl EncodedCommit {
         let more = more.chain(past).collect::<Result<_, _>>()?;
         let write = write.map(|write| EncodedWrite::of(write, report, packer, links)).transpose()?;
         Ok(Self { lock, tombstone, cause, more, write })
-    }
-
-    /// About how many bytes it writes.
-    pub(super) fn weight(&self) -> usize {
-        let events = [&self.cause].into_iter().chain(&self.more).map(|event| event.body.as_ref().map_or(0, Vec::len));
-        let write = self.write.as_ref().map_or(0, |write| {
-            let published = write.published.as_ref().map_or(0, |it| it.row.weight());
-            write.columns.search.len() + write.record.len() + published
-        });
-        ROW_BYTES + events.sum::<usize>() + write
     }
 }
 

@@ -14,29 +14,17 @@
 //!   that nobody knows.
 //! - *Nobody has a connection*: who asks is told at once, and whoever waits already.
 
-use std::{
-    fmt,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::{
-    sync::{
-        Mutex as Turns, Notify,
-        mpsc::{self, error::TrySendError},
-        oneshot,
-    },
+    sync::Notify,
     time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{error, info};
+use tracing::error;
 
 use super::{
     commit::{EncodedCommit, EncodedWrite},
-    condition::closed,
     fault::Fault,
     line::{Line, Lines},
     link::Link,
@@ -44,16 +32,15 @@ use super::{
     published::Publisher,
     write::write,
 };
-use crate::store::{Committed, StoreError};
+use crate::store::{
+    Committed, StoreError,
+    queue::{self, Failing, Most, Queue, queue},
+};
 
 /// Tasks, each with a connection of its own: while one waits for the disk, the next one's group is on its way.
 const WRITERS: usize = 2;
-/// Commits that can wait.
-const QUEUE: usize = 1_024;
-/// Commits in one transaction, at most. Each takes a lock, of which the server has some thousands for everyone.
-const GROUP: usize = 128;
-/// Bytes written by one transaction, about, at most.
-const GROUP_BYTES: usize = 8 * 1_048_576;
+/// What one transaction takes. Each commit takes a lock, of which the server has some thousands for everyone.
+const GROUP: Most = Most { commits: 128, bytes: 8 * 1_048_576 };
 /// A group is given up after this long; less than anybody waits for it.
 const GIVE_UP: Duration = Duration::from_millis(4_200);
 /// How often a group is tried.
@@ -65,16 +52,14 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// Waits between tries to get a connection: the first, and the longest.
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
 
-struct Job {
-    commit: EncodedCommit,
-    reply: oneshot::Sender<Result<Committed, StoreError>>,
-}
+type Job = queue::Job<EncodedCommit>;
+type Jobs = queue::Jobs<EncodedCommit>;
 
 /// The way to the tasks that commit. Closed, they finish what is queued and end.
 pub(super) struct Writers {
-    queue: Mutex<Option<mpsc::Sender<Job>>>,
+    queue: Queue<EncodedCommit>,
     tasks: TaskTracker,
-    failing: Arc<AtomicBool>,
+    failing: Failing,
     lines: Lines,
     closing: CancellationToken,
 }
@@ -99,17 +84,15 @@ pub(super) struct Bells {
 impl Writers {
     /// Starts the tasks.
     pub(super) fn start(link: &Arc<Link>, publisher: &Arc<Publisher>, bells: &Bells) -> Self {
-        let (queue, jobs) = mpsc::channel(QUEUE);
-        let (jobs, failing, tasks) = (Arc::new(Turns::new(jobs)), Arc::new(AtomicBool::new(false)), TaskTracker::new());
-        let (lines, closing) = (Lines::default(), CancellationToken::new());
+        let (queue, jobs) = queue(PATIENCE, GROUP);
+        let (lines, failing, tasks, closing) = (Lines::default(), Failing::default(), TaskTracker::new(), CancellationToken::new());
         for _ in 0..WRITERS {
             let writer = Writer {
                 link: Arc::clone(link),
-                jobs: Arc::clone(&jobs),
-                queue: queue.downgrade(),
+                jobs: jobs.clone(),
                 publisher: Arc::clone(publisher),
                 bells: bells.clone(),
-                failing: Arc::clone(&failing),
+                failing: failing.clone(),
                 lines: lines.clone(),
                 line: None,
                 closing: closing.clone(),
@@ -117,7 +100,7 @@ impl Writers {
             tasks.spawn(writer.run());
         }
         tasks.close();
-        Self { queue: Mutex::new(Some(queue)), tasks, failing, lines, closing }
+        Self { queue, tasks, failing, lines, closing }
     }
 
     /// Fails when no writer has a connection, and none can be had.
@@ -127,32 +110,23 @@ impl Writers {
 
     /// Did the last group fail?
     pub(super) fn is_failing(&self) -> bool {
-        self.failing.load(Ordering::Relaxed)
+        self.failing.is_so()
     }
 
     /// Something was written after all.
     pub(super) fn succeeded(&self) {
-        if self.failing.swap(false, Ordering::Relaxed) {
-            info!("The store can write again");
-        }
+        self.failing.note(None::<&Fault>);
     }
 
     /// Commits, and returns when that is durable.
     pub(super) async fn submit(&self, commit: EncodedCommit) -> Result<Committed, StoreError> {
-        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or_else(closed)?;
         self.lines.check()?;
-        let (reply, answer) = oneshot::channel();
-        let answered = timeout(PATIENCE, async {
-            queue.send(Job { commit, reply }).await.ok().ok_or_else(closed)?;
-            drop(queue);
-            answer.await.unwrap_or_else(|_| Err(StoreError::Unavailable("the writer has stopped".to_owned())))
-        });
-        answered.await.unwrap_or_else(|_elapsed| Err(Fault::late(PATIENCE).into()))
+        self.queue.submit(commit).await
     }
 
     /// Finishes what is queued and ends the tasks.
     pub(super) async fn close(&self) {
-        drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.queue.close();
         self.closing.cancel();
         self.tasks.wait().await;
     }
@@ -160,12 +134,10 @@ impl Writers {
 
 struct Writer {
     link: Arc<Link>,
-    jobs: Arc<Turns<mpsc::Receiver<Job>>>,
-    /// Where work goes back to.
-    queue: mpsc::WeakSender<Job>,
+    jobs: Jobs,
     publisher: Arc<Publisher>,
     bells: Bells,
-    failing: Arc<AtomicBool>,
+    failing: Failing,
     lines: Lines,
     line: Option<Line>,
     closing: CancellationToken,
@@ -177,7 +149,7 @@ impl Writer {
             let group = tokio::select! {
                 biased;
                 () = line.ended() => continue,
-                group = next(&self.jobs) => group,
+                group = self.jobs.next() => group,
             };
             if group.is_empty() {
                 return;
@@ -217,12 +189,8 @@ impl Writer {
 
     /// When nobody has a connection, whoever waits is told.
     fn refuse(&self, fault: &Fault) {
-        if self.lines.check().is_err()
-            && let Ok(mut jobs) = self.jobs.try_lock()
-        {
-            while let Ok(job) = jobs.try_recv() {
-                let _ = job.reply.send(Err(fault.clone().into()));
-            }
+        if self.lines.check().is_err() {
+            self.jobs.refuse(|| fault.clone().into());
         }
     }
 
@@ -240,34 +208,21 @@ impl Writer {
             Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
             Err(Stop::For(fault)) => vec![Err(fault); commits.len()],
         };
-        self.note(outcomes.iter().find_map(|outcome| outcome.as_ref().err()));
+        self.failing.note(outcomes.iter().find_map(|outcome| outcome.as_ref().err()));
         for (job, outcome) in group.into_iter().zip(outcomes) {
-            // Nobody waits any more: it is done all the same.
-            let _ = job.reply.send(outcome.map_err(StoreError::from));
+            job.end(outcome.map_err(StoreError::from));
         }
     }
 
     /// Nothing was done of it, and there is no connection to do it on: perhaps another writer has one.
     fn give_back(&self, group: Vec<Job>, fault: &Fault) {
-        let queue = self.queue.upgrade().filter(|_| self.lines.check().is_ok());
+        let is_hopeless = self.lines.check().is_err();
         for job in group {
-            let rest = match &queue {
-                Some(queue) => queue.try_send(job).err().map(TrySendError::into_inner),
-                None => Some(job),
-            };
-            if let Some(job) = rest {
-                self.note(Some(fault));
-                let _ = job.reply.send(Err(fault.clone().into()));
+            let rest = if is_hopeless { Err(job) } else { self.jobs.give_back(job) };
+            if let Err(job) = rest {
+                self.failing.note(Some(fault));
+                job.end(Err(fault.clone().into()));
             }
-        }
-    }
-
-    fn note(&self, fault: Option<&Fault>) {
-        let was_failing = self.failing.swap(fault.is_some(), Ordering::Relaxed);
-        match fault {
-            Some(fault) if !was_failing => error!(?fault, "The store can't write; what was asked of it is refused"),
-            None if was_failing => info!("The store can write again"),
-            _ => {}
         }
     }
 
@@ -370,20 +325,4 @@ impl From<Stop> for Fault {
 /// The call whose result a commit publishes.
 fn published(commit: &EncodedCommit) -> Option<&str> {
     commit.write.as_ref().filter(|write| write.published.is_some()).map(EncodedWrite::id)
-}
-
-/// Whatever is queued; waits for the first; nothing when the queue is closed.
-async fn next(jobs: &Turns<mpsc::Receiver<Job>>) -> Vec<Job> {
-    let mut jobs = jobs.lock().await;
-    let Some(first) = jobs.recv().await else { return Vec::new() };
-    let mut bytes = first.commit.weight();
-    let mut group = vec![first];
-    while group.len() < GROUP
-        && bytes < GROUP_BYTES
-        && let Ok(more) = jobs.try_recv()
-    {
-        bytes += more.commit.weight();
-        group.push(more);
-    }
-    group
 }
