@@ -140,7 +140,7 @@ fn client_url(environment: &Environment, is_told: bool) -> Result<String, ExitCo
     ClientConfig::from_env(|name| environment.get(name)).map(|config| config.url).map_err(|error| unusable(&error))
 }
 
-/// Cancelled at Ctrl-C.
+/// Cancelled at Ctrl-C. Whoever presses it again can't wait any longer: whatever hangs, such as a pipe that nobody reads, the program ends.
 #[expect(clippy::disallowed_methods, reason = "lives as long as the command; there is no service whose tasks are tracked")]
 fn interrupted() -> CancellationToken {
     let token = CancellationToken::new();
@@ -148,6 +148,9 @@ fn interrupted() -> CancellationToken {
     tokio::spawn(async move {
         if tokio::signal::ctrl_c().await.is_ok() {
             stop.cancel();
+        }
+        if tokio::signal::ctrl_c().await.is_ok() {
+            std::process::exit(EXIT_INTERRUPTED.into());
         }
     });
     token

@@ -17,7 +17,7 @@
 //! | [`signal`] | what instances tell each other |
 //! | [`query`] | what can be asked of a list |
 //! | [`disk`] | where a store lies, and how much room there is |
-//! | `condition` | whether a server can be asked right now |
+//! | `condition`, `queue` | whether a server can be asked right now; commits on their way there |
 //! | `pack`, `vault` | compression; encryption, and what lists filter by then |
 //! | `tombstone` | what is left of a deleted call |
 //! | [`moving`] | what a store tells and takes so that it can be moved and rekeyed |
@@ -35,6 +35,7 @@ pub mod sqlite;
 
 mod condition;
 mod pack;
+mod queue;
 mod tombstone;
 mod unfolded;
 mod vault;

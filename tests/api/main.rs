@@ -53,6 +53,7 @@ mod store_sqlite;
 mod store_support;
 mod store_tls;
 mod store_trouble;
+mod store_unpublished;
 mod streams;
 mod streams_kept;
 mod support;

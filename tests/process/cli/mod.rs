@@ -15,3 +15,4 @@ const FAILED: i32 = 1;
 const USAGE: i32 = 2;
 const CONFIGURATION: i32 = 78;
 const TIMED_OUT: i32 = 124;
+const INTERRUPTED: i32 = 130;
