@@ -10,7 +10,7 @@ use axum::{
         sse::{Event, KeepAlive, Sse},
     },
 };
-use futures_util::stream;
+use futures_util::{Stream, StreamExt as _, stream};
 
 use super::{
     Api,
@@ -186,10 +186,13 @@ pub(super) async fn listen(api: &Api, scope: Option<CallId>, wish: Wish) -> Resu
 
 fn events(api: &Api, reader: Reader) -> Response {
     let listening = (reader, Counted::new(api, "sse"));
-    let events = stream::unfold((listening, false), |((mut reader, counted), begun)| async move {
-        let event = if begun { event(&reader.next().await?) } else { Event::default().retry(RETRY) };
-        Some((Ok::<_, Infallible>(event), ((reader, counted), true)))
-    });
+    answer(stream::unfold(listening, |(mut reader, counted)| async move { Some((event(&reader.next().await?), (reader, counted))) }))
+}
+
+/// An answer that tells these events as they come.
+pub(super) fn answer(events: impl Stream<Item = Event> + Send + 'static) -> Response {
+    let begin = stream::iter([Event::default().retry(RETRY)]);
+    let events = begin.chain(events).map(Ok::<_, Infallible>);
     let mut answer = Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT)).into_response();
     answer.headers_mut().insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
     answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
