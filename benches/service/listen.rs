@@ -202,7 +202,7 @@ async fn listen(port: u16, run: u32, reader: u32, sent: &Sent) -> anyhow::Result
 /// The call that an event is about.
 fn named(event: &str) -> anyhow::Result<u32> {
     let (_, id) = event.split_once("\"callId\":\"").context("an event has no call")?;
-    Ok(id.get(24..36).context("an id is cut")?.parse()?)
+    Ok(u32::from_str_radix(id.get(24..36).context("an id is cut")?, 16)?)
 }
 
 fn number(event: &str, before: &str) -> anyhow::Result<u32> {
