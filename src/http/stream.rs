@@ -16,6 +16,7 @@ use super::{
     Api,
     auth::{Caller, PollStream, ReadStream},
     calls::look_up,
+    list::{STATUSES, digits, one_of},
     observe::Told,
     parameters::{CallPath, Parameters},
 };
@@ -61,8 +62,9 @@ impl FromRequestParts<Api> for Wish {
         let filter = Filter {
             types,
             assistants: parameters.list("assistantId")?,
-            phones: parameters.list("phone")?,
-            statuses: parameters.list("status")?,
+            // A mistake would be a stream that stays silent.
+            phones: parameters.list("phone")?.iter().map(|phone| digits("phone", phone)).collect::<Result<_, _>>()?,
+            statuses: one_of(&parameters, "status", &STATUSES)?,
         };
         Ok(Self { filter, since: since(&parts.headers, &parameters), close_when_done })
     }
