@@ -6,6 +6,7 @@ mod architecture;
 mod at_rest;
 mod cache;
 mod deleting;
+mod deliveries;
 mod engines;
 mod enrichment;
 mod facts;
