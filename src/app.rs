@@ -105,7 +105,9 @@ impl App {
             metrics: metrics.clone(),
         };
         let tools = Tools::new(config.tools.clone(), parts);
-        let shared = Shared { config, registry, enricher, tools, client, gate, bodies, clock, lifecycle, metrics, meters, probe };
+        let onlookers = http::Onlookers::default();
+        let shared =
+            Shared { config, registry, enricher, tools, client, gate, bodies, onlookers, clock, lifecycle, metrics, meters, probe };
         Ok(Self { api: Api::new(shared), keeper })
     }
 

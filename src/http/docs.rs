@@ -40,6 +40,7 @@ pub(super) struct ViewParameter {
         super::stream::one,
         super::stream::all,
         super::socket::all,
+        super::deliveries::all,
         super::recording::play,
         super::cache::stats,
         super::cache::clear,

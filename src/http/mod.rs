@@ -8,6 +8,7 @@ mod body;
 mod cache;
 mod calls;
 mod deadline;
+mod deliveries;
 mod docs;
 mod health;
 mod list;
@@ -35,7 +36,7 @@ use axum::{
 use tower_http::cors::CorsLayer;
 
 use self::observe::Observe;
-pub use self::{body::Budget, docs::openapi, health::Probe, meters::Meters, path::Regular, proof::Gate};
+pub use self::{body::Budget, deliveries::Onlookers, docs::openapi, health::Probe, meters::Meters, path::Regular, proof::Gate};
 
 use crate::{
     clock::Clock, config::Config, enrich::Enricher, error::ApiError, lifecycle::Lifecycle, registry::Registry, telemetry::Metrics,
@@ -62,6 +63,8 @@ pub struct Shared {
     pub gate: proof::Gate,
     /// Bounds the memory that bodies take.
     pub bodies: body::Budget,
+    /// Are shown what comes in.
+    pub onlookers: Onlookers,
     /// What time it is.
     pub clock: Clock,
     /// Tells when to stop.
@@ -97,7 +100,7 @@ const WEBHOOK_PATHS: [&str; 4] = ["/api/v1/vapi/webhook", "/api/v1/vapi/webhooks
 const SESSIONS_PATH: &str = "/api/v1/sessions/vapi/webhook";
 
 /// Templates of all routes, by which requests are counted.
-pub const TEMPLATES: [&str; 26] = [
+pub const TEMPLATES: [&str; 27] = [
     "/",
     "/api/v1/sessions/vapi/webhook",
     "/api/v1/vapi/cache",
@@ -110,6 +113,7 @@ pub const TEMPLATES: [&str; 26] = [
     "/api/v1/vapi/calls/{id}/recording",
     "/api/v1/vapi/calls/{id}/result",
     "/api/v1/vapi/calls/{id}/timeline",
+    "/api/v1/vapi/deliveries",
     "/api/v1/vapi/events",
     "/api/v1/vapi/webhook",
     "/api/v1/vapi/webhooks/vapi",
@@ -136,6 +140,7 @@ pub fn router(api: &Api) -> Router {
         .route("/api/v1/vapi/calls/{id}/fetch", post(calls::fetch))
         .route("/api/v1/vapi/calls/{id}/events", get(stream::one))
         .route("/api/v1/vapi/events", get(stream::all))
+        .route("/api/v1/vapi/deliveries", get(deliveries::all))
         .route("/api/v1/vapi/ws", get(socket::all))
         .route("/api/v1/vapi/calls/{id}/timeline", get(timeline::read))
         .route("/api/v1/vapi/calls/{id}/recording", get(recording::play))

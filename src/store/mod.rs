@@ -18,7 +18,7 @@
 //! | [`signal`] | what instances tell each other |
 //! | [`query`] | what can be asked of a list |
 //! | [`disk`] | where a store lies, and how much room there is |
-//! | `condition` | whether a server can be asked right now |
+//! | `condition`, `queue` | whether a server can be asked right now; commits on their way there |
 //! | `pack`, `vault` | compression; encryption, and what lists filter by then |
 //! | `timeline` | what happened to a call |
 //! | `tombstone` | what is left of a deleted call |
@@ -38,6 +38,7 @@ pub mod sqlite;
 
 mod condition;
 mod pack;
+mod queue;
 mod timeline;
 mod tombstone;
 mod unfolded;

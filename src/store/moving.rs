@@ -1,7 +1,40 @@
 //! What a store tells and takes so that it can be moved to another engine and rekeyed.
 
-use super::TimelineEntry;
+use std::time::{Duration, Instant};
+
+use tokio::time::sleep;
+
+use super::{
+    Store, StoreError, TimelineEntry,
+    vault::{RING, noted_keys},
+};
 use crate::call::{event::CallEvent, id::CallId};
+
+/// How soon a running instance on PostgreSQL notes that it encrypts with a key that was thought to be done with: it looks every two seconds.
+const NOTED_WITHIN: Duration = Duration::from_secs(5);
+/// How often it is looked whether one did.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+impl Store {
+    /// The ids of the keys that are needed beside the newest of ours. On PostgreSQL it is waited until every instance that runs must have noted what it
+    /// encrypts with, unless one is found before; elsewhere they do so at their starts only.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the engine can't answer.
+    pub async fn older_keys(&self) -> Result<Vec<String>, StoreError> {
+        let engine = if let Self::Watched(watched) = self { &watched.engine } else { self };
+        let patience = if matches!(engine, Self::Postgres(_)) { NOTED_WITHIN } else { Duration::ZERO };
+        let (begin, newest) = (Instant::now(), self.data_key());
+        loop {
+            let noted = self.note(RING).await?.map(|note| noted_keys(&note)).unwrap_or_default();
+            let older: Vec<_> = noted.into_iter().filter(|key| Some(key) != newest.as_ref()).collect();
+            if !older.is_empty() || begin.elapsed() >= patience {
+                return Ok(older);
+            }
+            sleep(LOOK_EVERY).await;
+        }
+    }
+}
 
 /// An event from another store, with what came of it there.
 #[derive(Debug, Clone)]

@@ -1,7 +1,10 @@
 //! A call with a result as other programs read it: a row of the documents' table `vapi_call_results`.
 
+use serde::{Deserialize, Serialize};
+
 /// One row. Its fields are the table's columns; the table adds an `id` of its own. `None` is null.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct PublishedRow {
     /// The call.
     pub call_id: Option<String>,

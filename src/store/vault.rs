@@ -9,10 +9,12 @@
 //!
 //! Design: AES-256-GCM with random nonces under a key of the call's own (HMAC-SHA256 of the data key), so that no key sees many nonces.
 
+mod place;
+
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Arc, OnceLock},
+    sync::{Arc, PoisonError, RwLock},
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -25,6 +27,7 @@ use secrecy::{ExposeSecret as _, SecretBox, SecretString};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
+pub(super) use self::place::Place;
 use super::{CallFilter, Columns, PublishedRow, StoreError};
 use crate::call::{id::CallId, record::CallRecord};
 
@@ -128,39 +131,6 @@ impl DataKeys {
     }
 }
 
-/// Where a value stands: a sealed one can be opened nowhere else.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Place<'a> {
-    /// The record of this call.
-    Record(&'a str),
-    /// The body of an event about this call, or none.
-    Body {
-        /// The call.
-        call: Option<&'a str>,
-        /// The event.
-        event: &'a str,
-    },
-    /// The body of this target.
-    Target(&'a str),
-}
-
-impl<'a> Place<'a> {
-    fn call(self) -> &'a str {
-        match self {
-            Self::Record(owner) | Self::Target(owner) => owner,
-            Self::Body { call, .. } => call.unwrap_or_default(),
-        }
-    }
-
-    fn part(self) -> Vec<u8> {
-        match self {
-            Self::Record(_) => b"record".to_vec(),
-            Self::Target(_) => b"target".to_vec(),
-            Self::Body { event, .. } => [b"body\0", event.as_bytes()].concat(),
-        }
-    }
-}
-
 /// What the store notes of its keys, as JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 struct Ring {
@@ -168,6 +138,11 @@ struct Ring {
     plain: bool,
     /// The key of the hashes, wrapped in each data key that is in use, by the id of that.
     index: BTreeMap<String, String>,
+}
+
+/// The ids of the keys that a note names.
+pub(super) fn noted_keys(note: &[u8]) -> Vec<String> {
+    serde_json::from_slice::<Ring>(note).unwrap_or_default().index.into_keys().collect()
 }
 
 /// The key of the hashes.
@@ -194,7 +169,7 @@ fn random() -> Result<[u8; KEY_BYTES], String> {
 #[derive(Default)]
 pub(super) struct Vault {
     keys: DataKeys,
-    index: OnceLock<Index>,
+    index: RwLock<Option<Arc<Index>>>,
 }
 
 impl fmt::Debug for Vault {
@@ -205,7 +180,7 @@ impl fmt::Debug for Vault {
 
 impl Vault {
     pub(super) fn new(keys: DataKeys) -> Self {
-        Self { keys, index: OnceLock::new() }
+        Self { keys, index: RwLock::default() }
     }
 
     /// Is anything sealed?
@@ -221,31 +196,38 @@ impl Vault {
     /// Compares the keys with what the store notes of them. Returns the note to write in the place of this one; then ask again with what
     /// stands there: another instance may have been faster. `has_calls`: the store is not empty. Fails with a sentence for the operator.
     pub(super) fn admit(&self, note: Option<&[u8]>, has_calls: bool) -> Result<Option<Vec<u8>>, String> {
-        let ring = match note.filter(|note| !note.is_empty()) {
-            None => Ring { plain: has_calls, index: BTreeMap::new() },
-            Some(note) => serde_json::from_slice(note).map_err(|error| format!("the note about its keys is broken: {error}"))?,
-        };
-        let missing: Vec<&str> =
-            ring.index.keys().filter(|name| !self.keys.0.iter().any(|key| key.name() == **name)).map(String::as_str).collect();
-        if !missing.is_empty() {
-            return Err(self.refusal(&missing));
-        }
+        let ring = self.known_ring(note)?.unwrap_or_else(|| Ring { plain: has_calls, index: BTreeMap::new() });
         let Some(newest) = self.keys.0.first() else { return Ok(None) };
         let wrapped = self.keys.0.iter().find_map(|key| Some((key, ring.index.get(&key.name())?)));
-        let index = match (wrapped, self.index.get()) {
+        let index = match (wrapped, self.known()) {
             (Some((key, wrapped)), _) => unwrapped(key, wrapped).ok_or("the note about its keys is broken")?,
             // The server lost what it stored: what this process writes and looks for stays the same.
             (None, Some(known)) => *known.key.expose_secret(),
             (None, None) => random()?,
         };
         if ring.index.contains_key(&newest.name()) {
-            let _ = self.index.set(Index { key: SecretBox::new(Box::new(index)), plain: ring.plain });
+            let index = Index { key: SecretBox::new(Box::new(index)), plain: ring.plain };
+            *self.index.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(index));
             return Ok(None);
         }
         let mut ring = ring;
         let wrapped = newest.seal("", b"index", &index).map_err(|error| error.to_string())?;
         ring.index.insert(newest.name(), STANDARD.encode(wrapped));
         Ok(Some(serde_json::to_vec(&ring).unwrap_or_default()))
+    }
+
+    /// Fails as [`Self::admit`] does; nothing is to be written.
+    pub(super) fn admits(&self, note: Option<&[u8]>) -> Result<(), String> {
+        self.known_ring(note).map(drop)
+    }
+
+    /// What the store notes, if it notes anything and no key is missing.
+    fn known_ring(&self, note: Option<&[u8]>) -> Result<Option<Ring>, String> {
+        let Some(note) = note.filter(|note| !note.is_empty()) else { return Ok(None) };
+        let ring: Ring = serde_json::from_slice(note).map_err(|error| format!("the note about its keys is broken: {error}"))?;
+        let missing: Vec<&str> =
+            ring.index.keys().filter(|name| !self.keys.0.iter().any(|key| key.name() == **name)).map(String::as_str).collect();
+        if missing.is_empty() { Ok(Some(ring)) } else { Err(self.refusal(&missing)) }
     }
 
     fn refusal(&self, missing: &[&str]) -> String {
@@ -305,8 +287,12 @@ impl Vault {
         Some((id, *nonce, sealed))
     }
 
-    fn index(&self) -> Option<&Index> {
-        self.index.get().filter(|_| self.is_locked())
+    fn known(&self) -> Option<Arc<Index>> {
+        self.index.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn index(&self) -> Option<Arc<Index>> {
+        self.known().filter(|_| self.is_locked())
     }
 
     /// Hides what tells about people. What stays plain: the ids of call, assistant and request, status, times, reasons.

@@ -45,7 +45,7 @@ struct Progress {
 /// records and bodies were looked at.
 ///
 /// # Errors
-/// When the store fails or has no key, or when it was stopped.
+/// When the store fails or has no key, when it was stopped, or when an instance still encrypts with an older key.
 pub async fn rekey(store: &Store, (base, now): (&str, Millis), watcher: &mut (dyn Watcher + Send)) -> Result<u64, TransferError> {
     let no_key = || TransferError::Refused("DATA_KEY is not set: set it to the new key, and behind it those it had before".to_owned());
     let key = store.data_key().ok_or_else(no_key)?;
@@ -79,6 +79,13 @@ pub async fn rekey(store: &Store, (base, now): (&str, Millis), watcher: &mut (dy
     store.forget_keys().await?;
     // The next one begins anew, whatever its key.
     set(store, &Progress::default()).await?;
+    let older = store.older_keys().await?.join(", ");
+    if !older.is_empty() {
+        return Err(TransferError::Refused(format!(
+            "an instance that runs encrypts with an older key ({older}), which is still needed: put the new key first in its DATA_KEY, restart it, and \
+             run `ringback rekey` again"
+        )));
+    }
     Ok(progress.done)
 }
 

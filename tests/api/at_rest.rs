@@ -199,6 +199,56 @@ async fn a_wrong_or_missing_key_is_found_out_at_the_start() {
     }
 }
 
+#[tokio::test]
+async fn whoever_has_the_wrong_key_changes_no_schema() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ringback.db");
+    open_with(&path, &[1]).close().await.unwrap();
+    let db = rusqlite::Connection::open(&path).unwrap();
+    db.execute_batch("PRAGMA user_version = 2001").unwrap();
+    let version = || db.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0)).unwrap();
+    for wrong in [&[][..], &[2]] {
+        assert!(refusal(try_open_with(&path, wrong)).contains("DATA_KEY"));
+        assert_eq!((version(), names(folder.path())), (2001, names(folder.path())), "{wrong:?}");
+        assert!(!names(folder.path()).iter().any(|name| name.contains("before-v")), "and copies none: {:?}", names(folder.path()));
+    }
+
+    let Some(database) = postgres::database().await else { return };
+    database.open_with(&[1]).await.close().await.unwrap();
+    let root = database.root().await;
+    root.batch_execute("DROP TABLE ringback.unpublished; DELETE FROM ringback.migrations WHERE version >= 1005").await.unwrap();
+    for wrong in [&[][..], &[2]] {
+        let why = refusal(PostgresStore::open(&PostgresOptions { keys: keys(wrong), ..database.options() }).await);
+        assert!(why.contains("DATA_KEY"), "{why}");
+        let there: Option<String> = root.query_one("SELECT to_regclass('ringback.unpublished')::text", &[]).await.unwrap().get(0);
+        assert_eq!(there, None);
+    }
+    database.open_with(&[1]).await.close().await.unwrap();
+}
+
+/// The files of a folder.
+fn names(folder: &std::path::Path) -> Vec<String> {
+    std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
+}
+
+#[tokio::test]
+async fn a_rekey_beside_an_instance_that_encrypts_with_an_older_key_says_so_and_asks_for_that_key() {
+    let Some(database) = postgres::database().await else { return };
+    let running = database.open_with(&[1, 2]).await;
+    put_private(&running, "call-100").await;
+    let store = database.open_with(&[2, 1]).await;
+    let refused = rekey(&store, ("", START), &mut steps(99)).await.unwrap_err();
+    assert!(matches!(&refused, TransferError::Refused(why) if why.contains("older key")), "{refused}");
+    put_private(&running, "call-101").await;
+    let why = refusal(PostgresStore::open(&PostgresOptions { keys: keys(&[2]), ..database.options() }).await);
+    assert!(why.contains("is missing"), "what it wrote could not be read: {why}");
+
+    running.close().await.unwrap();
+    rekey(&store, ("", START), &mut steps(99)).await.unwrap();
+    store.close().await.unwrap();
+    reads_everything(&database.open_with(&[2]).await, "call-101").await;
+}
+
 /// A store in clear gets a key, and then another one; each time it is rekeyed, with interruptions. `reopen` opens it under other keys.
 async fn keys_change<F: Future<Output = Store>>(reopen: impl Fn(&'static [u8]) -> F) {
     let ids: Vec<String> = (100..350).map(|number| format!("call-{number}")).collect();

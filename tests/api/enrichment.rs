@@ -20,6 +20,7 @@ on_every_engine! {
     one_call_is_leased_to_one_worker
     a_fact_that_comes_later_improves_a_settled_record
     what_pollers_wait_for_is_fetched_before_what_may_be_lost
+    what_was_planned_with_a_key_is_given_up_when_the_key_is_gone
 }
 
 /// A report without its analysis is in, and Vapi has none either.
@@ -70,6 +71,38 @@ async fn fetches_come_at_their_delays_and_end_when_two_answers_agree(engine: Eng
     let call = app.call(CALL).await;
     assert_eq!((text(&call, "dataStatus"), &call["outcome"]["analysisMissing"]), ("complete", &json!(true)));
     assert_eq!(call["outcome"]["analysisMissingReason"], "never_came");
+    app.finish().await;
+}
+
+/// More calls wait than are looked at in one go; none is due yet, and one is leased to somebody who died.
+async fn what_was_planned_with_a_key_is_given_up_when_the_key_is_gone(engine: Engine) {
+    const CALLS: usize = 130;
+    if engine == Engine::Memory {
+        return; // Nothing planned outlives the process there.
+    }
+    let app = Story::on(engine).begin().await;
+    let ids: Vec<String> = (0..CALLS).map(|number| format!("call-{number}")).collect();
+    let scripts: Vec<CallScript> = ids.iter().map(|id| late_talk(id)).collect();
+    join_all(scripts.iter().map(|script| app.hears_report(script))).await;
+    app.hears_status(&talk("live"), Stage::InProgress).await;
+    let now = app.clock().now();
+    assert_eq!(app.api().registry.store().lease_due(now.plus(60_000), now.plus(25_000), 1).await.expect("it answers").len(), 1);
+    for id in &ids {
+        assert!(app.call(id).await["nextFetchAt"].is_string(), "{id}");
+    }
+    let app = app.restart_with(|story| story.without("VAPI_API_KEY")).await;
+    if engine != Engine::Sqlite {
+        // A server's store can't know that the holder is dead.
+        app.clock().advance(26_000);
+    }
+    app.api().enricher.clone().run(app.app().lifecycle().clone()).await;
+    for id in &ids {
+        let call = app.call(id).await;
+        let told = (text(&call, "dataStatus"), &call["outcome"]["analysisMissingReason"], &call["nextFetchAt"]);
+        assert_eq!(told, ("complete", &json!("could_not_ask"), &json!(null)), "{id}");
+    }
+    assert_eq!(text(&app.call("live").await, "callStatus"), "in-progress");
+    assert_eq!((app.vapi.requests().len(), app.api().registry.store().next_due().await.expect("it answers")), (0, None));
     app.finish().await;
 }
 

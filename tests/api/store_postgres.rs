@@ -202,6 +202,89 @@ async fn a_road_that_leads_nowhere_is_given_up_in_time_for_http() {
     eventually("it is found again", async || is_open(&store).await).await;
 }
 
+/// The processes of the server that writers are connected to: the last thing they did was to commit.
+const WRITERS: &str = "FROM pg_stat_activity WHERE usename = 'ringback' AND datname = current_database() AND query = 'COMMIT'";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_writer_without_a_connection_takes_no_work_from_one_that_has_one() {
+    let Some(server) = Server::start_with("fast") else { return };
+    let database = server.database();
+    let (store, root) = (database.open().await, database.root().await);
+    let commits = async |round: &str| {
+        let commits = (0..100).map(|number| store.commit(noting(delivery(&format!("{round}-{number}"), "call-1"))));
+        join_all(commits).await.into_iter().filter(|outcome| !matches!(outcome, Ok(Committed::Done))).count()
+    };
+    eventually("both write", async || {
+        assert_eq!(commits(&uuid::Uuid::new_v4().to_string()).await, 0);
+        root.query(&format!("SELECT {WRITERS}"), &[]).await.unwrap().len() == 2
+    })
+    .await;
+    assert!(store.health().await.is_ok(), "and somebody reads");
+    root.batch_execute("ALTER ROLE ringback CONNECTION LIMIT 0").await.unwrap();
+    root.batch_execute(&format!("SELECT pg_terminate_backend(pid) {WRITERS} LIMIT 1")).await.unwrap();
+    for round in 0..20 {
+        assert_eq!(commits(&format!("round-{round}")).await, 0, "{round}");
+    }
+    assert!(store.health().await.is_ok());
+
+    root.batch_execute(&format!("SELECT pg_terminate_backend(pid) {WRITERS}")).await.unwrap();
+    eventually("it is not ready while nobody can write", async || store.health().await.is_err()).await;
+    let begin = Instant::now();
+    assert!(matches!(store.commit(noting(delivery("in vain", "call-1"))).await, Err(StoreError::Unavailable(_))));
+    assert!(begin.elapsed() < Duration::from_secs(1), "who asks is told at once: {:?}", begin.elapsed());
+    assert_eq!(lookup(&store, "call-1").await, "missing", "and reading goes on");
+    root.batch_execute("ALTER ROLE ringback CONNECTION LIMIT -1").await.unwrap();
+    eventually("it is ready again", async || store.health().await.is_ok()).await;
+    assert_eq!(commits("after").await, 0);
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_schema_that_is_dropped_under_a_running_service_is_made_anew() {
+    let Some(database) = database().await else { return };
+    let (store, root) = (database.open().await, database.root().await);
+    put(&store, &stored("call-1"), columns()).await;
+    store.delete(&call_id("call-1"), at(0), true).await.unwrap();
+    root.batch_execute("DROP SCHEMA ringback CASCADE").await.unwrap();
+    eventually("it can be written again", async || store.commit(noting(delivery("event-1", "call-2"))).await.is_ok()).await;
+    put(&store, &stored("call-3"), columns()).await;
+    assert_eq!((lookup(&store, "call-1").await, lookup(&store, "call-3").await), ("missing", "found"));
+    assert!(store.health().await.is_ok());
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_schema_that_is_restored_from_another_database_under_a_running_service_is_taken_as_at_a_start() {
+    let (Some(database), Some(other)) = (database().await, database().await) else { return };
+    let (store, root) = (database.open_with(&[1]).await, database.root().await);
+    put(&store, &stored("call-1"), columns()).await;
+    // What another service knows: a deleted call, under its own keys.
+    let elsewhere = other.open_with(&[2, 1]).await;
+    elsewhere.delete(&call_id("call-2"), at(0), true).await.unwrap();
+    elsewhere.close().await.unwrap();
+    let theirs = other.root().await;
+    let blob = |row: &tokio_postgres::Row, at: usize| format!("'\\x{}'", hex::encode(row.get::<_, Vec<u8>>(at)));
+    let key = blob(&theirs.query_one("SELECT value FROM ringback.meta WHERE key = 'tombstone_key'", &[]).await.unwrap(), 0);
+    let grave = blob(&theirs.query_one("SELECT hash FROM ringback.tombstones", &[]).await.unwrap(), 0);
+    let restored = format!(
+        "BEGIN; DELETE FROM ringback.calls; UPDATE ringback.meta SET value = {key} WHERE key = 'tombstone_key'; \
+         INSERT INTO ringback.tombstones (hash, at) VALUES ({grave}, 1); COMMIT"
+    );
+    let mut signals = store.signals().unwrap();
+    root.batch_execute(&restored).await.unwrap();
+    eventually("the key is known", async || matches!(store.load(&call_id("call-2")).await, Ok(Loaded::Deleted))).await;
+    eventually("whoever remembers calls is told", async || matches!(signals.try_recv(), Ok(Signal::Missed))).await;
+    assert_eq!(store.commit(noting(delivery("event-2", "call-2"))).await.unwrap(), Committed::Deleted);
+    put(&store, &stored("call-3"), columns()).await;
+
+    // And what can't be used at a start can't be used then.
+    root.batch_execute("INSERT INTO ringback.migrations (version) VALUES (2001); UPDATE ringback.meta SET value = sha256(value)")
+        .await
+        .unwrap();
+    eventually("it is refused", async || matches!(store.load(&call_id("call-3")).await, Err(StoreError::Unusable(_)))).await;
+    store.close().await.unwrap();
+}
+
 // --- What can't be used
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use ringback::{
 use tokio_postgres::Client;
 
 use crate::{
-    store_postgres::publishing,
+    store_postgres::{eventually, publishing},
     store_support::{at, call_id, delivery, next, noting, stored, writing},
     support::postgres::{Server, database, open},
 };
@@ -33,11 +33,11 @@ const GENEROUS: &str =
     "ALTER DEFAULT PRIVILEGES FOR ROLE ringback IN SCHEMA public GRANT ALL ON TABLES TO anon, authenticated, service_role";
 
 #[expect(clippy::unnecessary_wraps, reason = "columns may be null")]
-fn text(text: &str) -> Option<String> {
+pub(crate) fn text(text: &str) -> Option<String> {
     Some(text.to_owned())
 }
 
-fn row() -> PublishedRow {
+pub(crate) fn row() -> PublishedRow {
     PublishedRow {
         assistant_id: text("assistant-1"),
         customer_phone: text("+4915112345"),
@@ -140,7 +140,7 @@ async fn whoever_sits_on_the_table_keeps_no_result_from_being_stored() {
     assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
     root.batch_execute("ROLLBACK").await.unwrap();
     publish_again(&store, row()).await;
-    assert_eq!(one(&root, "SELECT status FROM vapi_call_results").await, "completed", "with its next change at the latest");
+    eventually("it is published", async || one(&root, "SELECT status FROM vapi_call_results").await == "completed").await;
 }
 
 #[tokio::test]
@@ -233,4 +233,38 @@ async fn each_role_sees_what_it_may_and_no_more() {
     assert_eq!(sees(&root, "authenticated", 1).await, ["hers"]);
     assert_eq!(sees(&root, "authenticated", 2).await, [""]);
     assert_eq!(sees(&root, "anon", 1).await, ["refused"]);
+}
+
+#[tokio::test]
+async fn a_policy_of_somebody_elses_opens_no_row_to_users() {
+    let Some(server) = Server::start() else { return };
+    let database = server.database();
+    let root = server.root(&database.name).await;
+    root.batch_execute(ROLES).await.unwrap();
+    let store = database.open().await;
+    // Whoever writes may be one of Supabase's users besides.
+    root.batch_execute("GRANT authenticated TO ringback").await.unwrap();
+    store.commit(publishing("hers", row())).await.unwrap();
+    publish_stray(&store).await;
+    root.batch_execute("CREATE POLICY theirs ON public.vapi_call_results TO authenticated USING (true) WITH CHECK (true)").await.unwrap();
+    assert_eq!(sees(&root, "authenticated", 1).await, [""], "there are no requests that could be theirs");
+    assert_eq!(sees(&root, "ringback", 1).await, ["hers,stray"]);
+    store.close().await.unwrap();
+
+    root.batch_execute(SUPABASE).await.unwrap();
+    for another in ["another", "yet-another"] {
+        let store = open(&database.options()).await;
+        assert_eq!(store.commit(publishing(another, row())).await.unwrap(), Committed::Done);
+        assert!(store.delete(&call_id(another), at(0), false).await.unwrap());
+        store.close().await.unwrap();
+        assert_eq!(sees(&root, "authenticated", 1).await, ["hers"]);
+        assert_eq!(sees(&root, "authenticated", 2).await, [""]);
+        assert_eq!(sees(&root, "service_role", 1).await, ["hers,stray"]);
+        assert_eq!(sees(&root, "ringback", 1).await, ["hers,stray"]);
+    }
+}
+
+async fn publish_stray(store: &Store) {
+    let commit = publishing("stray", PublishedRow { service_request_id: None, ..row() });
+    assert_eq!(store.commit(commit).await.unwrap(), Committed::Done);
 }

@@ -13,6 +13,7 @@
 //! Races, by name:
 //! - *A reader joins while an entry is handed out*: joining notes the position that was handed out last, under the same lock; what comes after it
 //!   reaches the reader, and up to it the reader reads the log itself.
+//! - *A reader has read further than was handed out*: it passes over what it knows.
 //! - *The last reader leaves and another one joins while a page is read*: only what lies behind the position noted by the new one is handed out.
 //! - *An entry nobody wanted is wanted by the time it is handed out*: it is put into words then, and handed out again.
 

@@ -59,6 +59,8 @@ enum State {
 
 struct Seated {
     receiver: mpsc::Receiver<Arc<Bulletin>>,
+    /// It has read the log up to here by itself: what is handed out up to here, it knows.
+    known: u64,
     _place: Place,
 }
 
@@ -111,7 +113,7 @@ impl Reader {
             None => self.registry.0.store.news(i64::MAX.unsigned_abs(), None, 1).await?.newest,
         };
         let (place, receiver, position) = self.registry.0.streams.join(self.scope.as_ref(), newest);
-        Ok((Seated { receiver, _place: place }, position))
+        Ok((Seated { receiver, known: position, _place: place }, position))
     }
 
     /// From now on. Who listens to one call is told first how it stands.
@@ -191,7 +193,8 @@ impl Reader {
                 State::Live(seated) => tokio::select! {
                     bulletin = seated.receiver.recv() => {
                         let Some(bulletin) = bulletin else { return Some(self.slow()) };
-                        self.ready.push_back(Said::News(bulletin));
+                        let is_known = bulletin.position.is_some_and(|position| position <= seated.known);
+                        self.ready.extend((!is_known).then_some(Said::News(bulletin)));
                     }
                     () = lifecycle.soft_stopped() => return None,
                 },
@@ -253,9 +256,11 @@ impl Reader {
             return Ok(());
         }
         // It has caught up, nearly: it takes its place, and reads what was told meanwhile.
-        let seated = self.sit_down().await?;
+        let (mut seated, end) = self.sit_down().await?;
         if let State::Behind(behind) = &mut self.state {
-            (behind.seated, behind.more) = (Some(seated), true);
+            // Others may not have been told yet what it has read by itself.
+            seated.known = end.max(behind.cursor);
+            (behind.seated, behind.more) = (Some((seated, end)), true);
         }
         Ok(())
     }

@@ -18,6 +18,7 @@ use crate::{
     store::{
         CallWrite, Columns, Commit, PublishedRow, StoreError, StoredCall,
         pack::Packer,
+        queue::Encoded,
         tombstone::{TombstoneHash, TombstoneKey},
         vault::Place,
     },
@@ -55,16 +56,35 @@ pub(super) struct EncodedWrite {
     pub(super) expected: Option<u64>,
     pub(super) columns: Columns,
     pub(super) record: Vec<u8>,
-    pub(super) published: Option<Box<PublishedRow>>,
+    pub(super) published: Option<Box<Publication>>,
     /// What other programs' tables are to be told.
     pub(super) notes: Vec<Note>,
     pub(super) news: Vec<NewsItem>,
+}
+
+/// What other programs are to read of a call.
+#[derive(Debug)]
+pub(super) struct Publication {
+    pub(super) row: PublishedRow,
+    /// The event whose body is the row's raw payload.
+    pub(super) report: Option<String>,
 }
 
 /// The lock of whoever writes about a call. It is the same on every instance, and says nothing about the id.
 pub(super) fn lock_of(tombstone: &TombstoneHash) -> i64 {
     let (first, _) = tombstone.split_first_chunk().expect("a hash has more than 8 bytes");
     i64::from_be_bytes(*first)
+}
+
+impl Encoded for EncodedCommit {
+    fn weight(&self) -> usize {
+        let events = [&self.cause].into_iter().chain(&self.more).map(|event| event.body.as_ref().map_or(0, Vec::len));
+        let write = self.write.as_ref().map_or(0, |write| {
+            let published = write.published.as_ref().map_or(0, |it| it.row.weight());
+            write.columns.search.len() + write.record.len() + published
+        });
+        ROW_BYTES + events.sum::<usize>() + write
+    }
 }
 
 impl EncodedCommit {
@@ -75,6 +95,8 @@ impl EncodedCommit {
         let lock = lock_of(&tombstone.unwrap_or_else(|| Sha256::digest(event.id.as_bytes()).into()));
         let version = write.as_ref().map(|write| write.call.version.cast_signed());
         let changed = (!changed.is_empty()).then(|| changed.join(","));
+        let report = std::iter::once(&event).chain(&more).find(|event| event.facts.reported && !event.body.is_empty());
+        let report = report.map(|event| clean(&event.id).into_owned());
         let cause = EncodedEvent::of(event, changed, version, packer)?;
         let more = more.into_iter().map(|event| EncodedEvent::of(event, None, version, packer));
         let past = past.into_iter().map(|it| {
@@ -82,18 +104,8 @@ impl EncodedCommit {
             EncodedEvent::of(it.event, changed, it.version.map(u64::cast_signed), packer)
         });
         let more = more.chain(past).collect::<Result<_, _>>()?;
-        let write = write.map(|write| EncodedWrite::of(write, packer, links)).transpose()?;
+        let write = write.map(|write| EncodedWrite::of(write, report, packer, links)).transpose()?;
         Ok(Self { lock, tombstone, cause, more, write })
-    }
-
-    /// About how many bytes it writes.
-    pub(super) fn weight(&self) -> usize {
-        let events = [&self.cause].into_iter().chain(&self.more).map(|event| event.body.as_ref().map_or(0, Vec::len));
-        let write = self.write.as_ref().map_or(0, |write| {
-            let published = write.published.as_ref().map_or(0, |row| row.weight());
-            write.columns.search.len() + write.record.len() + published
-        });
-        ROW_BYTES + events.sum::<usize>() + write
     }
 }
 
@@ -119,13 +131,17 @@ impl EncodedEvent {
 }
 
 impl EncodedWrite {
-    /// `links`: other programs' tables may be told.
-    fn of(write: CallWrite, packer: &Packer, links: bool) -> Result<Self, StoreError> {
+    /// `report`: the event that brought the raw payload, if any did. `links`: other programs' tables may be told.
+    fn of(write: CallWrite, report: Option<String>, packer: &Packer, links: bool) -> Result<Self, StoreError> {
         let record = packer.seal_json(Place::Record(write.call.id.as_str()), &write.call.record)?;
         let CallWrite { call, expected, mut columns, published, news } = write;
         let notes = if links { notes(&call.record, &columns) } else { Vec::new() };
         packer.vault().hide(&call.id, &call.record, &mut columns);
-        let published = published.map(|row| Box::new(packer.vault().hide_published(*row)));
+        let published = published.map(|row| {
+            let row = packer.vault().hide_published(*row);
+            let report = report.filter(|_| row.raw_webhook_payload.is_some());
+            Box::new(Publication { row, report })
+        });
         Ok(Self { call, expected, columns, record, published, notes, news })
     }
 

@@ -13,6 +13,8 @@ pub(super) enum Fault {
     Lost(String),
     /// The server undid the transaction and asks to try again: deadlock, lock timeout, somebody else was faster.
     Again(String),
+    /// The server gave up a statement that took too long, or somebody had it do so; the transaction is undone, and the connection is in order.
+    Slow(String),
     /// Statements don't stay prepared: a transaction pooler stands in between.
     Pooled(String),
     /// The server undid the transaction because of what it was given, or has no room.
@@ -31,7 +33,9 @@ impl Fault {
 impl From<Fault> for StoreError {
     fn from(fault: Fault) -> Self {
         match fault {
-            Fault::Lost(text) | Fault::Again(text) | Fault::Pooled(text) | Fault::Refused(text) => Self::Unavailable(text),
+            Fault::Lost(text) | Fault::Again(text) | Fault::Slow(text) | Fault::Pooled(text) | Fault::Refused(text) => {
+                Self::Unavailable(text)
+            }
             Fault::Unusable(text) => Self::Unusable(text),
         }
     }
@@ -88,7 +92,6 @@ fn of_server(said: &DbError) -> Fault {
         SqlState::CRASH_SHUTDOWN,
         SqlState::CANNOT_CONNECT_NOW,
         SqlState::TOO_MANY_CONNECTIONS,
-        SqlState::QUERY_CANCELED,
         SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
         // A standby that has not taken over yet, or the former primary.
         SqlState::READ_ONLY_SQL_TRANSACTION,
@@ -102,6 +105,8 @@ fn of_server(said: &DbError) -> Fault {
     ];
     if is_race || again.contains(code) {
         Fault::Again(text)
+    } else if *code == SqlState::QUERY_CANCELED {
+        Fault::Slow(text)
     } else if pooled.contains(code) {
         Fault::Pooled(text)
     } else if lost.contains(code) || code.code().starts_with("08") {

@@ -64,7 +64,7 @@ impl Link {
         }
     }
 
-    /// A new connection of our own.
+    /// A new connection of our own; whoever only asks on it need not know when it ends.
     pub(super) async fn open(self: &Arc<Self>) -> Result<Db, Fault> {
         Ok(self.open_to_listen().await?.0)
     }
@@ -175,14 +175,25 @@ impl Db {
     /// Inside a transaction a statement that fails makes the server skip the rest and undo everything, `COMMIT` included; so `last` can be sent before
     /// anything is known of the statements before it.
     pub(super) async fn pipeline(&self, first: Option<&str>, steps: &[Step<'_>], last: Option<&str>) -> Result<Vec<Vec<Row>>, Fault> {
+        self.pipeline_told(first, steps, last).await.map_err(|(_, fault)| fault)
+    }
+
+    /// The same; a failure tells which of the steps it was, or none of them.
+    pub(super) async fn pipeline_told(
+        &self,
+        first: Option<&str>,
+        steps: &[Step<'_>],
+        last: Option<&str>,
+    ) -> Result<Vec<Vec<Row>>, (Option<usize>, Fault)> {
+        let at = |number| move |fault| (Some(number), fault);
         // Preparing takes an answer, so it must not happen in the middle; all at once, for the server may be far away.
-        let plans = try_join_all(steps.iter().map(|step| self.plan(step))).await?;
+        let plans = try_join_all(steps.iter().enumerate().map(async |(number, step)| self.plan(step).await.map_err(at(number)))).await?;
         // Each future sends when it is first polled, and they are polled in order: `join_all` does up to 30 of them that way.
         let middle = join_all(steps.iter().zip(plans).map(|(step, plan)| self.send(step, plan)));
         let (begun, answers, ended) = join3(self.frame(first), middle, self.frame(last)).await;
-        begun?;
-        let rows = answers.into_iter().collect::<Result<_, _>>()?;
-        ended?;
+        begun.map_err(|fault| (None, fault))?;
+        let rows = answers.into_iter().enumerate().map(|(number, answer)| answer.map_err(at(number))).collect::<Result<_, _>>()?;
+        ended.map_err(|fault| (None, fault))?;
         Ok(rows)
     }
 

@@ -152,7 +152,7 @@ async fn take(db: &Db) -> Result<Vec<Taken>, Fault> {
 }
 
 async fn tell(shared: &Shared, note: &Taken) -> Result<(), Fault> {
-    let Some(ready) = shared.ready.get() else { return Ok(()) };
+    let Some(ready) = shared.known() else { return Ok(()) };
     shared.pool.run(Kind::Scan, async |db| tell_on(&db, shared, &ready.tombstones, note).await).await
 }
 

@@ -10,11 +10,11 @@
 //! |---|---|
 //! | `options`, `tls`, `link` | where the database is; connections, and how statements travel over them |
 //! | `watch`, `condition`, `signal` | opening, outages, what other instances do |
-//! | `schema` | the schema and its changes |
-//! | `writer`, `batch`, `write`, `commit` | the tasks that commit; what a group comes to; its statements; one commit |
+//! | `opening`, `schema` | whether it is the store that it was; the schema and its changes |
+//! | `writer`, `line`, `batch`, `write`, `commit` | the tasks that commit; their connections; what a group comes to; its statements; one commit |
 //! | `news` | the log of what was told |
 //! | `outbox`, `deliveries` | whom to tell; what is on its way |
-//! | `published` | the documents' table |
+//! | `published`, `unpublished` | the documents' table; what could not be written there at once |
 //! | `linking`, `told` | telling tables of other programs how their calls went |
 //! | `pool`, `rows`, `list`, `upkeep` | reading; rows and what they mean; lists; due times, deletion, retention |
 //! | `moving` | what it takes to move a store and to rekey it |
@@ -24,11 +24,13 @@ mod batch;
 mod commit;
 mod deliveries;
 mod fault;
+mod line;
 mod link;
 mod linking;
 mod list;
 mod moving;
 mod news;
+mod opening;
 mod options;
 mod outbox;
 mod pool;
@@ -39,6 +41,7 @@ mod signal;
 mod step;
 mod tls;
 mod told;
+mod unpublished;
 mod upkeep;
 mod watch;
 mod write;
@@ -46,7 +49,7 @@ mod writer;
 
 use std::{
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
@@ -70,7 +73,7 @@ use self::{
     pool::{Kind, Pool},
     published::Publisher,
     step::{Step, Value},
-    writer::{Bells, Writers},
+    writer::Writers,
 };
 use super::{
     CallFilter, CallPage, Commit, Committed, Due, Loaded, NewsPage, Retention, Signal, StoreError, StoreHealth, StoredCall, TimelineEntry,
@@ -105,14 +108,18 @@ struct Shared {
     /// May tables of other programs be told?
     links: bool,
     condition: Condition,
-    /// What is known once the database was reached.
-    ready: OnceLock<Ready>,
+    /// What is known once the database was reached, and as long as it is the same one.
+    ready: RwLock<Option<Arc<Ready>>>,
+    /// What it notes of the data keys.
+    ring: Mutex<Option<Vec<u8>>>,
     signals: broadcast::Sender<Signal>,
     hears: AtomicBool,
     /// Told when something went wrong with a connection.
     trouble: Arc<Notify>,
     /// Told when there is something to tell other programs' tables.
     noted: Arc<Notify>,
+    /// Told when there is something to publish later.
+    unpublished: Arc<Notify>,
     closing: CancellationToken,
     tasks: TaskTracker,
     size: Mutex<Option<(Instant, u64)>>,
@@ -121,29 +128,22 @@ struct Shared {
 #[derive(Debug)]
 struct Ready {
     tombstones: TombstoneKey,
+    publisher: Arc<Publisher>,
     writers: Writers,
 }
 
 impl Shared {
-    /// The first time, brings the schema up to date and learns what it needs to know.
-    async fn prepare(&self, db: &Db) -> Result<(), Fault> {
-        if self.ready.get().is_some() {
-            return Ok(());
-        }
-        let tombstones = schema::prepare(db, self.migrate).await?;
-        moving::admit(db, self.packer.vault()).await?;
-        let writers = Writers::start(
-            &self.link,
-            Publisher::look(db).await?,
-            &Bells { trouble: Arc::clone(&self.trouble), noted: Arc::clone(&self.noted) },
-        );
-        let _ = self.ready.set(Ready { tombstones, writers });
-        Ok(())
+    fn know(&self, ready: Option<Ready>) {
+        *self.ready.write().unwrap_or_else(PoisonError::into_inner) = ready.map(Arc::new);
     }
 
-    fn ready(&self) -> Result<&Ready, StoreError> {
+    fn known(&self) -> Option<Arc<Ready>> {
+        self.ready.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn ready(&self) -> Result<Arc<Ready>, StoreError> {
         self.condition.check()?;
-        self.ready.get().ok_or_else(|| StoreError::Unavailable("it is not open yet".to_owned()))
+        self.known().ok_or_else(|| StoreError::Unavailable("it is not open yet".to_owned()))
     }
 
     fn tell(&self, signal: Signal) {
@@ -174,16 +174,19 @@ impl PostgresStore {
             links: options.links,
             packer: Packer::new(options.keys.clone()),
             condition: Condition::new(),
-            ready: OnceLock::new(),
+            ready: RwLock::default(),
+            ring: Mutex::default(),
             signals: broadcast::Sender::new(SIGNALS),
             hears: AtomicBool::new(false),
             trouble,
             noted: Arc::default(),
+            unpublished: Arc::default(),
             closing: closing.clone(),
             tasks: TaskTracker::new(),
             size: Mutex::default(),
         });
         shared.tasks.spawn(watch::run(Arc::clone(&shared)));
+        shared.tasks.spawn(unpublished::run(Arc::clone(&shared)));
         if shared.links {
             shared.tasks.spawn(linking::run(Arc::clone(&shared)));
         }
@@ -260,11 +263,11 @@ impl PostgresStore {
             while self.run(Kind::Scan, async |db| upkeep::drop_bodies(&db, before, PURGE_STEP).await).await? >= PURGE_STEP {}
         }
         let Some(before) = retention.records_before else { return Ok(Vec::new()) };
-        let key = &self.shared.ready()?.tombstones;
+        let ready = self.shared.ready()?;
         let mut gone = Vec::new();
         while gone.len() < limit {
             let step = PURGE_STEP.min(limit - gone.len());
-            let rows = self.run(Kind::Scan, async |db| upkeep::purge_calls(&db, before, step, key).await).await?;
+            let rows = self.run(Kind::Scan, async |db| upkeep::purge_calls(&db, before, step, &ready.tombstones).await).await?;
             let last = rows.len() < step;
             gone.extend(rows.into_iter().filter_map(|row| row.unpacked(&self.shared.packer).ok()));
             if last {
@@ -295,9 +298,11 @@ impl PostgresStore {
         self.run(Kind::Scan, async |db| rows::unfolded(&db, &self.shared.packer).await).await
     }
 
-    /// Asks; after a failed write something is really written.
+    /// Asks, and makes sure that somebody could write; after a failed write something is really written.
     pub(super) async fn health(&self) -> Result<StoreHealth, StoreError> {
-        let writers = &self.shared.ready()?.writers;
+        let ready = self.shared.ready()?;
+        let writers = &ready.writers;
+        writers.connected().await?;
         let (probes, size) = (writers.is_failing(), self.size().await?);
         let health = self.run(Kind::Lookup, async |db| health(&db, probes, size).await).await?;
         if probes {
@@ -337,7 +342,7 @@ impl PostgresStore {
             return Err(closed());
         }
         let ended = timeout(CLOSE_PATIENCE, async {
-            if let Some(ready) = self.shared.ready.get() {
+            if let Some(ready) = self.shared.known() {
                 ready.writers.close().await;
             }
             self.shared.closing.cancel();

@@ -10,6 +10,7 @@ use super::{
     pool::Kind,
     rows::{call_id, timeline_entry},
     step::{Step, Value},
+    upkeep::everywhere,
     write::{BEGIN, COMMIT},
 };
 use crate::store::{
@@ -19,15 +20,31 @@ use crate::store::{
     vault::{Place, RING, Vault},
 };
 
+/// Fails when a store that is there already needs other keys; writes nothing.
+pub(super) async fn refuse_strangers(db: &Db, vault: &Vault) -> Result<(), Fault> {
+    let note = match ring(db).await {
+        // No such table.
+        Err(Fault::Refused(why)) if why.starts_with("42P01") => return Ok(()),
+        note => note?,
+    };
+    vault.admits(note.as_deref()).map_err(|why| Fault::Unusable(format!("the store can't be read: {why}")))
+}
+
 /// Finds out whether the keys are those that the store needs.
-pub(super) async fn admit(db: &Db, vault: &Vault) -> Result<(), Fault> {
+/// Returns what the store notes of them.
+pub(super) async fn admit(db: &Db, vault: &Vault) -> Result<Option<Vec<u8>>, Fault> {
     let has_calls: bool = db.query_one(&Step::new("SELECT EXISTS (SELECT FROM ringback.calls)", Vec::new())).await?.try_get(0)?;
     loop {
         let note = note(db, RING).await?;
         let refused = |why| Fault::Unusable(format!("the store can't be read: {why}"));
-        let Some(next) = vault.admit(note.as_deref(), has_calls).map_err(refused)? else { return Ok(()) };
+        let Some(next) = vault.admit(note.as_deref(), has_calls).map_err(refused)? else { return Ok(note) };
         set_note(db, RING, note.as_deref(), &next).await?;
     }
+}
+
+/// What the store notes of its data keys.
+pub(super) async fn ring(db: &Db) -> Result<Option<Vec<u8>>, Fault> {
+    note(db, RING).await
 }
 
 async fn note(db: &Db, name: &str) -> Result<Option<Vec<u8>>, Fault> {
@@ -169,7 +186,7 @@ impl PostgresStore {
     pub(in crate::store) async fn forget_keys(&self) -> Result<(), StoreError> {
         let vault = self.shared.packer.vault();
         self.run(Kind::Scan, async |db| {
-            db.query(&Step::new(CLEAR, Vec::new())).await?;
+            everywhere(&db, &[], &[Step::new(CLEAR, Vec::new())]).await?;
             let there = note(&db, RING).await?;
             match there.as_deref().and_then(|there| vault.rekeyed(there)) {
                 Some(next) => set_note(&db, RING, there.as_deref(), &next).await.map(drop),

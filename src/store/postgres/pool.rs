@@ -89,7 +89,12 @@ impl Pool {
                 Fault::Pooled(_) => self.link.found_pooled(),
                 Fault::Lost(_) => self.trouble.notify_one(),
                 Fault::Again(_) => {}
-                Fault::Refused(_) | Fault::Unusable(_) => return Err(fault),
+                Fault::Slow(_) => return Err(fault),
+                Fault::Refused(_) | Fault::Unusable(_) => {
+                    // Perhaps the schema is not the one that it was.
+                    self.trouble.notify_one();
+                    return Err(fault);
+                }
             }
             if tried == TRIES {
                 return Err(fault);

@@ -2,7 +2,11 @@
 //!
 //! The table may have been there before us, with other types where ours are as good; values are cast to whatever types it has.
 
-use std::fmt::Write as _;
+use std::{
+    fmt::Write as _,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use super::{
     fault::Fault,
@@ -72,10 +76,18 @@ pub(super) async fn types_of(db: &Db, table: &str) -> Result<Vec<(String, String
     rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }
 
+/// After somebody held the table up, nobody tries for so long.
+const HOLD: Duration = Duration::from_secs(10);
+
 /// Writes rows into the table.
 #[derive(Debug)]
 pub(super) struct Publisher {
     sql: String,
+    /// The same where no later version stands.
+    belated: String,
+    /// Fills in a report where none stands.
+    fill: String,
+    held_until: Mutex<Option<Instant>>,
 }
 
 impl Publisher {
@@ -83,7 +95,40 @@ impl Publisher {
     pub(super) async fn look(db: &Db) -> Result<Self, Fault> {
         let types = types_of(db, "public.vapi_call_results").await?;
         let actual = |name: &str| types.iter().find(|(column, _)| column == name).map(|(_, kind)| kind.as_str());
-        Ok(Self { sql: upsert(actual) })
+        let sql = upsert(actual);
+        let no_later = if actual("version").is_some() { " WHERE r.version IS NULL OR r.version <= EXCLUDED.version" } else { "" };
+        let report = Of::Json.cast("report", actual("raw_webhook_payload").unwrap_or_default());
+        let fill = format!(
+            "UPDATE public.vapi_call_results AS r SET raw_webhook_payload = {report} \
+             FROM (SELECT $1::text AS call_id, $2::text AS report) AS i WHERE r.call_id::text = i.call_id AND r.raw_webhook_payload IS NULL"
+        );
+        Ok(Self { belated: format!("{sql}{no_later}"), sql, fill, held_until: Mutex::default() })
+    }
+
+    /// Is it better not to try for a while?
+    pub(super) fn is_held(&self) -> bool {
+        let until = *self.held_until.lock().unwrap_or_else(PoisonError::into_inner);
+        until.is_some_and(|until| Instant::now() < until)
+    }
+
+    /// Somebody holds the table up.
+    pub(super) fn hold(&self) {
+        *self.held_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + HOLD);
+    }
+
+    /// Nobody does any more.
+    pub(super) fn free(&self) {
+        *self.held_until.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Writes a row that should have been written before; what was written since stays.
+    pub(super) fn belated<'a>(&'a self, row: &'a [&'a PublishedRow]) -> Step<'a> {
+        Step::new(&self.belated, values(row))
+    }
+
+    /// Writes a report that should have been written before.
+    pub(super) fn fill<'a>(&'a self, call_id: &'a str, report: &'a str) -> Step<'a> {
+        Step::new(&self.fill, vec![Value::text(call_id), Value::maybe_json(Some(report))])
     }
 
     /// Writes these rows, at most one for each call.

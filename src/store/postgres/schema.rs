@@ -25,6 +25,7 @@ const STEPS: &[(i64, &str)] = &[
     (1_002, include_str!("../migrations/postgres/0002_results.sql")),
     (1_003, include_str!("../migrations/postgres/0003_links.sql")),
     (1_004, include_str!("../migrations/postgres/0004_news.sql")),
+    (1_005, include_str!("../migrations/postgres/0005_unpublished.sql")),
     (1_006, include_str!("../migrations/postgres/0006_outbox.sql")),
 ];
 /// Who may see what; at each start.
@@ -41,8 +42,24 @@ const APPLIED: &str = "INSERT INTO ringback.migrations (version) VALUES ($1)";
 const KEEP_KEY: &str = "INSERT INTO ringback.meta (key, value) VALUES ('tombstone_key', $1) ON CONFLICT (key) DO NOTHING";
 const KEY: &str = "SELECT value FROM ringback.meta WHERE key = 'tombstone_key'";
 
-/// Brings the schema to where this release needs it, or says why that can't be. Returns the key of the tombstones, which is made with the store.
-pub(super) async fn prepare(db: &Db, migrate: Migrate) -> Result<TombstoneKey, Fault> {
+const STILL: &str = "SELECT (SELECT max(version) FROM ringback.migrations), (SELECT value FROM ringback.meta WHERE key = 'tombstone_key')";
+
+/// Is the schema there, as far along as this release needs it, with this key?
+pub(super) async fn is_still(db: &Db, key: &TombstoneKey) -> Result<bool, Fault> {
+    let row = match db.query_one(&Step::new(STILL, Vec::new())).await {
+        // No such table.
+        Err(Fault::Refused(why)) if why.starts_with("42P01") => return Ok(false),
+        row => row?,
+    };
+    let (standing, there): (Option<i64>, Option<Vec<u8>>) = (row.try_get(0)?, row.try_get(1)?);
+    let newest = STEPS.last().map_or(0, |step| step.0);
+    let is_ours = standing.is_some_and(|standing| standing >= newest && standing / MAJOR == newest / MAJOR);
+    Ok(is_ours && there.as_deref() == Some(&key.as_bytes()[..]))
+}
+
+/// Brings the schema to where this release needs it, or says why that can't be. Returns the key of the tombstones, which is made with the store;
+/// a new one is the `known` one, if there is any: instances that knew the store before go on with it.
+pub(super) async fn prepare(db: &Db, migrate: Migrate, known: Option<&TombstoneKey>) -> Result<TombstoneKey, Fault> {
     let newest = STEPS.last().map_or(0, |step| step.0);
     let standing = standing(db).await?;
     if standing / MAJOR > newest / MAJOR {
@@ -59,7 +76,7 @@ pub(super) async fn prepare(db: &Db, migrate: Migrate) -> Result<TombstoneKey, F
         Migrate::Check => {}
         Migrate::Auto => change(db).await.map_err(explained)?,
     }
-    let fresh = TombstoneKey::random();
+    let fresh = known.cloned().unwrap_or_else(TombstoneKey::random);
     db.query(&Step::new(KEEP_KEY, vec![Value::bytes(fresh.as_bytes())])).await.map_err(explained)?;
     let row = db.query_one(&Step::new(KEY, Vec::new())).await?;
     let key = row.try_get::<_, &[u8]>(0)?.first_chunk::<LENGTH>();

@@ -11,7 +11,7 @@ use super::{
     rows::{self, CallRow, call_columns},
     signal::{CHANNEL, told},
     step::{Step, Value},
-    write::{BEGIN, COMMIT, LOCK, NOTIFY},
+    write::{BEGIN, COMMIT, HURRY, LOCK, NOTIFY},
 };
 use crate::{
     call::{id::CallId, time::Millis},
@@ -26,13 +26,22 @@ const SET_DUE: &str = "INSERT INTO ringback.dues (call_id, reason, at) SELECT c.
     ON CONFLICT (call_id) DO UPDATE SET reason = EXCLUDED.reason, at = EXCLUDED.at, lease_until = NULL";
 const UNSET_DUE: &str = "DELETE FROM ringback.dues WHERE call_id = $1::text";
 
-/// Does something about one call while its lock is held; returns the rows of the first statement.
-async fn locked(db: &Db, locks: &[i64], steps: Vec<Step<'_>>) -> Result<Vec<tokio_postgres::Row>, Fault> {
-    let mut all = vec![Step::new(LOCK, vec![Value::wholes(locks, |lock| Some(*lock))])];
-    all.extend(steps);
-    let answers = db.pipeline(Some(BEGIN), &all, Some(COMMIT)).await?;
-    Ok(answers.into_iter().nth(1).unwrap_or_default())
+/// Does something that touches the documents' table, while the locks of these calls are held; returns the rows of the first statement. Whoever
+/// sits on that table is waited for only so long: it is locked as soon as a statement is prepared, so that comes after the limits are set. Nothing is
+/// done then: what is erased is erased everywhere.
+pub(super) async fn everywhere(db: &Db, locks: &[i64], steps: &[Step<'_>]) -> Result<Vec<tokio_postgres::Row>, Fault> {
+    let begin = [Step::new(LOCK, vec![Value::wholes(locks, |lock| Some(*lock))]), Step::new(HURRY, Vec::new())];
+    db.pipeline(Some(BEGIN), &begin, None).await?;
+    let answers = db.pipeline(None, steps, Some(COMMIT)).await.map_err(|fault| match fault {
+        Fault::Again(why) if why.starts_with(LOCKED) => Fault::Again(format!("somebody holds public.vapi_call_results ({why})")),
+        Fault::Slow(why) => Fault::Slow(format!("public.vapi_call_results takes too long ({why})")),
+        other => other,
+    })?;
+    Ok(answers.into_iter().next().unwrap_or_default())
 }
+
+/// What the server says when a lock could not be had in time.
+const LOCKED: &str = "55P03";
 
 pub(super) async fn set_due(db: &Db, id: &CallId, hash: &TombstoneHash, due: Option<Due>) -> Result<(), Fault> {
     let id = Value::text(id.as_str());
@@ -40,7 +49,9 @@ pub(super) async fn set_due(db: &Db, id: &CallId, hash: &TombstoneHash, due: Opt
         Some(due) => Step::new(SET_DUE, vec![id, Value::whole(due.urgency().into()), Value::whole(due.at.0)]),
         None => Step::new(UNSET_DUE, vec![id]),
     };
-    locked(db, &[lock_of(hash)], vec![step]).await.map(drop)
+    let locks = [lock_of(hash)];
+    let lock = Step::new(LOCK, vec![Value::wholes(&locks, |lock| Some(*lock))]);
+    db.pipeline(Some(BEGIN), &[lock, step], Some(COMMIT)).await.map(drop)
 }
 
 /// What is held by somebody is passed over, so that instances don't wait for each other.
@@ -91,7 +102,7 @@ pub(super) async fn erase(db: &Db, id: &CallId, hash: &TombstoneHash, at: Millis
     let ids = [id.as_str()];
     let mut steps = vec![Step::new(ERASE, values), Step::new(NOTIFY, notify)];
     steps.extend(deliveries::erase(&ids));
-    let rows = locked(db, &[lock_of(hash), LOG], steps).await?;
+    let rows = everywhere(db, &[lock_of(hash), LOG], &steps).await?;
     let row = rows.first().ok_or_else(|| Fault::Refused("a row is missing".to_owned()))?;
     Ok(row.try_get(0)?)
 }
@@ -138,8 +149,8 @@ pub(super) async fn purge_calls(db: &Db, before: Millis, limit: usize, key: &Tom
     locks.sort_unstable();
     let ids: Vec<&str> = ids.iter().map(CallId::as_str).collect();
     let steps = vec![Step::new(PURGE, vec![Value::texts(&ids, |id| Some(id)), Value::whole(before.0)])];
-    let steps = steps.into_iter().chain(deliveries::erase(&ids)).collect();
-    let gone = locked(db, &locks, steps).await?;
+    let steps: Vec<_> = steps.into_iter().chain(deliveries::erase(&ids)).collect();
+    let gone = everywhere(db, &locks, &steps).await?;
     let mut gone = gone.iter().map(CallRow::read).collect::<Result<Vec<_>, _>>()?;
     gone.sort_by(|a, b| a.age().cmp(&b.age()));
     Ok(gone)
@@ -157,7 +168,7 @@ SELECT greatest((SELECT count(*) FROM events), (SELECT count(*) FROM tombstones)
 
 /// Drops at most `limit` tombstones and events without a record; returns how many of each.
 pub(super) async fn purge_leftovers(db: &Db, before: Millis, limit: usize) -> Result<usize, Fault> {
-    counted(db, LEFTOVERS, before, limit).await
+    counted(&[db.query_one(&Step::new(LEFTOVERS, vec![Value::whole(before.0), count(limit)])).await?])
 }
 
 const DROP_BODIES: &str = "WITH dropped AS (UPDATE ringback.events SET body = NULL WHERE seq IN (
@@ -170,10 +181,11 @@ SELECT count(*) FROM dropped";
 /// Drops the bodies of the oldest events that have one, if they were received before a moment; returns how many. A published report goes with
 /// the body of a report of its call.
 pub(super) async fn drop_bodies(db: &Db, before: Millis, limit: usize) -> Result<usize, Fault> {
-    counted(db, DROP_BODIES, before, limit).await
+    counted(&everywhere(db, &[], &[Step::new(DROP_BODIES, vec![Value::whole(before.0), count(limit)])]).await?)
 }
 
-async fn counted(db: &Db, sql: &str, before: Millis, limit: usize) -> Result<usize, Fault> {
-    let row = db.query_one(&Step::new(sql, vec![Value::whole(before.0), count(limit)])).await?;
+/// The number in the only row.
+fn counted(rows: &[tokio_postgres::Row]) -> Result<usize, Fault> {
+    let row = rows.first().ok_or_else(|| Fault::Refused("a row is missing".to_owned()))?;
     Ok(usize::try_from(row.try_get::<_, i64>(0)?).unwrap_or_default())
 }

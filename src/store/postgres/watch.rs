@@ -9,7 +9,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::Arc,
+    sync::{Arc, PoisonError},
     time::Duration,
 };
 
@@ -44,7 +44,9 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_s
 /// A few failed tries may be bad luck; after so many the database counts as down, and whoever asks is told at once.
 const FAILURES: u32 = 3;
 
-const NOW: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+/// The time, and what tells one store from another.
+const NOW: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint, \
+    (SELECT value FROM ringback.meta WHERE key = 'tombstone_key'), (SELECT value FROM ringback.meta WHERE key = 'data_keys')";
 const TOUCHED: &str = "SELECT id, revision FROM ringback.calls WHERE touched_at >= $1 ORDER BY touched_at LIMIT $2";
 const ERASED: &str = "SELECT hash FROM ringback.tombstones WHERE touched_at >= $1 LIMIT $2";
 
@@ -92,7 +94,9 @@ fn report(shared: &Shared, fault: Fault, failures: u32) {
     let is_first = shared.condition.is_opening();
     match fault {
         Fault::Unusable(why) => shared.condition.set(State::Unusable(why)),
-        Fault::Lost(why) | Fault::Again(why) | Fault::Refused(why) | Fault::Pooled(why) if is_first || failures >= FAILURES => {
+        Fault::Lost(why) | Fault::Again(why) | Fault::Slow(why) | Fault::Refused(why) | Fault::Pooled(why)
+            if is_first || failures >= FAILURES =>
+        {
             shared.condition.set(State::Down(why));
         }
         _ => {}
@@ -105,7 +109,7 @@ async fn attend(shared: &Shared, place: &mut Place) -> Result<(), Fault> {
     shared.prepare(&db).await?;
     let listens = !shared.link.is_pooled() && listen(shared, &db, &mut news).await?;
     if place.until.is_none() {
-        place.until = Some(now(&db).await?);
+        place.until = Some(now(shared, &db).await?);
     } else {
         catch_up(shared, &db, place).await?;
     }
@@ -128,7 +132,7 @@ async fn attend(shared: &Shared, place: &mut Place) -> Result<(), Fault> {
         }
         let looked = timeout(PING_TIMEOUT, async {
             if listens {
-                place.until = Some(now(&db).await?);
+                place.until = Some(now(shared, &db).await?);
                 place.told.clear();
                 Ok(())
             } else {
@@ -166,13 +170,20 @@ fn tell(shared: &Shared, text: &str) {
     }
 }
 
-async fn now(db: &Db) -> Result<i64, Fault> {
-    Ok(db.query_one(&Step::new(NOW, Vec::new())).await?.try_get(0)?)
+/// The server's time. Fails when the store is another one than before, or its keys are others: then it is prepared anew.
+async fn now(shared: &Shared, db: &Db) -> Result<i64, Fault> {
+    let row = db.query_one(&Step::new(NOW, Vec::new())).await?;
+    let (key, ring): (Option<&[u8]>, Option<&[u8]>) = (row.try_get(1)?, row.try_get(2)?);
+    let is_known = shared.known().is_some_and(|known| key == Some(&known.tombstones.as_bytes()[..]));
+    if !is_known || shared.ring.lock().unwrap_or_else(PoisonError::into_inner).as_deref() != ring {
+        return Err(Fault::Lost("the store is not the one that it was".to_owned()));
+    }
+    Ok(row.try_get(0)?)
 }
 
 /// Tells everything that was written since the store was last heard.
 async fn catch_up(shared: &Shared, db: &Db, place: &mut Place) -> Result<(), Fault> {
-    let now = now(db).await?;
+    let now = now(shared, db).await?;
     let since = place.until.unwrap_or(now) - OVERLAP;
     let values = || vec![Value::whole(since), Value::whole(MOST_MISSED)];
     let steps = [Step::new(TOUCHED, values()), Step::new(ERASED, values())];

@@ -6,7 +6,7 @@ use tokio_postgres::Row;
 
 use super::{
     batch::{Known, Plan, Standing, StandingCall, plan},
-    commit::{APP, EncodedCommit, EncodedEvent, EncodedWrite},
+    commit::{APP, EncodedCommit, EncodedEvent, EncodedWrite, Publication},
     fault::Fault,
     link::Db,
     linking::{NOTE, Note},
@@ -15,10 +15,11 @@ use super::{
     rows,
     signal::{CHANNEL, told},
     step::{Step, Value},
+    unpublished,
 };
 use crate::{
     call::event::Keep,
-    store::{Committed, Due, Signal, tombstone::LENGTH},
+    store::{Committed, Due, PublishedRow, Signal, tombstone::LENGTH},
 };
 
 /// Begins every transaction that writes. What is set ends with it, so that a pooler between us may give the connection to somebody else.
@@ -41,9 +42,11 @@ const LONGEST: &str = "SELECT e.call_id, e.source, max(e.length) FROM unnest($1:
 const DISPLACE: &str = "WITH gone AS (DELETE FROM ringback.events e USING unnest($1::text[], $2::text[]) AS i (call_id, source) \
     WHERE e.call_id = i.call_id AND e.source = i.source RETURNING e.seq) \
     DELETE FROM ringback.repeats r USING gone WHERE r.event = gone.seq";
-/// How long locks on the documents' table are waited for, and then others again: whoever sits on it stands in nobody's way.
-const HURRY: &str = "SELECT set_config('lock_timeout', '500ms', true)";
-const CALM: &str = "SELECT set_config('lock_timeout', '3s', true)";
+/// How long locks on the documents' table are waited for: whoever sits on it stands in nobody's way.
+pub(super) const HURRY: &str = "SELECT set_config('lock_timeout', '500ms', true)";
+/// How long it may take to write there, triggers of others included; and then all as [`BEGIN`] has it.
+const BRISK: &str = "SELECT set_config('statement_timeout', '1500ms', true)";
+const CALM: &str = "SELECT set_config('lock_timeout', '3s', true), set_config('statement_timeout', '4s', true)";
 /// Columns of a new event, in the order of [`event_values`].
 macro_rules! insert_events {
     () => {
@@ -86,24 +89,25 @@ pub(super) struct Failed {
     pub(super) fault: Fault,
     /// It is certain that nothing of it was stored.
     pub(super) is_undone: bool,
-    /// It is known what is to be written and was asked to be: the calls' own locks were had.
-    pub(super) at_writing: bool,
+    /// It was, or may have been, the documents' table where it failed.
+    pub(super) at_publishing: bool,
 }
 
 impl Failed {
     /// Before anything was asked to be committed.
     fn before(fault: Fault) -> Self {
-        Self { fault, is_undone: true, at_writing: false }
+        Self { fault, is_undone: true, at_publishing: false }
     }
 
     /// When `COMMIT` may be on its way: only an answer of the server tells that it came to nothing.
-    fn at_commit(fault: Fault) -> Self {
+    fn at_commit(fault: Fault, at_publishing: bool) -> Self {
         let is_undone = !matches!(fault, Fault::Lost(_));
-        Self { fault, is_undone, at_writing: true }
+        Self { fault, is_undone, at_publishing }
     }
 }
 
-/// Writes a group; returns when it is durable, with how each commit ended. With a publisher, results are published too.
+/// Writes a group; returns when it is durable, with how each commit ended. With a publisher, results are published too; without, they are noted
+/// to be published later.
 pub(super) async fn write(db: &Db, commits: &[&EncodedCommit], publisher: Option<&Publisher>) -> Result<Vec<Committed>, Failed> {
     let standing = look(db, commits, publisher.is_some()).await.map_err(Failed::before)?;
     let mut plan = plan(standing, commits);
@@ -111,7 +115,10 @@ pub(super) async fn write(db: &Db, commits: &[&EncodedCommit], publisher: Option
     let heard: Vec<Signal> =
         plan.writes.iter().map(|write| Signal::Changed { id: write.call.id.clone(), revision: write.call.revision }).collect();
     let texts = told(&heard);
-    let rows = publisher.map(|_| plan.writes.iter().filter_map(|write| write.published.as_deref()).collect::<Vec<_>>()).unwrap_or_default();
+    let publications: Vec<&Publication> = plan.writes.iter().filter_map(|it| it.published.as_deref()).collect();
+    let rows: Vec<&PublishedRow> = publications.iter().map(|it| &it.row).collect();
+    let later =
+        if publisher.is_none() { unpublished::Left::of(&publications).map_err(|error| Failed::before(error.into()))? } else { Vec::new() };
     let notes: Vec<(&str, Note)> = plan.writes.iter().flat_map(|it| it.notes.iter().map(|note| (it.id(), *note))).collect();
     let (due, not_due): (Vec<_>, Vec<_>) = plan.dues.iter().partition(|(_, due)| due.is_some());
 
@@ -125,10 +132,19 @@ pub(super) async fn write(db: &Db, commits: &[&EncodedCommit], publisher: Option
     if !not_due.is_empty() {
         steps.push(Step::new(NOT_DUE, vec![Value::texts(&not_due, |(id, _)| Some(id))]));
     }
-    if let Some(publisher) = publisher
-        && !rows.is_empty()
-    {
-        steps.extend([publisher.step(&rows), Step::new(CALM, Vec::new())]);
+    let mut publishing = None;
+    match publisher {
+        _ if rows.is_empty() => {}
+        Some(publisher) => {
+            publishing = Some(steps.len() + 1);
+            steps.extend([
+                Step::new(BRISK, Vec::new()),
+                publisher.step(&rows),
+                unpublished::published(&publications),
+                Step::new(CALM, Vec::new()),
+            ]);
+        }
+        None => steps.push(unpublished::leave(&later)),
     }
     if !notes.is_empty() {
         steps.push(Step::new(NOTE, note_values(&notes)));
@@ -139,7 +155,9 @@ pub(super) async fn write(db: &Db, commits: &[&EncodedCommit], publisher: Option
     if !texts.is_empty() {
         steps.push(Step::new(NOTIFY, vec![Value::text(CHANNEL), Value::texts(&texts, |text| Some(text))]));
     }
-    db.pipeline(None, &steps, Some(COMMIT)).await.map_err(Failed::at_commit)?;
+    let written = db.pipeline_told(None, &steps, Some(COMMIT)).await;
+    // What is checked at the end may be a rule of that table's too.
+    written.map_err(|(at, fault)| Failed::at_commit(fault, publishing.is_some() && (at.is_none() || at == publishing)))?;
     Ok(outcomes)
 }
 

@@ -9,7 +9,7 @@ use crate::{
         id::CallId,
         time::Millis,
     },
-    store::{CallWrite, Commit, Due, StoreError, pack::Packer, tombstone::TombstoneKey, vault::Place},
+    store::{CallWrite, Commit, Due, StoreError, pack::Packer, queue::Encoded, tombstone::TombstoneKey, vault::Place},
 };
 
 /// This release, noted with events that it could not read.
@@ -71,9 +71,10 @@ impl EncodedCommit {
         }
         Ok(Self { arguments: all.list })
     }
+}
 
-    /// About how many bytes it writes.
-    pub(super) fn weight(&self) -> usize {
+impl Encoded for EncodedCommit {
+    fn weight(&self) -> usize {
         ROW_BYTES + self.arguments.iter().map(Vec::len).sum::<usize>()
     }
 }

@@ -11,21 +11,9 @@
 //! - *It does not come back in time*: everyone in the group is told that the store is unavailable. Who repeats an event that was stored finds
 //!   it stored.
 
-use std::{
-    fmt,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
-use tokio::{
-    sync::{Mutex as Turns, mpsc, oneshot},
-    time::timeout,
-};
 use tokio_util::task::TaskTracker;
-use tracing::{error, info};
 
 use super::{
     commit::EncodedCommit,
@@ -33,29 +21,25 @@ use super::{
     link::{Line, Link, PATIENCE},
     scripts::{Scripts, token},
 };
-use crate::store::{Committed, StoreError, condition::closed};
+use crate::store::{
+    Committed, StoreError,
+    queue::{self, Failing, Most, Queue, queue},
+};
 
 /// Tasks, each with a connection of its own: while the server waits for its disk, the next group is on its way.
 const WRITERS: usize = 2;
-/// Commits that can wait.
-const QUEUE: usize = 1_024;
-/// Commits in one script call, at most: nobody else is served meanwhile.
-const GROUP: usize = 64;
-/// Bytes written by one script call, about, at most.
-const GROUP_BYTES: usize = 8 * 1_048_576;
+/// What one script call takes: nobody else is served meanwhile.
+const GROUP: Most = Most { commits: 64, bytes: 8 * 1_048_576 };
 /// A group is given up after this long; less than anybody waits for it.
 const GIVE_UP: Duration = Duration::from_millis(4_200);
 
-struct Job {
-    commit: EncodedCommit,
-    reply: oneshot::Sender<Result<Committed, StoreError>>,
-}
+type Job = queue::Job<EncodedCommit>;
 
 /// The way to the tasks that commit. Closed, they finish what is queued and end.
 pub(super) struct Writers {
-    queue: Mutex<Option<mpsc::Sender<Job>>>,
+    queue: Queue<EncodedCommit>,
     tasks: TaskTracker,
-    failing: Arc<AtomicBool>,
+    failing: Failing,
 }
 
 impl fmt::Debug for Writers {
@@ -67,82 +51,57 @@ impl fmt::Debug for Writers {
 impl Writers {
     /// Starts the tasks.
     pub(super) fn start(link: &Arc<Link>, scripts: &Arc<Scripts>) -> Self {
-        let (queue, jobs) = mpsc::channel(QUEUE);
-        let (jobs, failing, tasks) = (Arc::new(Turns::new(jobs)), Arc::new(AtomicBool::new(false)), TaskTracker::new());
+        let (queue, jobs) = queue(PATIENCE, GROUP);
+        let (failing, tasks) = (Failing::default(), TaskTracker::new());
         for _ in 0..WRITERS {
-            let writer =
-                Writer { jobs: Arc::clone(&jobs), scripts: Arc::clone(scripts), failing: Arc::clone(&failing), line: Line::new(link) };
+            let writer = Writer { jobs: jobs.clone(), scripts: Arc::clone(scripts), failing: failing.clone(), line: Line::new(link) };
             tasks.spawn(writer.run());
         }
         tasks.close();
-        Self { queue: Mutex::new(Some(queue)), tasks, failing }
+        Self { queue, tasks, failing }
     }
 
     /// Did the last group fail?
     pub(super) fn is_failing(&self) -> bool {
-        self.failing.load(Ordering::Relaxed)
+        self.failing.is_so()
     }
 
     /// Commits, and returns when the server has it.
     pub(super) async fn submit(&self, commit: EncodedCommit) -> Result<Committed, StoreError> {
-        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or_else(closed)?;
-        let (reply, answer) = oneshot::channel();
-        let answered = timeout(PATIENCE, async {
-            queue.send(Job { commit, reply }).await.ok().ok_or_else(closed)?;
-            drop(queue);
-            answer.await.unwrap_or_else(|_| Err(StoreError::Unavailable("the writer has stopped".to_owned())))
-        });
-        answered.await.unwrap_or_else(|_elapsed| Err(Fault::late(PATIENCE).into()))
+        self.queue.submit(commit).await
     }
 
     /// Finishes what is queued and ends the tasks.
     pub(super) async fn close(&self) {
-        drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.queue.close();
         self.tasks.wait().await;
     }
 }
 
 struct Writer {
-    jobs: Arc<Turns<mpsc::Receiver<Job>>>,
+    jobs: queue::Jobs<EncodedCommit>,
     scripts: Arc<Scripts>,
-    failing: Arc<AtomicBool>,
+    failing: Failing,
     line: Line,
 }
 
 impl Writer {
     async fn run(self) {
         loop {
-            let group = self.next().await;
+            let group = self.jobs.next().await;
             if group.is_empty() {
                 return;
             }
             let outcomes = self.commit(&group).await;
-            self.note(outcomes.as_ref().err());
+            self.failing.note(outcomes.as_ref().err());
             for (number, job) in group.into_iter().enumerate() {
                 let outcome = match &outcomes {
                     Ok(outcomes) => outcomes.get(number).copied().ok_or_else(|| Fault::Refused("an outcome is missing".to_owned())),
                     Err(fault) => Err(fault.clone()),
                 };
-                // Nobody waits any more: it is done all the same.
-                let _ = job.reply.send(outcome.map_err(StoreError::from));
+                job.end(outcome.map_err(StoreError::from));
             }
         }
-    }
-
-    /// Whatever is queued; waits for the first; nothing when the queue is closed.
-    async fn next(&self) -> Vec<Job> {
-        let mut jobs = self.jobs.lock().await;
-        let Some(first) = jobs.recv().await else { return Vec::new() };
-        let mut bytes = first.commit.weight();
-        let mut group = vec![first];
-        while group.len() < GROUP
-            && bytes < GROUP_BYTES
-            && let Ok(more) = jobs.try_recv()
-        {
-            bytes += more.commit.weight();
-            group.push(more);
-        }
-        group
     }
 
     async fn commit(&self, group: &[Job]) -> Result<Vec<Committed>, Fault> {
@@ -154,15 +113,6 @@ impl Writer {
         let call = &call;
         let numbers: Vec<u8> = self.line.ask(GIVE_UP, |mut db| async move { call.invoke_async(&mut db).await }).await?;
         numbers.into_iter().map(outcome).collect()
-    }
-
-    fn note(&self, fault: Option<&Fault>) {
-        let was_failing = self.failing.swap(fault.is_some(), Ordering::Relaxed);
-        match fault {
-            Some(fault) if !was_failing => error!(?fault, "The store can't write; what was asked of it is refused"),
-            None if was_failing => info!("The store can write again"),
-            _ => {}
-        }
     }
 }
 

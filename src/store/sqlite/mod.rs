@@ -118,9 +118,11 @@ impl SqliteStore {
     fn open_locked(options: &SqliteOptions, path: PathBuf, lock: File) -> Result<Self, StoreError> {
         open::make_private(&path)?;
         let mut db = open::writer(&path)?;
+        let packer = Arc::new(Packer::new(options.keys.clone()));
+        // Whoever has the wrong keys changes nothing.
+        moving::refuse_strangers(&db, &path, packer.vault())?;
         schema::prepare(&mut db, &path, options.migrate)?;
         let tombstones = schema::tombstone_key(&db, &path)?;
-        let packer = Arc::new(Packer::new(options.keys.clone()));
         moving::admit(&db, &path, packer.vault())?;
         upkeep::end_leases(&db)?;
         let readers = Readers::new(path.clone(), options.max_connections);

@@ -10,6 +10,7 @@ use super::{
     outbox,
     readers::Read,
     rows::{call_id, timeline_entry},
+    schema,
 };
 use crate::store::{
     StoreError, TimelineEntry,
@@ -17,6 +18,16 @@ use crate::store::{
     pack::Packer,
     vault::{Place, RING, Vault},
 };
+
+/// Fails when a store that is there already needs other keys; writes nothing.
+pub(super) fn refuse_strangers(db: &Connection, path: &Path, vault: &Vault) -> Result<(), StoreError> {
+    let has_notes = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'meta')";
+    if !schema::is_ours(db, path)? || !db.query_row(has_notes, [], |row| row.get(0)).broken(path)? {
+        return Ok(());
+    }
+    let note = note(db, RING).broken(path)?;
+    vault.admits(note.as_deref()).map_err(|why| StoreError::Unusable(format!("{} can't be read: {why}", path.display())))
+}
 
 /// Finds out whether the keys are those that the store needs.
 pub(super) fn admit(db: &Connection, path: &Path, vault: &Vault) -> Result<(), StoreError> {

@@ -77,6 +77,11 @@ fn version(db: &Connection, path: &Path) -> Result<i64, StoreError> {
     if tables == 0 { Ok(0) } else { number("user_version") }
 }
 
+/// Is there a store in the file, as old as it may be?
+pub(super) fn is_ours(db: &Connection, path: &Path) -> Result<bool, StoreError> {
+    Ok(version(db, path)? > 0)
+}
+
 /// Refuses a file that is no store.
 pub(super) fn is_store(db: &Connection, path: &Path) -> Result<(), StoreError> {
     match version(db, path)? {

@@ -49,8 +49,18 @@ const ASK_AGAIN: [u16; 4] = [202, 404, 429, 503];
 /// Nobody is to be kept waiting longer, in seconds.
 const LONGEST_RETRY_AFTER: u64 = 30;
 /// Where answers have a shape of their own when all went well.
-const OTHER_SHAPES: [&str; 9] =
-    ["/events", "/api/v1/webhooks/vapi/test", "/cache/stats", "/docs", "/livez", "/metrics", "/openapi.json", "/readyz", "/recording"];
+const OTHER_SHAPES: [&str; 10] = [
+    "/events",
+    "/vapi/deliveries",
+    "/api/v1/webhooks/vapi/test",
+    "/cache/stats",
+    "/docs",
+    "/livez",
+    "/metrics",
+    "/openapi.json",
+    "/readyz",
+    "/recording",
+];
 /// The words of `callStatus` in their order.
 const STATES: [&str; 7] = ["unknown", "scheduled", "queued", "ringing", "in-progress", "forwarding", "ended"];
 

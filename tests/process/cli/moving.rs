@@ -1,10 +1,18 @@
 //! Commands that move a store and change its key: `export`, `import`, `rekey`.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, process::Command};
+use std::{
+    fs::{self, File},
+    io::{Read as _, Write as _},
+    os::unix::fs::PermissionsExt as _,
+    process::Command,
+    thread::sleep,
+    time::Duration,
+};
 
+use rustix::process::Signal;
 use serde_json::Value;
 
-use super::{CONFIGURATION, DONE, FAILED};
+use super::{CONFIGURATION, DONE, FAILED, INTERRUPTED};
 use crate::{
     postgres_server, redis_server,
     support::{
@@ -86,6 +94,73 @@ fn an_export_that_was_killed_goes_on() {
     home.write("ringback.db.export", "a copy");
     Program::guarded(&home).serve().stop();
     assert!(!home.file("ringback.db.export").exists());
+}
+
+/// A pipe in the folder; whoever opens one end waits for the other.
+fn pipe(home: &Home, name: &str) -> std::path::PathBuf {
+    let made = Command::new("mkfifo").arg(home.file(name)).status().expect("mkfifo runs");
+    assert!(made.success());
+    home.file(name)
+}
+
+#[test]
+fn ctrl_c_ends_an_export_and_an_import_in_order_and_they_can_be_begun_again() {
+    /// A signal takes no longer to be heard.
+    const HEARD: Duration = Duration::from_millis(300);
+    let home = Home::new();
+    let program = Program::guarded(&home);
+    let service = program.serve();
+    for _ in 0..450 {
+        assert_eq!(service.post(&messages::report(&new_call())).status, 200);
+    }
+    service.stop();
+    let whole = program.clone().with(["export"]).run().stdout;
+    assert!(whole.len() > 1_000_000, "more than pipes and buffers hold: {}", whole.len());
+
+    // In the middle of it, for nobody reads on.
+    let out = pipe(&home, "out");
+    let exporting = program.clone().under(["sh", "-c", r#"exec "$0" "$@" >out"#]).with(["export"]);
+    for presses in [1, 2] {
+        let running = exporting.begin();
+        let mut reader = File::open(&out).expect("it opens");
+        reader.read_exact(&mut [0; 100]).expect("it began");
+        for _ in 0..presses {
+            running.signal(Signal::INT);
+            sleep(HEARD);
+        }
+        let mut rest = String::new();
+        if presses == 1 {
+            reader.read_to_string(&mut rest).expect("it ends");
+        }
+        let ended = running.ended();
+        assert_eq!(ended.code, INTERRUPTED, "{presses}: {}", ended.stderr);
+        assert!(rest.len() + 100 < whole.len(), "{presses}");
+        assert!(presses == 2 || ended.stderr.contains("interrupted"), "{}", ended.stderr);
+    }
+
+    let lines: Vec<&str> = whole.split_inclusive('\n').collect();
+    let (first, second) = lines.split_at(200);
+    let there = program.clone().set("DATABASE_URL", "sqlite:there.db");
+    // An empty store takes over the key of the file first, and begins it anew.
+    home.write("head.jsonl", lines[0]);
+    assert_eq!(there.clone().with(["import", "head.jsonl"]).run().code, FAILED);
+    let input = pipe(&home, "in");
+    let running = there.clone().with(["import", "in"]).begin();
+    let mut writer = File::options().write(true).open(&input).expect("it opens");
+    writer.write_all(first.concat().as_bytes()).expect("it reads");
+    running.signal(Signal::INT);
+    sleep(HEARD);
+    // It stops at the end of what it is at, and need not read all.
+    let _ = writer.write_all(second.concat().as_bytes());
+    drop(writer);
+    let ended = running.ended();
+    assert_eq!(ended.code, INTERRUPTED, "{}", ended.stderr);
+    home.write("calls.jsonl", &whole);
+    let again = there.with(["import", "calls.jsonl"]).run();
+    assert_eq!(again.code, DONE, "{}", again.stderr);
+    assert!(!again.stderr.contains("imported 450 calls"), "it went on: {}", again.stderr);
+    let moved = program.set("DATABASE_URL", "sqlite:there.db").with(["export"]).run();
+    assert_eq!(moved.stdout.lines().count(), whole.lines().count());
 }
 
 #[test]
