@@ -16,6 +16,7 @@
 //! | [`news`] | the log of what was told, for streams |
 //! | [`signal`] | what instances tell each other |
 //! | [`query`] | what can be asked of a list |
+//! | [`document`] | small things that are kept beside calls |
 //! | [`disk`] | where a store lies, and how much room there is |
 //! | `condition` | whether a server can be asked right now |
 //! | `pack`, `vault` | compression; encryption, and what lists filter by then |
@@ -23,6 +24,7 @@
 //! | [`moving`] | what a store tells and takes so that it can be moved and rekeyed |
 
 pub mod disk;
+pub mod document;
 pub mod memory;
 pub mod moving;
 pub mod news;
@@ -54,6 +56,7 @@ pub use crate::call::policy::Due;
 use self::moving::{Amounts, Graves, PastEvent, Resealed, Strays};
 pub use self::{
     disk::StoreHealth,
+    document::{Document, DocumentKind, DocumentPage, DocumentWrite},
     news::NewsPage,
     published::PublishedRow,
     query::{CallFilter, CallPage, PageCursor, SortBy},
@@ -363,6 +366,20 @@ verbs! {
     news(after: u64, call: Option<&CallId>, limit: usize) -> NewsPage;
     /// Drops at most `limit` of the oldest entries of that log, those from before a moment; returns how many went.
     forget_news(before: Millis, limit: usize) -> usize;
+    /// A document, by its id or its alias, unless its time is over.
+    document(kind: DocumentKind, id: &str, now: Millis) -> Option<Document>;
+    /// Writes documents together, if each one that stands there is of the expected revision and no alias is taken; tells whether it did.
+    put_documents(writes: Vec<DocumentWrite>, now: Millis) -> bool;
+    /// Drops a document; tells whether it was there.
+    drop_document(kind: DocumentKind, id: &str) -> bool;
+    /// At most `limit` documents of a kind, the newest first, behind a place that an earlier page told.
+    documents(kind: DocumentKind, after: Option<(Millis, String)>, limit: usize, now: Millis) -> DocumentPage;
+    /// Takes at most `limit` documents of a kind that are due at `now`, the longest overdue first, and holds them until `until`.
+    lease_documents(kind: DocumentKind, now: Millis, until: Millis, limit: usize) -> Vec<Document>;
+    /// When the next unleased document of a kind falls due.
+    next_document(kind: DocumentKind) -> Option<Millis>;
+    /// Drops at most `limit` documents whose time is over; returns how many went.
+    forget_documents(now: Millis, limit: usize) -> usize;
     /// Can it be read and written right now?
     health() -> StoreHealth;
     /// Drops the bodies of the `count` oldest events that still have one, to make room; returns how many went.
