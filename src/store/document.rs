@@ -6,6 +6,8 @@
 //! - A document whose time is over is as good as gone, whether or not it was swept away yet.
 //! - Bodies are encrypted where there is a key, bound to kind and id.
 
+use std::collections::HashSet;
+
 use crate::call::time::Millis;
 
 /// What a document is: each kind has ids of its own.
@@ -58,6 +60,13 @@ pub struct Document {
     pub body: Vec<u8>,
 }
 
+impl Document {
+    /// Is its time over?
+    pub(super) fn is_over(&self, now: Millis) -> bool {
+        self.expires_at.is_some_and(|at| at <= now)
+    }
+}
+
 /// A document to write: as it is to stand, its `revision` already counted up, and the revision that has to stand there now (`None`: no such
 /// document, or one whose time was over at the moment given to the verb).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +77,15 @@ pub struct DocumentWrite {
     pub expected: Option<u64>,
 }
 
+/// Does each write mean another document, and has each of those an alias of its own? What is not so is never written.
+pub(super) fn are_apart(writes: &[DocumentWrite]) -> bool {
+    let (mut ids, mut aliases) = (HashSet::new(), HashSet::new());
+    writes.iter().map(|write| &write.document).all(|it| {
+        let is_free = it.alias.as_ref().is_none_or(|alias| aliases.insert((it.kind, alias)));
+        ids.insert((it.kind, &it.id)) && is_free
+    })
+}
+
 /// Documents of a kind, the newest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DocumentPage {
@@ -75,4 +93,14 @@ pub struct DocumentPage {
     pub documents: Vec<Document>,
     /// Behind which moment and id the next page begins, if there is more.
     pub next: Option<(Millis, String)>,
+}
+
+impl DocumentPage {
+    /// A page of at most `limit` documents out of those that were found, which may be more.
+    pub(super) fn of(mut found: Vec<Document>, limit: usize) -> Self {
+        let is_more = found.len() > limit;
+        found.truncate(limit);
+        let next = found.last().filter(|_| is_more).map(|last| (last.created_at, last.id.clone()));
+        Self { documents: found, next }
+    }
 }

@@ -21,6 +21,7 @@
 
 mod batch;
 mod commit;
+mod document;
 mod fault;
 mod link;
 mod linking;

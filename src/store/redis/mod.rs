@@ -18,6 +18,7 @@
 //! | `fault` | what went wrong, and what follows from it |
 
 mod commit;
+mod document;
 mod fault;
 mod keys;
 mod link;

@@ -15,6 +15,7 @@
 mod backup;
 mod checkpoint;
 mod commit;
+mod document;
 mod list;
 mod moving;
 mod news;
