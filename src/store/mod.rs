@@ -17,6 +17,8 @@
 //! | [`outbox`] | what is on its way to subscribers |
 //! | [`signal`] | what instances tell each other |
 //! | [`query`] | what can be asked of a list |
+//! | `columns` | what lists filter and sort by |
+//! | [`document`] | small things that are kept beside calls |
 //! | [`disk`] | where a store lies, and how much room there is |
 //! | `condition`, `queue` | whether a server can be asked right now; commits on their way there |
 //! | `pack`, `vault` | compression; encryption, and what lists filter by then |
@@ -25,6 +27,7 @@
 //! | [`moving`] | what a store tells and takes so that it can be moved and rekeyed |
 
 pub mod disk;
+pub mod document;
 pub mod memory;
 pub mod moving;
 pub mod news;
@@ -36,6 +39,7 @@ pub mod redis;
 pub mod signal;
 pub mod sqlite;
 
+mod columns;
 mod condition;
 mod pack;
 mod queue;
@@ -58,7 +62,9 @@ pub use crate::call::policy::Due;
 
 use self::moving::{Amounts, Graves, PastEvent, Resealed, Strays};
 pub use self::{
+    columns::Columns,
     disk::StoreHealth,
+    document::{Document, DocumentKind, DocumentPage, DocumentWrite},
     news::NewsPage,
     outbox::{
         Attempt, Delivery, DeliveryFilter, DeliveryLease, DeliveryMark, DeliveryPage, DeliveryState, FanOut, Fate, LeasedDeliveries,
@@ -91,35 +97,6 @@ pub struct StoredCall {
     pub due: Option<Due>,
     /// Counts what was told of it: the `sequence` of the latest news.
     pub news: u64,
-}
-
-/// Columns that lists filter and sort by, taken from a record by [`crate::call::view`].
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Columns {
-    /// `status` as pollers see it.
-    pub status: &'static str,
-    /// `callStatus` as pollers see it.
-    pub call_status: &'static str,
-    /// `dataStatus` as pollers see it.
-    pub data_status: &'static str,
-    /// `endedAt` as pollers see it.
-    pub ended_at: Option<Millis>,
-    /// The assistant that talked.
-    pub assistant_id: Option<String>,
-    /// From metadata.
-    pub provider_id: Option<String>,
-    /// From metadata.
-    pub service_request_id: Option<String>,
-    /// As pollers see it.
-    pub correlation_id: Option<String>,
-    /// Digits of the customer's number.
-    pub customer_digits: Option<String>,
-    /// Digits of the provider's number.
-    pub provider_digits: Option<String>,
-    /// Metadata as a JSON object of texts, for `metadata.KEY`.
-    pub metadata: String,
-    /// Names, numbers, ids, summary and transcript in lower case, for `q`.
-    pub search: String,
 }
 
 /// One transaction.
@@ -367,6 +344,20 @@ verbs! {
     redeliver(target: &str, which: Redelivery, now: Millis) -> usize;
     /// Drops at most `limit` deliveries that were settled before a moment; returns how many went.
     forget_deliveries(before: Millis, limit: usize) -> usize;
+    /// A document, by its id or its alias, unless its time is over.
+    document(kind: DocumentKind, id: &str, now: Millis) -> Option<Document>;
+    /// Writes documents together, if each one that stands there is of the expected revision and no alias is taken; tells whether it did.
+    put_documents(writes: Vec<DocumentWrite>, now: Millis) -> bool;
+    /// Drops a document; tells whether it was there.
+    drop_document(kind: DocumentKind, id: &str) -> bool;
+    /// At most `limit` documents of a kind, the newest first, behind a place that an earlier page told.
+    documents(kind: DocumentKind, after: Option<(Millis, String)>, limit: usize, now: Millis) -> DocumentPage;
+    /// Takes at most `limit` documents of a kind that are due at `now`, the longest overdue first, and holds them until `until`.
+    lease_documents(kind: DocumentKind, now: Millis, until: Millis, limit: usize) -> Vec<Document>;
+    /// When the next unleased document of a kind falls due.
+    next_document(kind: DocumentKind) -> Option<Millis>;
+    /// Drops at most `limit` documents whose time is over; returns how many went.
+    forget_documents(now: Millis, limit: usize) -> usize;
     /// Can it be read and written right now?
     health() -> StoreHealth;
     /// Drops the bodies of the `count` oldest events that still have one, to make room; returns how many went.

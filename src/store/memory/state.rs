@@ -8,6 +8,7 @@ use std::{
 };
 
 use super::{
+    document::Documents,
     keep::{NewCall, NewEvent},
     news::NewsLog,
     outbox::Outbox,
@@ -55,6 +56,7 @@ pub(super) struct State {
     tombstones: HashMap<TombstoneHash, Millis>,
     pub(super) log: NewsLog,
     pub(super) outbox: Outbox,
+    pub(super) documents: Documents,
     bytes: u64,
 }
 

@@ -3,7 +3,7 @@
 use tokio_postgres::Row;
 
 use super::{
-    PostgresStore,
+    PostgresStore, document,
     fault::Fault,
     link::Db,
     outbox,
@@ -15,6 +15,7 @@ use super::{
 };
 use crate::store::{
     StoreError,
+    document::placed,
     moving::{Amounts, Graves, Resealed, Strays},
     pack::Packer,
     vault::{Place, RING, Vault},
@@ -116,9 +117,21 @@ const BODIES: &str = "SELECT seq, id, call_id, body FROM ringback.events WHERE s
 const PUT_BODIES: &str = "UPDATE ringback.events e SET body = i.body FROM unnest($1::bigint[], $2::bytea[]) AS i (seq, body) \
     WHERE e.seq = i.seq AND e.body IS NOT NULL";
 
+/// The same with what is kept beside calls: targets, then documents.
+async fn reseal_beside(db: &Db, after: Option<&str>, limit: usize, packer: &Packer) -> Result<Resealed, Fault> {
+    if let Some(place) = placed(after) {
+        return document::reseal(db, place, limit, packer).await;
+    }
+    let targets = outbox::reseal(db, outbox::resealed_until(after).unwrap_or_default(), limit, packer).await?;
+    if targets.seen > 0 {
+        return Ok(targets);
+    }
+    document::reseal(db, ("", ""), limit, packer).await
+}
+
 async fn reseal(db: &Db, after: Option<&str>, limit: usize, packer: &Packer) -> Result<Resealed, Fault> {
-    if let Some(last) = outbox::resealed_until(after) {
-        return outbox::reseal(db, last, limit, packer).await;
+    if placed(after).is_some() || outbox::resealed_until(after).is_some() {
+        return reseal_beside(db, after, limit, packer).await;
     }
     let rows = db.query(&Step::new(BODIES, vec![Value::whole(place(after)), count(limit)])).await?;
     let read = |row: &Row| -> Result<_, Fault> {
@@ -126,7 +139,7 @@ async fn reseal(db: &Db, after: Option<&str>, limit: usize, packer: &Packer) -> 
         Ok((row.try_get::<_, i64>(0)?, body))
     };
     if rows.is_empty() {
-        return outbox::reseal(db, "", limit, packer).await;
+        return reseal_beside(db, None, limit, packer).await;
     }
     let all = rows.iter().map(read).collect::<Result<Vec<_>, Fault>>()?;
     let (seen, next) = (all.len(), all.last().map(|(seq, _)| seq.to_string()));

@@ -18,6 +18,8 @@
 //! | `deliveries`, `deliveries:of:*`, `deliveries:state:*`, `settled` | deliveries: all, of a call, of a target by state; by when they were settled |
 //! | `line:*`, `turns`, `updates:*` | pending ones of a target and call, whose turn it is, which may be replaced |
 //! | `ready`, `ready:*` | targets by when their first delivery can be leased; the deliveries of one |
+//! | `doc:kind:*` | a document |
+//! | `docs:all:kind`, `docs:due:kind`, `docs:leased:kind`, `docs:aliases:kind`, `docs:ends` | documents: all by `created_at`; those that are due: free ones, held ones; ids by alias; all that end |
 //! | `seq`, `news`, `answer:*` | counters of events and signals; answers of scripts, for some seconds |
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,7 +34,7 @@ use crate::{
 /// What every key begins with.
 pub(super) const PREFIX: &str = "ringback:";
 /// Digits of a moment.
-const WIDTH: usize = 16;
+pub(super) const WIDTH: usize = 16;
 /// Stands for a moment that a call has not.
 const NEVER: &str = "----------------";
 /// Bytes of a mark: two values never have the same by chance.

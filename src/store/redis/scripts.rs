@@ -9,6 +9,7 @@ use super::keys::PREFIX;
 const COMMON: &str = include_str!("scripts/common.lua");
 /// What scripts about targets and deliveries share, and those that erase calls.
 const OUTBOX: &str = include_str!("scripts/outbox.lua");
+const DOCUMENTS: &str = include_str!("scripts/documents.lua");
 
 /// All scripts, and the channel on which they tell what changed. The server keeps them by their hash, and is given them again when it forgot.
 pub(super) struct Scripts {
@@ -34,6 +35,11 @@ pub(super) struct Scripts {
     mark: Script,
     again: Script,
     forget_deliveries: Script,
+    put_documents: Script,
+    lease_documents: Script,
+    drop_document: Script,
+    forget_documents: Script,
+    reseal_documents: Script,
 }
 
 impl fmt::Debug for Scripts {
@@ -47,6 +53,7 @@ impl Scripts {
     pub(super) fn new(db: i64) -> Self {
         let script = |code: &str| Script::new(&format!("{COMMON}\n{code}"));
         let outbox = |code: &str| script(&format!("{OUTBOX}\n{code}"));
+        let of_documents = |code: &str| script(&format!("{DOCUMENTS}\n{code}"));
         Self {
             channel: format!("{PREFIX}{db}:news"),
             commit: script(include_str!("scripts/commit.lua")),
@@ -70,6 +77,11 @@ impl Scripts {
             mark: outbox(include_str!("scripts/mark.lua")),
             again: outbox(include_str!("scripts/again.lua")),
             forget_deliveries: outbox(include_str!("scripts/forget_deliveries.lua")),
+            put_documents: of_documents(include_str!("scripts/put_documents.lua")),
+            lease_documents: of_documents(include_str!("scripts/lease_documents.lua")),
+            drop_document: of_documents(include_str!("scripts/drop_document.lua")),
+            forget_documents: of_documents(include_str!("scripts/forget_documents.lua")),
+            reseal_documents: of_documents(include_str!("scripts/reseal_documents.lua")),
         }
     }
 
@@ -153,6 +165,26 @@ impl Scripts {
 
     pub(super) fn forget_deliveries(&self) -> ScriptInvocation<'_> {
         self.call(&self.forget_deliveries)
+    }
+
+    pub(super) fn put_documents(&self) -> ScriptInvocation<'_> {
+        self.call(&self.put_documents)
+    }
+
+    pub(super) fn lease_documents(&self) -> ScriptInvocation<'_> {
+        self.call(&self.lease_documents)
+    }
+
+    pub(super) fn drop_document(&self) -> ScriptInvocation<'_> {
+        self.call(&self.drop_document)
+    }
+
+    pub(super) fn forget_documents(&self) -> ScriptInvocation<'_> {
+        self.call(&self.forget_documents)
+    }
+
+    pub(super) fn reseal_documents(&self) -> ScriptInvocation<'_> {
+        self.call(&self.reseal_documents)
     }
 
     pub(super) fn forget(&self) -> ScriptInvocation<'_> {

@@ -10,6 +10,7 @@
 //! | `commit`, `upkeep` | what is written: one commit; due times, deletion, retention |
 //! | `news` | the log of what was told |
 //! | `outbox`, `deliveries` | whom to tell; what is on its way |
+//! | `document` | small things that are kept beside calls |
 //! | `readers`, `rows`, `list` | the pool of connections that read; rows and what they mean; lists |
 //! | `backup`, `snapshot`, `moving` | a copy of a running store, to keep or to read; what it takes to move and to rekey one |
 
@@ -17,6 +18,7 @@ mod backup;
 mod checkpoint;
 mod commit;
 mod deliveries;
+mod document;
 mod list;
 mod moving;
 mod news;

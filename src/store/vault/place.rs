@@ -14,12 +14,14 @@ pub(in crate::store) enum Place<'a> {
     },
     /// The body of this target.
     Target(&'a str),
+    /// The body of the document of this kind and id.
+    Document(&'a str, &'a str),
 }
 
 impl<'a> Place<'a> {
     pub(super) fn call(self) -> &'a str {
         match self {
-            Self::Record(owner) | Self::Target(owner) => owner,
+            Self::Record(owner) | Self::Target(owner) | Self::Document(_, owner) => owner,
             Self::Body { call, .. } => call.unwrap_or_default(),
         }
     }
@@ -28,6 +30,7 @@ impl<'a> Place<'a> {
         match self {
             Self::Record(_) => b"record".to_vec(),
             Self::Target(_) => b"target".to_vec(),
+            Self::Document(kind, _) => [b"document\0", kind.as_bytes()].concat(),
             Self::Body { event, .. } => [b"body\0", event.as_bytes()].concat(),
         }
     }
