@@ -20,6 +20,7 @@
 //! | [`disk`] | where a store lies, and how much room there is |
 //! | `condition` | whether a server can be asked right now |
 //! | `pack`, `vault` | compression; encryption, and what lists filter by then |
+//! | `timeline` | what happened to a call |
 //! | `tombstone` | what is left of a deleted call |
 //! | [`moving`] | what a store tells and takes so that it can be moved and rekeyed |
 
@@ -37,6 +38,7 @@ pub mod sqlite;
 
 mod condition;
 mod pack;
+mod timeline;
 mod tombstone;
 mod unfolded;
 mod vault;
@@ -58,12 +60,13 @@ pub use self::{
     disk::StoreHealth,
     news::NewsPage,
     outbox::{
-        Attempt, Delivery, DeliveryFilter, DeliveryLease, DeliveryMark, DeliveryPage, DeliveryState, FanOut, Fate, LeasedDeliveries, OutboxState,
-        OutgoingEvent, Redelivery, StoredTarget, Targets,
+        Attempt, Delivery, DeliveryFilter, DeliveryLease, DeliveryMark, DeliveryPage, DeliveryState, FanOut, Fate, LeasedDeliveries,
+        OutboxState, OutgoingEvent, Redelivery, StoredTarget, Targets,
     },
     published::PublishedRow,
     query::{CallFilter, CallPage, PageCursor, SortBy},
     signal::Signal,
+    timeline::TimelineEntry,
     unfolded::UnfoldedEvent,
     vault::DataKeys,
 };
@@ -170,35 +173,6 @@ pub enum Loaded {
     Deleted,
     /// Never heard of.
     Missing,
-}
-
-/// One entry of a call's timeline.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TimelineEntry {
-    /// When it reached us.
-    pub at: Millis,
-    /// `delivery`, `fetch`, `settled`, `deleted`.
-    pub kind: String,
-    /// The message's type, or `rest`.
-    pub source: String,
-    /// The event's id.
-    pub event_id: String,
-    /// When the sender says it was sent.
-    pub sent_at: Option<Millis>,
-    /// The proof that let it in.
-    pub proof: Option<String>,
-    /// A repeat of an event that was there before.
-    pub duplicate: bool,
-    /// What it changed, by the names of `CallResult`.
-    pub changed: Vec<String>,
-    /// The version it led to.
-    pub version: Option<u64>,
-    /// A line of explanation.
-    pub details: Option<String>,
-    /// Its facts could be read.
-    pub folded: bool,
-    /// The redacted body as JSON text, when asked for and still kept.
-    pub body: Option<String>,
 }
 
 /// What is too old to keep.

@@ -73,6 +73,11 @@ impl OutgoingEvent {
     pub fn replaces_updates(&self) -> bool {
         NewsKind::parse(&self.kind).is_some_and(|kind| kind.is_state() || kind == NewsKind::Deleted)
     }
+
+    /// Is it told although the call is gone?
+    pub(super) fn outlives_call(&self) -> bool {
+        self.kind == NewsKind::Deleted.as_str()
+    }
 }
 
 /// How far a delivery is.
@@ -121,6 +126,33 @@ pub struct Delivery {
     pub attempts: Vec<Attempt>,
 }
 
+impl Delivery {
+    /// A new one, that waits for its turn if it is about a call.
+    pub(super) fn new(target: String, event: OutgoingEvent, at: Millis) -> Self {
+        let due = event.call_id.is_none().then_some(at);
+        let state = DeliveryState::Pending;
+        Self { target, event, state, tries: 0, due, created_at: at, settled_at: None, attempts: Vec::new() }
+    }
+
+    /// Notes what came of a try.
+    pub(super) fn note(&mut self, mark: DeliveryMark) {
+        self.tries += u32::from(mark.attempt.is_some());
+        self.attempts.extend(mark.attempt);
+        self.attempts.drain(..self.attempts.len().saturating_sub(MOST_ATTEMPTS));
+        (self.state, self.due, self.settled_at) = match mark.fate {
+            Fate::Again(due) => (DeliveryState::Pending, Some(due), None),
+            Fate::Delivered => (DeliveryState::Delivered, None, Some(mark.at)),
+            Fate::Dead | Fate::Gone => (DeliveryState::Dead, None, Some(mark.at)),
+        };
+    }
+
+    /// Makes it pending again; it waits for its turn if it is about a call.
+    pub(super) fn begin_again(&mut self, now: Millis) {
+        (self.state, self.tries, self.settled_at) = (DeliveryState::Pending, 0, None);
+        self.due = self.event.call_id.is_none().then_some(now);
+    }
+}
+
 /// Tries that are kept of one delivery.
 pub const MOST_ATTEMPTS: usize = 20;
 
@@ -135,7 +167,8 @@ pub struct FanOut {
     pub until: u64,
     /// When.
     pub at: Millis,
-    /// The deliveries, in order; whom to, and what. One that is there already, or whose target is gone, is left out. Where the event
+    /// The deliveries, in order; whom to, and what. One that is there already, or whose target or call is gone, is left out (but for the news
+    /// that the call was erased). Where the event
     /// [replaces updates](OutgoingEvent::replaces_updates), pending deliveries of `call.updated` of the same call to the same target go, unless
     /// somebody holds them.
     pub deliveries: Vec<(String, OutgoingEvent)>,
@@ -182,6 +215,13 @@ pub struct DeliveryMark {
     pub attempt: Option<Attempt>,
 }
 
+impl DeliveryMark {
+    /// Does the delivery go?
+    pub(super) fn drops(&self) -> bool {
+        self.fate == Fate::Gone
+    }
+}
+
 /// What becomes of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
@@ -226,4 +266,15 @@ pub enum Redelivery {
     Events(Vec<String>),
     /// Those made since then, in this state or in any that is not pending.
     Since(Millis, Option<DeliveryState>),
+}
+
+impl Redelivery {
+    /// Is this one of them?
+    pub(super) fn takes(&self, delivery: &Delivery) -> bool {
+        delivery.state != DeliveryState::Pending
+            && match self {
+                Self::Events(ids) => ids.contains(&delivery.event.id),
+                Self::Since(at, state) => delivery.created_at >= *at && state.is_none_or(|state| delivery.state == state),
+            }
+    }
 }

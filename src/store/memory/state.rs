@@ -10,6 +10,7 @@ use std::{
 use super::{
     keep::{NewCall, NewEvent},
     news::NewsLog,
+    outbox::Outbox,
 };
 use crate::{
     call::{event::Keep, id::CallId, time::Millis},
@@ -53,6 +54,7 @@ pub(super) struct State {
     dues: HashSet<CallId>,
     tombstones: HashMap<TombstoneHash, Millis>,
     pub(super) log: NewsLog,
+    pub(super) outbox: Outbox,
     bytes: u64,
 }
 
@@ -222,7 +224,9 @@ impl State {
 
     pub(super) fn health(&self) -> StoreHealth {
         let oldest_due = self.waiting().map(|(_, due)| due.at).min();
-        StoreHealth { size_bytes: self.bytes, pending: self.dues.len() as u64, oldest_due, ..StoreHealth::default() }
+        let (push_pending, push_dead) = self.outbox.counts();
+        let pending = self.dues.len() as u64;
+        StoreHealth { size_bytes: self.bytes, pending, oldest_due, push_pending, push_dead, ..StoreHealth::default() }
     }
 
     /// Drops everything about a call; false when nothing was known.
@@ -239,6 +243,9 @@ impl State {
         }
         if let Some(id) = id {
             self.dues.remove(id);
+        }
+        if let Some(call) = group.call {
+            self.outbox.erase(call.id(), call.call.updated_at);
         }
         true
     }

@@ -28,6 +28,7 @@ mod list;
 mod moving;
 mod news;
 mod options;
+mod outbox;
 mod pool;
 mod published;
 mod rows;
@@ -368,5 +369,6 @@ async fn health(db: &Db, probes: bool, size_bytes: u64) -> Result<StoreHealth, F
         disk_bytes: None,
         pending: row.try_get::<_, i64>(0)?.cast_unsigned(),
         oldest_due: row.try_get::<_, Option<i64>>(1)?.map(Millis),
+        ..StoreHealth::default()
     })
 }

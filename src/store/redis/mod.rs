@@ -25,6 +25,7 @@ mod list;
 mod moving;
 mod news;
 mod options;
+mod outbox;
 mod rows;
 mod scripts;
 mod server;
@@ -311,6 +312,7 @@ impl RedisStore {
             disk_bytes: most,
             pending,
             oldest_due: first.first().map(|(_, at)| Millis(*at)),
+            ..StoreHealth::default()
         })
     }
 

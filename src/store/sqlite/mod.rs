@@ -19,6 +19,7 @@ mod list;
 mod moving;
 mod news;
 mod open;
+mod outbox;
 mod readers;
 mod rows;
 mod schema;
@@ -270,6 +271,7 @@ impl SqliteStore {
             disk_bytes: room.map(|(_, all)| all),
             pending,
             oldest_due,
+            ..StoreHealth::default()
         })
     }
 
