@@ -8,6 +8,7 @@ mod body;
 mod cache;
 mod calls;
 mod deadline;
+mod deliveries;
 mod docs;
 mod health;
 mod list;
@@ -22,6 +23,7 @@ mod result;
 pub mod server;
 mod socket;
 mod stream;
+mod subscriptions;
 mod timeline;
 mod webhook;
 
@@ -38,8 +40,8 @@ use self::observe::Observe;
 pub use self::{body::Budget, docs::openapi, health::Probe, meters::Meters, path::Regular, proof::Gate};
 
 use crate::{
-    clock::Clock, config::Config, enrich::Enricher, error::ApiError, lifecycle::Lifecycle, registry::Registry, telemetry::Metrics,
-    tools::Tools, vapi::client::VapiClient,
+    clock::Clock, config::Config, enrich::Enricher, error::ApiError, lifecycle::Lifecycle, push::Push, registry::Registry,
+    telemetry::Metrics, tools::Tools, vapi::client::VapiClient,
 };
 
 /// What handlers share: a cheap handle.
@@ -56,6 +58,8 @@ pub struct Shared {
     pub enricher: Enricher,
     /// Has questions answered.
     pub tools: Tools,
+    /// Tells those who asked to be told.
+    pub push: Push,
     /// Vapi's REST, if there is a key.
     pub client: Option<VapiClient>,
     /// Checks webhook proofs.
@@ -97,7 +101,7 @@ const WEBHOOK_PATHS: [&str; 4] = ["/api/v1/vapi/webhook", "/api/v1/vapi/webhooks
 const SESSIONS_PATH: &str = "/api/v1/sessions/vapi/webhook";
 
 /// Templates of all routes, by which requests are counted.
-pub const TEMPLATES: [&str; 26] = [
+pub const TEMPLATES: [&str; 34] = [
     "/",
     "/api/v1/sessions/vapi/webhook",
     "/api/v1/vapi/cache",
@@ -111,6 +115,14 @@ pub const TEMPLATES: [&str; 26] = [
     "/api/v1/vapi/calls/{id}/result",
     "/api/v1/vapi/calls/{id}/timeline",
     "/api/v1/vapi/events",
+    "/api/v1/vapi/subscriptions",
+    "/api/v1/vapi/subscriptions/{id}",
+    "/api/v1/vapi/subscriptions/{id}/deliveries",
+    "/api/v1/vapi/subscriptions/{id}/pause",
+    "/api/v1/vapi/subscriptions/{id}/redeliver",
+    "/api/v1/vapi/subscriptions/{id}/resume",
+    "/api/v1/vapi/subscriptions/{id}/rotate",
+    "/api/v1/vapi/subscriptions/{id}/test",
     "/api/v1/vapi/webhook",
     "/api/v1/vapi/webhooks/vapi",
     "/api/v1/vapi/ws",
@@ -141,6 +153,7 @@ pub fn router(api: &Api) -> Router {
         .route("/api/v1/vapi/calls/{id}/recording", get(recording::play))
         .route("/t/{token}/api/v1/vapi/calls/{id}", get(calls::read))
         .route("/t/{token}/api/v1/vapi/calls/{id}/result", get(result::wait))
+        .merge(subscriptions::routes())
         .route("/api/v1/vapi/cache/stats", get(cache::stats))
         .route("/api/v1/vapi/cache", delete(cache::clear))
         .route("/api/v1/webhooks/vapi/test", get(webhook::test))
