@@ -69,7 +69,9 @@ impl Outbox {
         let Some(target) = self.targets.remove(id) else { return false };
         self.generation += u64::from(target.scope.is_none());
         let gone: Vec<u64> = self.rows.iter().filter(|(_, row)| row.delivery.target == id).map(|(place, _)| *place).collect();
-        gone.into_iter().for_each(|place| drop(self.remove(place)));
+        for place in gone {
+            self.remove(place);
+        }
         true
     }
 
@@ -168,19 +170,19 @@ impl Outbox {
         }
         self.fanned = step.until;
         for (target, event) in step.deliveries {
-            self.add(target, event, step.at);
+            self.add(&target, event, step.at);
         }
         true
     }
 
-    fn add(&mut self, target: String, event: OutgoingEvent, at: Millis) {
-        let name = (target.clone(), event.id.clone());
-        if !self.targets.contains_key(&target) || self.places.contains_key(&name) {
+    fn add(&mut self, target: &str, event: OutgoingEvent, at: Millis) {
+        let name = (target.to_owned(), event.id.clone());
+        if !self.targets.contains_key(target) || self.places.contains_key(&name) {
             return;
         }
         let call = event.call_id.clone();
         if event.replaces_updates() {
-            self.drop_updates(&target, call.as_ref(), at);
+            self.drop_updates(target, call.as_ref(), at);
         }
         self.last += 1;
         let place = self.last;
@@ -188,8 +190,8 @@ impl Outbox {
         if let Some(id) = &call {
             self.of_call.entry(id.clone()).or_default().insert(place);
         }
-        self.attach(place, Row { delivery: Delivery::new(target.clone(), event, at), held: None });
-        self.advance(&target, call.as_ref(), at);
+        self.attach(place, Row { delivery: Delivery::new(target.to_owned(), event, at), held: None });
+        self.advance(target, call.as_ref(), at);
     }
 
     fn drop_updates(&mut self, target: &str, call: Option<&CallId>, now: Millis) {
@@ -198,7 +200,9 @@ impl Outbox {
             self.rows.get(place).is_some_and(|row| row.delivery.event.kind == NewsKind::Updated.as_str() && !row.is_held(now))
         };
         let gone: Vec<u64> = line.places.iter().filter(old).copied().collect();
-        gone.into_iter().for_each(|place| drop(self.remove(place)));
+        for place in gone {
+            self.remove(place);
+        }
     }
 
     fn lease(&mut self, lease: &DeliveryLease) -> LeasedDeliveries {
@@ -247,17 +251,12 @@ impl Outbox {
         let wanted = |row: &Row| {
             filter.target.as_ref().is_none_or(|it| row.delivery.target == *it) && filter.state.is_none_or(|it| row.delivery.state == it)
         };
-        let mut rows: Vec<(u64, &Delivery)> = match &filter.call {
-            Some(id) => {
-                let places = self.of_call.get(id).into_iter().flat_map(|all| all.range(..before).rev());
-                let rows = places.filter_map(|place| Some((*place, self.rows.get(place)?)));
-                rows.filter(|(_, row)| wanted(row)).map(|(place, row)| (place, &row.delivery)).take(filter.limit + 1).collect()
-            }
-            None => {
-                let rows = self.rows.range(..before).rev().filter(|(_, row)| wanted(row));
-                rows.map(|(place, row)| (*place, &row.delivery)).take(filter.limit + 1).collect()
-            }
+        let places: Box<dyn Iterator<Item = u64>> = match &filter.call {
+            Some(id) => Box::new(self.of_call.get(id).into_iter().flat_map(|all| all.range(..before).rev().copied())),
+            None => Box::new(self.rows.range(..before).rev().map(|(place, _)| *place)),
         };
+        let rows = places.filter_map(|place| Some((place, self.rows.get(&place)?))).filter(|(_, row)| wanted(row));
+        let mut rows: Vec<(u64, &Delivery)> = rows.map(|(place, row)| (place, &row.delivery)).take(filter.limit + 1).collect();
         let more = rows.len() > filter.limit;
         rows.truncate(filter.limit);
         let next = rows.last().filter(|_| more).map(|(place, _)| *place);
@@ -293,7 +292,9 @@ impl Outbox {
                 self.remove(place);
             }
         }
-        targets.iter().for_each(|target| self.advance(target, Some(id), now));
+        for target in &targets {
+            self.advance(target, Some(id), now);
+        }
     }
 
     /// How many deliveries are pending, and how many were given up.
