@@ -209,7 +209,17 @@ impl Failure {
     pub fn envelope(&self, request_id: &str) -> Vec<u8> {
         let call_id = self.call_id.as_ref().map(CallId::as_str);
         let (code, error, message) = (Some(self.code), Some(self.error.as_str()), Some(self.message.as_str()));
-        Envelope { success: false, call_id, code, error, message, details: self.details.as_ref(), request_id: Some(request_id), ..Envelope::of(NoData) }.to_bytes()
+        Envelope {
+            success: false,
+            call_id,
+            code,
+            error,
+            message,
+            details: self.details.as_ref(),
+            request_id: Some(request_id),
+            ..Envelope::of(NoData)
+        }
+        .to_bytes()
     }
 
     /// The call it is about.

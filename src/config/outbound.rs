@@ -72,7 +72,8 @@ fn allowed(reader: &mut Reader<'_>) -> Allowed {
 
 fn kestra(reader: &mut Reader<'_>) -> Option<KestraConfig> {
     let url = reader.optional("KESTRA_URL", BASE_URL, base_url);
-    let tenant = reader.value("KESTRA_TENANT", "a tenant's name: letters, digits, - and _", |text| is_tenant(text).then(|| text.to_owned()));
+    let tenant =
+        reader.value("KESTRA_TENANT", "a tenant's name: letters, digits, - and _", |text| is_tenant(text).then(|| text.to_owned()));
     let visible = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic()).then(|| SecretString::from(text));
     let token = reader.optional("KESTRA_API_TOKEN", "one word of visible ASCII characters", visible);
     let user = reader.text("KESTRA_USERNAME");
@@ -82,7 +83,8 @@ fn kestra(reader: &mut Reader<'_>) -> Option<KestraConfig> {
         (None, None, Some(token)) => KestraLogin::Token(token),
         (Some(user), Some(password), None) => KestraLogin::Basic(user, password),
         _ => {
-            reader.problem("KESTRA_USERNAME and KESTRA_PASSWORD belong together, and KESTRA_API_TOKEN stands alone; set one of the two ways");
+            reader
+                .problem("KESTRA_USERNAME and KESTRA_PASSWORD belong together, and KESTRA_API_TOKEN stands alone; set one of the two ways");
             KestraLogin::Open
         }
     };

@@ -78,7 +78,8 @@ impl FromRequest<Api> for Body {
             return Ok(Self(json!({})));
         }
         let read = serde_json::from_slice(&held.bytes);
-        read.map(Self).map_err(|error| ApiError::InvalidPayload(format!("The body is no JSON: line {}, column {}.", error.line(), error.column())))
+        read.map(Self)
+            .map_err(|error| ApiError::InvalidPayload(format!("The body is no JSON: line {}, column {}.", error.line(), error.column())))
     }
 }
 
@@ -134,7 +135,7 @@ pub(super) struct Filter {
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "read for the document only")]
 pub(super) struct SubscriptionDraft {
-    /// Where to: http or https, without a user. Private addresses only as OUTBOUND_ALLOW lists them.
+    /// Where to: http or https, without a user. Private addresses only as `OUTBOUND_ALLOW` lists them.
     url: String,
     /// Types of events.
     #[schema(example = json!(["call.done"]))]
@@ -270,7 +271,11 @@ pub(super) async fn create(State(api): State<Api>, caller: Caller<Admin>, Body(b
     ),
     security(("bearer" = ["read"]))
 )]
-pub(super) async fn read(State(api): State<Api>, caller: Caller<Read>, SubscriptionPath(id): SubscriptionPath) -> Result<Response, ApiError> {
+pub(super) async fn read(
+    State(api): State<Api>,
+    caller: Caller<Read>,
+    SubscriptionPath(id): SubscriptionPath,
+) -> Result<Response, ApiError> {
     let named = api.push.subscription(&id).await.map_err(refused)?;
     Ok((told(caller), Json(Envelope::of(shown(named)))).into_response())
 }

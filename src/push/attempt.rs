@@ -242,9 +242,10 @@ impl Push {
         self.0.parts.metrics.push_attempted(kind, result);
         let (target, event, error) = (&delivery.target, &delivery.event, outcome.error.as_deref());
         let call_id = event.call_id.as_ref().map(crate::call::id::CallId::as_str);
-        match fate {
-            Fate::Dead => warn!(target, event_id = event.id, event_type = event.kind, call_id, error, "A delivery was given up"),
-            _ => debug!(target, event_id = event.id, event_type = event.kind, call_id, result, error, "A delivery was tried"),
+        if fate == Fate::Dead {
+            warn!(target, event_id = event.id, event_type = event.kind, call_id, error, "A delivery was given up");
+        } else {
+            debug!(target, event_id = event.id, event_type = event.kind, call_id, result, error, "A delivery was tried");
         }
     }
 

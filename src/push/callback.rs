@@ -91,7 +91,7 @@ impl Callback {
         }
     }
 
-    fn from_position(mut self, position: u64) -> Self {
+    fn beginning_at(mut self, position: u64) -> Self {
         match &mut self {
             Self::Webhook { since, .. } | Self::N8nResume { since, .. } | Self::KestraResume { since, .. } => *since = position,
         }
@@ -140,7 +140,7 @@ impl Push {
         let since = self.begin_here().await?;
         let digest = Sha256::digest(scope);
         let id = format!("cb_{}", hex::encode(&digest[..16]));
-        let body = Target::Callback(callback.from_position(since)).write();
+        let body = Target::Callback(callback.beginning_at(since)).write();
         let target = StoredTarget { id, scope: Some(scope.to_owned()), revision: 1, body };
         self.0.parts.registry.store().put_target(target, None).await?;
         self.changed();

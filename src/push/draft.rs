@@ -110,7 +110,9 @@ fn put<T>(place: &mut T, value: Option<T>) {
 }
 
 fn secret(input: &mut Input<'_>) -> Option<Hidden> {
-    input.optional("secret", |text| SigningKey::parse(text).map(|_key| Hidden::from(text)).map_err(|error| format!("must be a key: {error}")))
+    input.optional("secret", |text| {
+        SigningKey::parse(text).map(|_key| Hidden::from(text)).map_err(|error| format!("must be a key: {error}"))
+    })
 }
 
 fn events(input: &mut Input<'_>) -> Vec<String> {

@@ -61,7 +61,9 @@ impl<'a> Input<'a> {
         let mut input =
             Self { members: value.as_object(), field: field.to_owned(), read: BTreeSet::new(), ignores_rest: false, problems: Vec::new() };
         if input.members.is_none() {
-            input.problems.push(Problem { field: if field.is_empty() { "body" } else { field }.to_owned(), message: "must be an object".to_owned() });
+            input
+                .problems
+                .push(Problem { field: if field.is_empty() { "body" } else { field }.to_owned(), message: "must be an object".to_owned() });
         }
         input
     }

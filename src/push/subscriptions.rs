@@ -132,7 +132,8 @@ impl Push {
             if subscription.secret == secret {
                 return;
             }
-            let replaced = OldSecret { secret: std::mem::replace(&mut subscription.secret, secret.clone()), until: now.plus(OLD_SECRET_SIGNS) };
+            let replaced =
+                OldSecret { secret: std::mem::replace(&mut subscription.secret, secret.clone()), until: now.plus(OLD_SECRET_SIGNS) };
             subscription.old_secrets.retain(|old| old.until > now);
             subscription.old_secrets.insert(0, replaced);
             subscription.old_secrets.truncate(MOST_OLD_SECRETS);

@@ -110,7 +110,14 @@ impl Drop for Place {
 impl Default for Streams {
     fn default() -> Self {
         let fresh = moka::sync::Cache::builder().max_capacity(MOST_FRESH).time_to_live(FRESH_FOR).build();
-        Self(Arc::new(Hub { seats: Mutex::default(), news: Notify::new(), ours: Notify::new(), theirs: Notify::new(), fresh, count: AtomicUsize::new(0) }))
+        Self(Arc::new(Hub {
+            seats: Mutex::default(),
+            news: Notify::new(),
+            ours: Notify::new(),
+            theirs: Notify::new(),
+            fresh,
+            count: AtomicUsize::new(0),
+        }))
     }
 }
 
