@@ -140,12 +140,14 @@ pub(super) enum Place<'a> {
         /// The event.
         event: &'a str,
     },
+    /// The body of this target.
+    Target(&'a str),
 }
 
 impl<'a> Place<'a> {
     fn call(self) -> &'a str {
         match self {
-            Self::Record(call) => call,
+            Self::Record(owner) | Self::Target(owner) => owner,
             Self::Body { call, .. } => call.unwrap_or_default(),
         }
     }
@@ -153,6 +155,7 @@ impl<'a> Place<'a> {
     fn part(self) -> Vec<u8> {
         match self {
             Self::Record(_) => b"record".to_vec(),
+            Self::Target(_) => b"target".to_vec(),
             Self::Body { event, .. } => [b"body\0", event.as_bytes()].concat(),
         }
     }

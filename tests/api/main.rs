@@ -46,6 +46,7 @@ mod store_contract;
 mod store_lists;
 mod store_load;
 mod store_news;
+mod store_outbox;
 mod store_postgres;
 mod store_published;
 mod store_redis;

@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::{
     SqliteStore,
     open::Failure as _,
+    outbox,
     readers::Read,
     rows::{call_id, timeline_entry},
 };
@@ -152,9 +153,15 @@ impl SqliteStore {
     }
 
     pub(in crate::store) async fn reseal(&self, after: Option<String>, limit: usize) -> Result<Resealed, StoreError> {
+        if let Some(last) = outbox::resealed_until(after.as_deref()) {
+            return self.reseal_targets(last.to_owned(), limit).await;
+        }
         let packer = Arc::clone(&self.shared.packer);
         let find = move |db: &Connection| stale(db, after.as_deref(), limit, &packer);
         let (bodies, seen, last) = self.shared.readers.read(Read::Scan, find).await?;
+        if seen == 0 {
+            return self.reseal_targets(String::new(), limit).await;
+        }
         let written = self.write(move |db| put_bodies(db, &bodies)).await?;
         Ok(Resealed { seen, written, next: last.map(|seq| seq.to_string()) })
     }
