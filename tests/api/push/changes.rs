@@ -49,10 +49,15 @@ async fn a_subscription_is_shown_without_its_secrets(engine: Engine) {
 
 async fn a_change_replaces_what_it_names(engine: Engine) {
     let (app, subscriber) = (begin(engine).await, Subscriber::start().await);
-    let made = subscribe(&app, json!({"url": "https://old.example/", "events": ["call.ended"], "description": "d", "headers": {"x-a": "1"}})).await;
+    let made =
+        subscribe(&app, json!({"url": "https://old.example/", "events": ["call.ended"], "description": "d", "headers": {"x-a": "1"}}))
+            .await;
     let id = id(&made);
     let changed = change(&app, &id, json!({"url": subscriber.url(), "events": ["call.done"], "headers": {"x-b": "2"}})).await;
-    assert_eq!((&changed["events"], &changed["description"], &changed["headerNames"]), (&json!(["call.done"]), &json!("d"), &json!(["x-b"])));
+    assert_eq!(
+        (&changed["events"], &changed["description"], &changed["headerNames"]),
+        (&json!(["call.done"]), &json!("d"), &json!(["x-b"]))
+    );
     assert_eq!((&changed["secret"], &changed["createdAt"]), (&Value::Null, &made["createdAt"]));
     app.hears_report(&talk(CALL)).await;
     tell(&app).await;
@@ -66,7 +71,9 @@ async fn a_change_replaces_what_it_names(engine: Engine) {
 
 async fn the_old_secret_signs_along_for_a_day(engine: Engine) {
     let (app, subscriber) = (begin(engine).await, Subscriber::start().await);
-    let made = subscribe(&app, json!({"url": subscriber.url(), "events": ["call.done"], "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"})).await;
+    let made =
+        subscribe(&app, json!({"url": subscriber.url(), "events": ["call.done"], "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}))
+            .await;
     let (id, old) = (id(&made), made["secret"].as_str().unwrap().to_owned());
     assert_eq!(old, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
     let rotated = about(&app, "POST", &id, "/rotate").await;
@@ -154,9 +161,15 @@ async fn only_an_admin_writes_and_a_reader_looks() {
         app.ask(method, &format!("{SUBSCRIPTIONS}/{id}{rest}")).token("reader-token-0123456").send().await.status
     };
     assert_eq!((reader("GET", "").await, reader("GET", "/deliveries").await), (200, 200));
-    for (method, rest) in
-        [("PATCH", ""), ("DELETE", ""), ("POST", "/rotate"), ("POST", "/pause"), ("POST", "/resume"), ("POST", "/test"), ("POST", "/redeliver")]
-    {
+    for (method, rest) in [
+        ("PATCH", ""),
+        ("DELETE", ""),
+        ("POST", "/rotate"),
+        ("POST", "/pause"),
+        ("POST", "/resume"),
+        ("POST", "/test"),
+        ("POST", "/redeliver"),
+    ] {
         assert_eq!(reader(method, rest).await, 403, "{method} {rest}");
     }
     app.finish().await;

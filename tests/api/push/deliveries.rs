@@ -41,7 +41,10 @@ async fn a_call_that_is_done_is_told_once_and_signed(engine: Engine) {
     assert!(!told.is_signed("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"), "this test can fail");
     assert_eq!((told.header("x-key"), told.header("content-type")), ("own", "application/json"));
     let event = told.json();
-    assert_eq!((told.header("webhook-id"), &event["type"], &event["callId"]), (event["id"].as_str().unwrap(), &json!("call.done"), &json!(CALL)));
+    assert_eq!(
+        (told.header("webhook-id"), &event["type"], &event["callId"]),
+        (event["id"].as_str().unwrap(), &json!("call.done"), &json!(CALL))
+    );
     let call = app.call(CALL).await;
     assert_eq!(event["data"], call, "the whole result");
     let listed = deliveries(&app, &id(&made), "").await;
@@ -94,7 +97,8 @@ async fn only_what_is_asked_for_is_told(engine: Engine) {
     };
     let script = talk(CALL).with_metadata(json!({"team": "north", "number": 7}));
     let call_of = |status| json!({"status": status});
-    let number = ringback::simulate::bodies::end_of_call_report(&script, app.clock().now())["message"]["call"]["customer"]["number"].clone();
+    let number =
+        ringback::simulate::bodies::end_of_call_report(&script, app.clock().now())["message"]["call"]["customer"]["number"].clone();
     let hits = [
         fits(json!({"status": ["completed", "error"]})).await,
         fits(json!({"metadata": {"team": ["south", "north"], "number": "7"}})).await,
@@ -190,7 +194,8 @@ async fn what_was_given_up_or_delivered_is_sent_again(engine: Engine) {
     assert_eq!(again(json!({"since": "2020-01-01T00:00:00Z", "state": "dead"})).await, (json!(0), 0));
     assert_eq!(again(json!({"since": "2020-01-01T00:00:00Z"})).await, (json!(2), 2));
     assert_eq!(again(json!({"ids": ["unknown"]})).await, (json!(0), 0));
-    let lost: Vec<_> = subscriber.told().iter().filter(|told| told.json()["callId"] == "lost").map(|told| told.header("webhook-id").to_owned()).collect();
+    let lost: Vec<_> =
+        subscriber.told().iter().filter(|told| told.json()["callId"] == "lost").map(|told| told.header("webhook-id").to_owned()).collect();
     assert_eq!((lost.len(), lost.iter().all(|id| *id == lost[0])), (5, true));
     assert_eq!(deliveries(&app, &id, "state=delivered").await.len(), 2);
     let first = app.get(&format!("{}/{id}/deliveries?limit=1", super::SUBSCRIPTIONS)).await.json();

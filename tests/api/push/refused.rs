@@ -48,8 +48,7 @@ fn push(app: &TestApp, allowed: &[&str], addresses: &[&str]) -> Push {
 async fn a_name_that_leads_inside_is_refused_on_every_try() {
     let (app, inside) = (Story::new().begin().await, Subscriber::start().await);
     let id = subscribed(&app, &format!("http://hook.example:{}/", inside.port), &["call.done"]).await;
-    let addresses =
-        ["127.0.0.1", "169.254.169.254", "10.0.0.1", "::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::", "fd00::1"];
+    let addresses = ["127.0.0.1", "169.254.169.254", "10.0.0.1", "::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::", "fd00::1"];
     for (number, address) in addresses.into_iter().enumerate() {
         app.hears_report(&talk(&format!("call-{number}"))).await;
         assert_eq!(push(&app, &[], &[address]).step().await.unwrap(), 1);

@@ -123,7 +123,10 @@ async fn who_is_gone_is_switched_off_and_the_others_are_told(engine: Engine) {
     assert_eq!(each(&deliveries(&app, &id, "").await, "state"), json!(["dead", "dead"]), "what waited behind it is given up too");
     let [told] = &other.told()[..] else { panic!("{:?}", other.told()) };
     let event = told.json();
-    assert_eq!((&event["type"], &event["data"]["subscriptionId"], &event["callId"]), (&json!("subscription.disabled"), &json!(id), &json!(null)));
+    assert_eq!(
+        (&event["type"], &event["data"]["subscriptionId"], &event["callId"]),
+        (&json!("subscription.disabled"), &json!(id), &json!(null))
+    );
     assert_eq!(told.header("webhook-id"), event["id"]);
     assert!(filtered.told().is_empty() && gone.told().len() == 1);
     let heard = stream.next().await.expect("an event");

@@ -41,10 +41,6 @@ impl Told {
         serde_json::from_slice(&self.bytes).expect("JSON")
     }
 
-    pub(crate) fn text(&self) -> String {
-        String::from_utf8_lossy(&self.bytes).into_owned()
-    }
-
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().expect("headers are text"))
     }
@@ -80,8 +76,6 @@ pub(crate) enum Say {
     Slow(u64),
     /// 200, and a body without an end.
     Endless,
-    /// This JSON.
-    Json(u16, Value),
 }
 
 #[derive(Default)]
@@ -167,7 +161,6 @@ async fn take(State(memory): State<Arc<Memory>>, method: Method, uri: Uri, heade
             let endless = stream::repeat_with(|| Ok::<_, Infallible>(Bytes::from_static(&[b'x'; 8_192])));
             Body::from_stream(endless).into_response()
         }
-        Say::Json(status, body) => (StatusCode::from_u16(status).expect("a status"), axum::Json(body)).into_response(),
     }
 }
 
