@@ -6,6 +6,7 @@ use super::{
     PostgresStore,
     fault::Fault,
     link::Db,
+    outbox,
     pool::Kind,
     rows::{call_id, timeline_entry},
     step::{Step, Value},
@@ -99,11 +100,17 @@ const PUT_BODIES: &str = "UPDATE ringback.events e SET body = i.body FROM unnest
     WHERE e.seq = i.seq AND e.body IS NOT NULL";
 
 async fn reseal(db: &Db, after: Option<&str>, limit: usize, packer: &Packer) -> Result<Resealed, Fault> {
+    if let Some(last) = outbox::resealed_until(after) {
+        return outbox::reseal(db, last, limit, packer).await;
+    }
     let rows = db.query(&Step::new(BODIES, vec![Value::whole(place(after)), count(limit)])).await?;
     let read = |row: &Row| -> Result<_, Fault> {
         let body = packer.reseal(Place::Body { call: row.try_get(2)?, event: row.try_get(1)? }, row.try_get(3)?)?;
         Ok((row.try_get::<_, i64>(0)?, body))
     };
+    if rows.is_empty() {
+        return outbox::reseal(db, "", limit, packer).await;
+    }
     let all = rows.iter().map(read).collect::<Result<Vec<_>, Fault>>()?;
     let (seen, next) = (all.len(), all.last().map(|(seq, _)| seq.to_string()));
     let stale: Vec<(i64, Vec<u8>)> = all.into_iter().filter_map(|(seq, body)| Some((seq, body?))).collect();
