@@ -64,16 +64,13 @@ pub(super) async fn fan_out(push: Push, lifecycle: Lifecycle) {
             warn!(%error, "News can't be made ready for those who are told; it is when the store can be asked again");
         }
         failing = outcome.is_err();
-        if failing {
-            tokio::select! {
-                () = sleep(PAUSE) => continue,
-                () = lifecycle.soft_stopped() => return,
-            }
-        }
+        // Nobody wants to be told: whoever changes that says so, here; made elsewhere, a target is seen to from there until we look.
+        let is_wanted = outcome.is_ok_and(|made| made.is_some());
         tokio::select! {
-            () = streams.ours() => {}
-            () = async { streams.theirs().await; sleep(PATIENCE).await } => {}
+            () = streams.ours(), if is_wanted => {}
+            () = async { streams.theirs().await; sleep(PATIENCE).await }, if is_wanted => {}
             () = push.0.subscribed.notified() => {}
+            () = sleep(PAUSE), if failing => {}
             () = sleep(LOOK_EVERY) => {}
             () = lifecycle.soft_stopped() => return,
         }
@@ -81,25 +78,25 @@ pub(super) async fn fan_out(push: Push, lifecycle: Lifecycle) {
 }
 
 impl Push {
-    /// Makes all the deliveries there are to make; returns how many.
-    pub(super) async fn fan_out_all(&self) -> Result<usize, StoreError> {
+    /// Makes all the deliveries there are to make; returns how many, `None` when nobody wants any.
+    pub(super) async fn fan_out_all(&self) -> Result<Option<usize>, StoreError> {
         let mut made = 0;
-        while let Some(more) = self.fan_out_step().await? {
+        loop {
+            let state = self.0.parts.registry.store().outbox().await?;
+            if !state.subscriptions && !state.callbacks {
+                return Ok(None);
+            }
+            let Some(more) = self.fan_out_step(state).await? else { return Ok(Some(made)) };
             made += more;
             if more > 0 {
                 self.0.due.notify_one();
             }
         }
-        Ok(made)
     }
 
     /// One step; `None` when there is nothing left to do.
-    async fn fan_out_step(&self) -> Result<Option<usize>, StoreError> {
+    async fn fan_out_step(&self, state: OutboxState) -> Result<Option<usize>, StoreError> {
         let registry = &self.0.parts.registry;
-        let state = registry.store().outbox().await?;
-        if !state.subscriptions && !state.callbacks {
-            return Ok(None);
-        }
         let known = self.known(&state).await?;
         let page = registry.store().news(state.fanned, None, PAGE).await?;
         if page.until <= state.fanned {

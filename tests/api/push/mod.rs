@@ -5,6 +5,7 @@ mod changes;
 mod deliveries;
 mod input;
 mod instances;
+mod library;
 mod refused;
 mod rough;
 
