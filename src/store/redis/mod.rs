@@ -13,11 +13,13 @@
 //! | `keys`, `scripts` | how keys are named and lists sorted; the Lua scripts |
 //! | `writer`, `commit` | the tasks that commit; one commit |
 //! | `news` | the log of what was told |
+//! | `outbox`, `deliveries` | whom to tell; what is on its way |
 //! | `rows`, `list`, `upkeep` | hashes and what they mean; lists; due times, deletion, retention |
 //! | `moving` | what it takes to move a store and to rekey it |
 //! | `fault` | what went wrong, and what follows from it |
 
 mod commit;
+mod deliveries;
 mod fault;
 mod keys;
 mod link;
@@ -300,8 +302,9 @@ impl RedisStore {
         let mut words = redis::pipe();
         words.cmd("ZCARD").arg(key("waiting"));
         words.cmd("ZRANGE").arg(key("waiting")).arg(0).arg(0).arg("WITHSCORES");
+        words.cmd("HMGET").arg(key("outbox")).arg(&["pending", "dead"][..]);
         let words = &words;
-        let (pending, first): (u64, Vec<(String, i64)>) =
+        let (pending, first, push): (u64, Vec<(String, i64)>, (Option<u64>, Option<u64>)) =
             self.shared.lines.ask(Kind::Lookup, |mut db| async move { words.query_async(&mut db).await }).await?;
         let memory = Traits::read(&memory);
         let used = memory.number("used_memory").unwrap_or_default();
@@ -312,7 +315,8 @@ impl RedisStore {
             disk_bytes: most,
             pending,
             oldest_due: first.first().map(|(_, at)| Millis(*at)),
-            ..StoreHealth::default()
+            push_pending: push.0.unwrap_or_default(),
+            push_dead: push.1.unwrap_or_default(),
         })
     }
 
