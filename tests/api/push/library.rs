@@ -45,8 +45,10 @@ async fn a_library_of_another_language_verifies_a_delivery() {
     app.hears_report(&talk(CALL)).await;
     tell(&app).await;
     let told = &subscriber.told()[0];
-    let headers: serde_json::Map<_, _> =
-        ["webhook-id", "webhook-timestamp", "webhook-signature"].iter().map(|name| ((*name).to_owned(), json!(told.header(name)))).collect();
+    let headers: serde_json::Map<_, _> = ["webhook-id", "webhook-timestamp", "webhook-signature"]
+        .iter()
+        .map(|name| ((*name).to_owned(), json!(told.header(name))))
+        .collect();
     let body = String::from_utf8(told.bytes.to_vec()).unwrap();
     let delivery = json!({"secrets": [made["secret"], rotated["secret"]], "headers": headers, "body": body});
     std::fs::write(folder.path().join("delivery.json"), delivery.to_string()).unwrap();
