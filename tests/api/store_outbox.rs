@@ -38,6 +38,7 @@ on_every_engine! {
     a_purged_call_leaves_nothing
     a_dropped_target_leaves_nothing
     health_tells_what_is_pending_and_what_is_dead
+    nothing_is_stuck_or_out_of_order_while_many_make_and_settle_deliveries
     a_flood_for_one_target_holds_up_no_other
 }
 
@@ -120,7 +121,7 @@ async fn targets_are_kept_as_they_are_and_change_by_compare_and_set(store: Store
         assert!(!store.put_target(target.clone(), None).await.unwrap(), "it is there");
     }
     assert_eq!(store.targets(None).await.unwrap().targets, [a.clone(), b.clone()]);
-    assert_eq!(store.targets(Some("call-1")).await.unwrap().targets, [callback.clone()]);
+    assert_eq!(store.targets(Some("call-1")).await.unwrap().targets, std::slice::from_ref(&callback));
     assert_eq!(store.targets(Some("call-2")).await.unwrap().targets, []);
     assert_eq!(store.target("c").await.unwrap(), Some(callback));
     assert_eq!(store.target("d").await.unwrap(), None);
@@ -500,6 +501,52 @@ async fn health_tells_what_is_pending_and_what_is_dead(store: Store) {
     assert_eq!(counts().await, (3, 0));
     store.drop_target("a").await.unwrap();
     assert_eq!(counts().await, (1, 0));
+}
+
+/// Steps of fanning out beside those who deliver.
+const STEPS: usize = 40;
+
+/// Three deliver while others make deliveries; some tries fail, and some calls have to be made again.
+async fn nothing_is_stuck_or_out_of_order_while_many_make_and_settle_deliveries(store: Store) {
+    let (targets, calls) = (["a", "b"], ["x", "y", "z"]);
+    prepare(&store, &targets, &calls).await;
+    let all = STEPS * targets.len() * calls.len();
+    let (sent, failed) = (std::cell::RefCell::new(Vec::new()), std::cell::RefCell::new(std::collections::HashSet::new()));
+    let making = async {
+        for step in 0..STEPS {
+            let id = format!("{step:03}");
+            fan_out(&store, targets.iter().flat_map(|target| calls.map(|call| ended(target, &format!("{call}{id}"), call))).collect())
+                .await;
+        }
+    };
+    let delivering = (0..3_i64).map(async |holder| {
+        let begin = std::time::Instant::now();
+        while sent.borrow().len() < all {
+            assert!(begin.elapsed() < std::time::Duration::from_secs(60), "stuck at {} of {all}", sent.borrow().len());
+            let until = 1_000 + holder;
+            let leased = store.lease_deliveries(DeliveryLease { limit: 3, ..asking(10, until) }).await.unwrap();
+            let tries = names(&leased.deliveries).into_iter().map(|name| {
+                let fails = name.ends_with('7') && failed.borrow_mut().insert(name.clone());
+                if !fails {
+                    sent.borrow_mut().push(name.clone());
+                }
+                marked(&name, until, 10, if fails { Fate::Again(at(10)) } else { Fate::Delivered })
+            });
+            let marks: Vec<_> = tries.collect();
+            let count = marks.len();
+            assert_eq!(store.mark_deliveries(marks).await.unwrap(), vec![true; count]);
+            tokio::task::yield_now().await;
+        }
+    });
+    join(making, join_all(delivering)).await;
+    let mut sent = sent.into_inner();
+    for line in targets.iter().flat_map(|target| calls.map(|call| format!("{target}:{call}"))) {
+        let of_line: Vec<_> = sent.iter().filter(|name| name.starts_with(&line)).collect();
+        assert!(of_line.is_sorted_by(|a, b| a < b) && of_line.len() == STEPS, "{of_line:?}");
+    }
+    sent.sort_unstable();
+    sent.dedup();
+    assert_eq!((sent.len(), lease(&store, 5_000, 6_000).await), (all, (Vec::new(), None)));
 }
 
 /// Pending deliveries of the flood.

@@ -92,7 +92,7 @@ fn read(row: &Row) -> Result<Kept, Fault> {
         due: millis(10)?,
         created_at: Millis(row.try_get(11)?),
         settled_at: millis(12)?,
-        attempts: serde_json::from_str(row.try_get(13)?).map_err(|_| broken())?,
+        attempts: serde_json::from_str(row.try_get(13)?).map_err(|_unreadable| broken())?,
     };
     Ok(Kept { n: row.try_get(0)?, delivery, held: millis(14)? })
 }
@@ -296,16 +296,17 @@ pub(super) async fn mark(db: &Db, marks: &[DeliveryMark]) -> Result<Vec<bool>, F
 
 /// Deliveries, the newest first.
 pub(super) async fn page(db: &Db, filter: &DeliveryFilter) -> Result<DeliveryPage, Fault> {
-    let mut sql = concat!("SELECT ", delivery_columns!(""), " FROM ringback.deliveries WHERE n < $1").to_owned();
+    let mut wanted = vec!["n < $1".to_owned()];
     let mut values = vec![Value::whole(filter.cursor.map_or(i64::MAX, u64::cast_signed)), count(filter.limit.saturating_add(1))];
     let state = filter.state.map(DeliveryState::as_str);
     for (column, value) in [("state", state), ("target", filter.target.as_deref()), ("call_id", filter.call.as_ref().map(CallId::as_str))] {
         if let Some(value) = value {
             values.push(Value::text(value));
-            sql += &format!(" AND {column} = ${}", values.len());
+            wanted.push(format!("{column} = ${}", values.len()));
         }
     }
-    sql += " ORDER BY n DESC LIMIT $2";
+    let columns = concat!("SELECT ", delivery_columns!(""), " FROM ringback.deliveries WHERE ");
+    let sql = format!("{columns}{} ORDER BY n DESC LIMIT $2", wanted.join(" AND "));
     let rows = db.query(&Step::once(sql, values)).await?;
     let mut rows = rows.iter().map(read).collect::<Result<Vec<_>, Fault>>()?;
     let more = rows.len() > filter.limit;

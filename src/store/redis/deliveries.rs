@@ -33,9 +33,10 @@ fn broken() -> StoreError {
 fn read(row: Row, attempts: &[Vec<u8>]) -> Result<Option<Delivery>, StoreError> {
     let (Some(target), Some(event), Some(state), Some(tries), due, Some(created_at), settled_at) = row else { return Ok(None) };
     let millis = |text: Option<String>| text.and_then(|text| text.parse().ok()).map(Millis);
-    let event: OutgoingEvent = serde_json::from_slice(&event).map_err(|_| broken())?;
+    let event: OutgoingEvent = serde_json::from_slice(&event).map_err(|_unreadable| broken())?;
     let state = DeliveryState::parse(&state).ok_or_else(broken)?;
-    let attempts = attempts.iter().map(|it| serde_json::from_slice::<Attempt>(it)).collect::<Result<_, _>>().map_err(|_| broken())?;
+    let attempts =
+        attempts.iter().map(|it| serde_json::from_slice::<Attempt>(it)).collect::<Result<_, _>>().map_err(|_unreadable| broken())?;
     let (due, settled_at) = (millis(due), millis(settled_at));
     Ok(Some(Delivery { target, event, state, tries, due, created_at: Millis(created_at), settled_at, attempts }))
 }
@@ -54,8 +55,8 @@ async fn load(lines: &Lines, names: &[String]) -> Result<Vec<(String, Delivery)>
     let rows: Vec<redis::Value> = lines.ask(Kind::Lookup, |mut db| async move { words.query_async(&mut db).await }).await?;
     let mut found = Vec::new();
     for (name, pair) in names.iter().zip(rows.chunks_exact(2)) {
-        let row: Row = redis::from_redis_value(pair[0].clone()).map_err(|_| broken())?;
-        let attempts: Vec<Vec<u8>> = redis::from_redis_value(pair[1].clone()).map_err(|_| broken())?;
+        let row: Row = redis::from_redis_value(pair[0].clone()).map_err(|_unreadable| broken())?;
+        let attempts: Vec<Vec<u8>> = redis::from_redis_value(pair[1].clone()).map_err(|_unreadable| broken())?;
         found.extend(read(row, &attempts)?.map(|it| (name.clone(), it)));
     }
     Ok(found)
@@ -66,7 +67,7 @@ pub(super) async fn fan_out(lines: &Lines, scripts: &Scripts, step: &FanOut) -> 
     let mut call = scripts.fan_out();
     call.arg(token()).arg(step.generation).arg(step.from).arg(step.until).arg(step.at.0).arg(step.deliveries.len());
     for (target, event) in &step.deliveries {
-        let json = serde_json::to_vec(event).map_err(|_| broken())?;
+        let json = serde_json::to_vec(event).map_err(|_unreadable| broken())?;
         call.arg(target).arg(&event.id).arg(&event.kind).arg(event.call_id.as_ref().map_or("", CallId::as_str)).arg(json);
     }
     let call = &call;
@@ -101,7 +102,7 @@ pub(super) async fn mark(lines: &Lines, scripts: &Scripts, marks: &[DeliveryMark
             Fate::Dead => (DeliveryState::Dead.as_str(), String::new()),
             Fate::Gone => ("gone", String::new()),
         };
-        let attempt = mark.attempt.as_ref().map(serde_json::to_vec).transpose().map_err(|_| broken())?.unwrap_or_default();
+        let attempt = mark.attempt.as_ref().map(serde_json::to_vec).transpose().map_err(|_unreadable| broken())?.unwrap_or_default();
         call.arg(&mark.target).arg(&mark.event_id).arg(mark.lease.0).arg(mark.at.0).arg(fate).arg(due).arg(attempt);
     }
     let call = &call;

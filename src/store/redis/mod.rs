@@ -83,6 +83,9 @@ const OPEN_PATIENCE: Duration = Duration::from_secs(8);
 /// How long the tasks may take to end.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(6);
 
+/// Deliveries that are pending, and that were given up.
+type Counts = (Option<u64>, Option<u64>);
+
 /// The engine behind `redis://…`. A cheap handle; when the last one is dropped, its tasks end.
 #[derive(Debug, Clone)]
 pub struct RedisStore {
@@ -304,7 +307,7 @@ impl RedisStore {
         words.cmd("ZRANGE").arg(key("waiting")).arg(0).arg(0).arg("WITHSCORES");
         words.cmd("HMGET").arg(key("outbox")).arg(&["pending", "dead"][..]);
         let words = &words;
-        let (pending, first, push): (u64, Vec<(String, i64)>, (Option<u64>, Option<u64>)) =
+        let (pending, first, push): (u64, Vec<(String, i64)>, Counts) =
             self.shared.lines.ask(Kind::Lookup, |mut db| async move { words.query_async(&mut db).await }).await?;
         let memory = Traits::read(&memory);
         let used = memory.number("used_memory").unwrap_or_default();

@@ -29,7 +29,7 @@ fn broken(column: usize) -> rusqlite::Error {
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Kept> {
     let millis = |column: usize| row.get::<_, Option<i64>>(column).map(|at| at.map(Millis));
-    let call_id = row.get_ref(4)?.as_str_or_null()?.map(CallId::parse).transpose().map_err(|_| broken(4))?;
+    let call_id = row.get_ref(4)?.as_str_or_null()?.map(CallId::parse).transpose().map_err(|_unreadable| broken(4))?;
     let event = OutgoingEvent {
         id: row.get(2)?,
         kind: row.get(3)?,
@@ -46,7 +46,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Kept> {
         due: millis(10)?,
         created_at: Millis(row.get(11)?),
         settled_at: millis(12)?,
-        attempts: serde_json::from_str(row.get_ref(13)?.as_str()?).map_err(|_| broken(13))?,
+        attempts: serde_json::from_str(row.get_ref(13)?.as_str()?).map_err(|_unreadable| broken(13))?,
     };
     Ok(Kept { n: row.get(0)?, delivery, held: millis(14)? })
 }
