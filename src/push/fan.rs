@@ -57,7 +57,7 @@ pub(super) async fn fan_out(push: Push, lifecycle: Lifecycle) {
     let streams = push.0.parts.registry.streams().clone();
     let mut failing = false;
     loop {
-        let outcome = push.fan_out_all().await;
+        let outcome = push.fan_out_all(|| lifecycle.is_soft_stopped()).await;
         if let Err(error) = &outcome
             && !failing
         {
@@ -78,20 +78,21 @@ pub(super) async fn fan_out(push: Push, lifecycle: Lifecycle) {
 }
 
 impl Push {
-    /// Makes all the deliveries there are to make; returns how many, `None` when nobody wants any.
-    pub(super) async fn fan_out_all(&self) -> Result<Option<usize>, StoreError> {
+    /// Makes all the deliveries there are to make, unless it is to stop; returns how many, `None` when nobody wants any.
+    pub(super) async fn fan_out_all(&self, is_over: impl Fn() -> bool) -> Result<Option<usize>, StoreError> {
         let mut made = 0;
-        loop {
+        while !is_over() {
             let state = self.0.parts.registry.store().outbox().await?;
             if !state.subscriptions && !state.callbacks {
                 return Ok(None);
             }
-            let Some(more) = self.fan_out_step(state).await? else { return Ok(Some(made)) };
+            let Some(more) = self.fan_out_step(state).await? else { break };
             made += more;
             if more > 0 {
                 self.0.due.notify_one();
             }
         }
+        Ok(Some(made))
     }
 
     /// One step; `None` when there is nothing left to do.
@@ -102,9 +103,12 @@ impl Push {
         if page.until <= state.fanned {
             return Ok(None);
         }
+        // Who began to wait after the first look, for a call that is on this page, is seen by the second one: no generation tells of them.
+        let is_done = page.entries.iter().any(|entry| entry.item.kind == NewsKind::Done);
+        let callbacks = state.callbacks || (is_done && registry.store().outbox().await?.callbacks);
         let (mut deliveries, mut until) = (Vec::new(), page.until);
         for entry in &page.entries {
-            self.deliveries_of(entry, &known, state.callbacks, &mut deliveries).await?;
+            self.deliveries_of(entry, &known, callbacks, &mut deliveries).await?;
             if deliveries.len() >= MOST_AT_ONCE {
                 until = entry.position;
                 break;

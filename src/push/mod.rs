@@ -13,6 +13,8 @@
 //!
 //! Races, by name:
 //! - *A subscription changes while the log is fanned out*: the step names the generation it saw, and is not taken if that has changed.
+//! - *Somebody begins to wait for a call while the log is fanned out*: whether anybody waits is asked after the log was read, and they wait
+//!   before their call can be done.
 //! - *Two instances fan out at once*: the step names where it began; one of the two is not taken.
 //! - *Killed during a try*: the lease runs out, and the try is made again.
 //! - *A subscription is paused while a try is on its way*: that try counts; later ones wait.
@@ -108,7 +110,7 @@ impl Push {
     /// # Errors
     /// [`StoreError`] when the store can't be asked.
     pub async fn step(&self) -> Result<usize, StoreError> {
-        self.fan_out_all().await?;
+        self.fan_out_all(|| false).await?;
         self.dispatch_due().await
     }
 

@@ -218,3 +218,18 @@ impl Target {
         serde_json::to_vec(self).unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Callback, Hidden, Target};
+
+    #[test]
+    fn what_is_stored_is_read_again_and_never_shown() {
+        let callback = Callback::N8nResume { url: Hidden::from("https://n8n.example/?signature=hunter2"), since: 7 };
+        let target = Target::Callback(callback.clone());
+        assert!(!format!("{target:?}").contains("hunter2"), "{target:?}");
+        let Some(Target::Callback(read)) = Target::read(&target.write()) else { panic!("it is read") };
+        assert_eq!(read, callback);
+        assert!(Target::read(br#"{"target":"pigeon"}"#).is_none(), "of a later release");
+    }
+}

@@ -144,7 +144,9 @@ impl Streams {
 
     /// This instance put something into the log.
     pub(super) fn hint_ours(&self) {
-        self.0.news.notify_one();
+        if self.position().is_some() {
+            self.0.news.notify_one();
+        }
         self.0.ours.notify_one();
     }
 

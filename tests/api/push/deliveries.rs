@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{about, begin, brief, deliveries, each, id, later, subscribe, subscribed, tell};
 use crate::support::{
     app::{Engine, TestApp, on_every_engine},
-    calls::{path, talk},
+    calls::{message, path, talk},
     subscriber::{Say, Subscriber, to},
     vapi::CALL,
 };
@@ -22,6 +22,8 @@ on_every_engine! {
     what_was_given_up_or_delivered_is_sent_again
     an_erased_call_is_told_without_a_word_of_it
     tries_stand_in_the_timeline_of_their_call
+    lines_and_tools_are_told_in_their_own_words
+    what_is_settled_goes_with_the_bodies_and_what_waits_stays
     a_stuck_target_delays_only_itself
 }
 
@@ -236,6 +238,38 @@ async fn tries_stand_in_the_timeline_of_their_call(engine: Engine) {
     let details = |entry: usize| told[entry]["details"].as_str().unwrap().to_owned();
     assert!(details(0).contains("it answered 500") && details(1).contains("answered 200") && details(0).starts_with(&id), "{told:?}");
     assert!(!timeline.to_string().contains("127.0.0.1"), "no address");
+    app.finish().await;
+}
+
+async fn lines_and_tools_are_told_in_their_own_words(engine: Engine) {
+    let (app, subscriber) = (begin(engine).await, Subscriber::start().await);
+    subscribed(&app, &subscriber.url(), &["call.transcript", "call.tool"]).await;
+    app.hears(&message("transcript", CALL, json!({"role": "user", "transcriptType": "partial", "transcript": "A tab"}))).await;
+    app.hears(&message("transcript", CALL, json!({"role": "user", "transcriptType": "final", "transcript": "A table."}))).await;
+    let asked = json!({"toolCallList": [{"id": "t1", "function": {"name": "look_up", "arguments": {"a": 1}}}]});
+    app.hears(&message("tool-calls", CALL, asked)).await;
+    tell(&app).await;
+    let told = subscriber.told();
+    assert_eq!(subscriber.types(), ["call.transcript", "call.tool"], "partial lines are for streams only");
+    assert_eq!((&told[0].json()["data"]["message"], &told[0].json()["data"]["final"]), (&json!("A table."), &json!(true)));
+    assert_eq!((&told[1].json()["data"]["id"], &told[1].json()["data"]["name"]), (&json!("t1"), &json!("look_up")));
+    app.finish().await;
+}
+
+async fn what_is_settled_goes_with_the_bodies_and_what_waits_stays(engine: Engine) {
+    let (app, subscriber) = (begin(engine).await, Subscriber::start().await);
+    let id = subscribed(&app, &subscriber.url(), &["call.done"]).await;
+    done(&app, &talk("told")).await;
+    tell(&app).await;
+    about(&app, "POST", &id, "/pause").await;
+    done(&app, &talk("waiting")).await;
+    tell(&app).await;
+    let lifecycle = app.app().lifecycle().clone();
+    for (days, left) in [(13, json!(["waiting", "told"])), (2, json!(["waiting"]))] {
+        later(&app, days * 86_400).await;
+        app.app().keeper().purge(&lifecycle).await.expect("the store answers");
+        assert_eq!(each(&deliveries(&app, &id, "").await, "callId"), left, "{days}");
+    }
     app.finish().await;
 }
 

@@ -49,8 +49,9 @@ async fn every_failure_is_tried_again_and_tells_why(engine: Engine) {
         assert!(subscriber.told().iter().all(|told| told.target == "/hook"), "no redirect is followed");
         about(&app, "DELETE", &id, "").await;
     }
-    let gone = Subscriber::start().await.url();
-    let id = subscribed(&app, &gone, &["call.done"]).await;
+    // A port that was free a moment ago.
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let id = subscribed(&app, &format!("http://{gone}/"), &["call.done"]).await;
     app.hears_report(&talk(CALL)).await;
     tell(&app).await;
     assert_eq!(first_error(&app, &id).await, "it could not be reached", "it refuses");
