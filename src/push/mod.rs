@@ -7,8 +7,8 @@
 //! - A target never gets news from before it was made.
 //! - Whatever an address given over the API leads to, nothing private is reached; no secret is shown or logged.
 //!
-//! Design: the commit of a call writes its news into the log. *Fanning out* ([`fan`]) reads the log in order and makes deliveries, and notes in
-//! the same transaction how far it came. The *dispatcher* ([`dispatch`]) leases deliveries that are due, makes one try of each, and notes what
+//! Design: the commit of a call writes its news into the log. *Fanning out* (`fan`) reads the log in order and makes deliveries, and notes in
+//! the same transaction how far it came. The *dispatcher* (`dispatch`) leases deliveries that are due, makes one try of each, and notes what
 //! came of it. All state is the store's; memory only remembers subscriptions by their generation, and which targets were slow to answer.
 //!
 //! Races, by name:
@@ -27,12 +27,12 @@
 //! | [`draft`], `input` | checks what somebody sent |
 //! | [`callback`] | whoever waits for one call |
 //! | [`target`] | what is stored of both |
-//! | [`fan`] | from the log to deliveries |
-//! | [`dispatch`], `lanes` | takes deliveries that are due, a few for each target |
-//! | [`attempt`] | makes one try |
+//! | `fan` | from the log to deliveries |
+//! | `dispatch`, `lanes` | takes deliveries that are due, a few for each target |
+//! | `attempt` | makes one try |
 //! | [`again`] | what is to be sent again |
-//! | [`resume`] | wakes a paused execution |
-//! | [`schedule`] | when it is tried again |
+//! | `resume` | wakes a paused execution |
+//! | `schedule` | when it is tried again |
 
 pub mod again;
 mod attempt;
