@@ -1,6 +1,7 @@
 //! Somebody who is told: a small HTTP server on threads, for it has to outlive services that are killed.
 
 use std::{
+    collections::BTreeSet,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{TcpListener, TcpStream},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -26,36 +27,43 @@ pub(crate) struct Told {
 /// A server on a loopback port; its thread ends with the test's process.
 pub(crate) struct Subscriber {
     pub(crate) url: String,
-    told: Arc<Mutex<Vec<Told>>>,
+    memory: Arc<Mutex<Memory>>,
+}
+
+#[derive(Default)]
+struct Memory {
+    told: Vec<Told>,
+    /// Ids of events that were refused, once.
+    refused: BTreeSet<String>,
 }
 
 impl Subscriber {
     pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let url = format!("http://{}/hook", listener.local_addr().expect("an address"));
-        let told: Arc<Mutex<Vec<Told>>> = Arc::default();
-        let all = Arc::clone(&told);
+        let memory: Arc<Mutex<Memory>> = Arc::default();
+        let all = Arc::clone(&memory);
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let all = Arc::clone(&all);
                 thread::spawn(move || answer(&stream, &all));
             }
         });
-        Self { url, told }
+        Self { url, memory }
     }
 
     /// Everything that was told and taken so far, in order.
     pub(crate) fn told(&self) -> Vec<Told> {
-        locked(&self.told).clone()
+        locked(&self.memory).told.clone()
     }
 }
 
-fn locked(told: &Mutex<Vec<Told>>) -> MutexGuard<'_, Vec<Told>> {
-    told.lock().unwrap_or_else(PoisonError::into_inner)
+fn locked(memory: &Mutex<Memory>) -> MutexGuard<'_, Memory> {
+    memory.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Takes one request; one that is cut counts for nothing.
-fn answer(stream: &TcpStream, told: &Mutex<Vec<Told>>) -> Option<()> {
+fn answer(stream: &TcpStream, memory: &Mutex<Memory>) -> Option<()> {
     let mut reader = BufReader::new(stream);
     let (mut length, mut line) = (0, String::new());
     while reader.read_line(&mut line).ok()? > 2 {
@@ -72,9 +80,13 @@ fn answer(stream: &TcpStream, told: &Mutex<Vec<Told>>) -> Option<()> {
     let text = |member: &str| event[member].as_str().unwrap_or_default().to_owned();
     let new = Told { call: text("callId"), kind: text("type"), id: text("id"), sequence: event["sequence"].as_u64()? };
     let mut writer = stream;
-    if random_below(REFUSED) == 0 && !locked(told).iter().any(|known| known.id == new.id) {
+    let mut memory = locked(memory);
+    // Refused twice, it would come again only after five minutes.
+    let is_first = !memory.told.iter().any(|known| known.id == new.id) && !memory.refused.contains(&new.id);
+    if random_below(REFUSED) == 0 && is_first {
+        memory.refused.insert(new.id);
         return writer.write_all(b"HTTP/1.1 500 Oh\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").ok();
     }
-    locked(told).push(new);
+    memory.told.push(new);
     writer.write_all(b"HTTP/1.1 204 Fine\r\nconnection: close\r\n\r\n").ok()
 }
