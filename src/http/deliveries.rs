@@ -1,210 +1,194 @@
-//! `GET /deliveries`: webhooks as they come in, for whoever looks on, such as `ringback listen --deliveries`.
-//!
-//! Nothing is kept for it, and while nobody looks on it costs nothing. It tells what reaches this instance, once it is committed, redacted as
-//! everything that goes out. Who is too slow is let go, and told so.
-
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+//! What was sent to a subscription, and what came of it.
 
 use axum::{
-    body::Bytes,
+    Json,
     extract::State,
-    response::{IntoResponse, Response, sse::Event},
+    response::{IntoResponse, Response},
 };
-use futures_util::stream;
 use serde::Serialize;
-use serde_json::{json, value::RawValue};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use serde_json::Value;
 
 use super::{
     Api,
-    auth::{Admin, Caller},
-    observe::Told,
+    auth::{Admin, Caller, Read},
     parameters::Parameters,
-    stream::{Counted, answer},
+    subscriptions::{Body, SubscriptionPath, invalid, refused, told},
 };
 use crate::{
-    call::{id::CallId, view::At},
-    envelope::{Envelope, NoData},
+    call::view::At,
+    envelope::{Envelope, NoData, Pagination},
     error::ApiError,
-    registry::Known,
-    vapi::redact,
+    push::Again,
+    store::{Attempt, Delivery, DeliveryFilter, DeliveryState},
 };
 
-/// Those who look on at once, at most.
-const MOST: usize = 16;
-/// Deliveries that one of them may be behind.
-const ROOM: usize = 1_024;
-/// Memory for deliveries that somebody is behind, in KiB.
-const MEMORY: usize = 65_536;
+/// Rows of a page when nothing is said.
+const DEFAULT_LIMIT: usize = 20;
+/// Rows of a page at most.
+const MOST_ROWS: usize = 100;
 
-/// Those who look on.
-pub struct Onlookers {
-    seats: Mutex<Vec<mpsc::Sender<Arc<Shown>>>>,
-    memory: Arc<Semaphore>,
-}
-
-/// A delivery, put into words once for all of them.
-struct Shown {
-    kind: String,
-    call_id: Option<CallId>,
-    json: String,
-    _memory: OwnedSemaphorePermit,
-}
-
-impl Default for Onlookers {
-    fn default() -> Self {
-        Self { seats: Mutex::default(), memory: Arc::new(Semaphore::new(MEMORY)) }
-    }
-}
-
-impl Onlookers {
-    /// Does anybody look on?
-    pub(super) fn are_there(&self) -> bool {
-        self.seats().iter().any(|seat| !seat.is_closed())
-    }
-
-    fn join(&self) -> Option<mpsc::Receiver<Arc<Shown>>> {
-        let mut seats = self.seats();
-        seats.retain(|seat| !seat.is_closed());
-        let (sender, receiver) = mpsc::channel(ROOM);
-        (seats.len() < MOST).then(|| {
-            seats.push(sender);
-            receiver
-        })
-    }
-
-    /// Who has no room left loses its seat, and finds out when it has read what it has.
-    fn show(&self, kind: &str, call_id: Option<&CallId>, json: String) {
-        let units = u32::try_from(json.len().div_ceil(1_024)).unwrap_or(u32::MAX);
-        let mut seats = self.seats();
-        match Arc::clone(&self.memory).try_acquire_many_owned(units) {
-            Ok(memory) => {
-                let shown = Arc::new(Shown { kind: kind.to_owned(), call_id: call_id.cloned(), json, _memory: memory });
-                seats.retain(|seat| seat.try_send(Arc::clone(&shown)).is_ok());
-            }
-            Err(_full) => seats.clear(),
-        }
-    }
-
-    fn seats(&self) -> MutexGuard<'_, Vec<mpsc::Sender<Arc<Shown>>>> {
-        // A panic under this lock can't leave the list half-changed.
-        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A message that was taken in.
-pub(super) struct Delivered<'a> {
-    /// Vapi's name for it.
-    pub(super) kind: &'a str,
-    pub(super) call_id: Option<&'a CallId>,
-    /// The event it became.
-    pub(super) event_id: &'a str,
-    pub(super) proof: Option<&'a str>,
-    /// How it was taken, in the word of the metrics.
-    pub(super) result: &'a str,
-    /// As it came, in Vapi's words of today.
-    pub(super) body: &'a Bytes,
-}
-
-#[derive(Serialize)]
+/// One try.
+#[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Words<'a> {
-    r#type: &'a str,
-    event_id: &'a str,
-    proof: Option<&'a str>,
-    result: &'a str,
-    body: &'a RawValue,
+pub(super) struct AttemptView {
+    /// When it began.
+    #[schema(value_type = String, format = DateTime)]
+    at: At,
+    /// How long it took, in milliseconds.
+    took_ms: u64,
+    /// The HTTP status of the answer, if there was one.
+    status: Option<u16>,
+    /// Why it counts as failed.
+    error: Option<String>,
 }
 
-/// Shows a delivery to those who look on, unless its call was erased, or nobody can tell.
-pub(super) async fn show(api: &Api, delivered: Delivered<'_>) {
-    let Delivered { kind, call_id, event_id, proof, result, body } = delivered;
-    if let Some(id) = call_id
-        && !matches!(api.registry.look_up(id).await, Ok(Known::Call(_) | Known::Nothing))
-    {
-        return;
+impl From<Attempt> for AttemptView {
+    fn from(attempt: Attempt) -> Self {
+        Self { at: At(attempt.at), took_ms: attempt.took_ms, status: attempt.status, error: attempt.error }
     }
-    let Some(body) = redact::redacted(body).and_then(|body| RawValue::from_string(body).ok()) else { return };
-    let data = Words { r#type: kind, event_id, proof, result, body: &body };
-    let event = told("delivery", api, call_id, &data);
-    api.onlookers.show(kind, call_id, event);
 }
 
-/// As the events of the other streams look; `id` and `sequence` are for those.
-fn told(kind: &'static str, api: &Api, call_id: Option<&CallId>, data: &impl Serialize) -> String {
-    #[derive(Serialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Event<'a, T> {
-        id: Option<&'a str>,
-        r#type: &'static str,
-        timestamp: At,
-        call_id: Option<&'a CallId>,
-        sequence: Option<u64>,
-        data: &'a T,
+/// One event on its way to a subscription.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct DeliveryView {
+    /// The event's id, the header `webhook-id`.
+    id: String,
+    /// The event's type.
+    r#type: String,
+    /// The call.
+    call_id: Option<String>,
+    /// Counts within the call.
+    sequence: Option<u64>,
+    /// `pending`, `delivered` or `dead`.
+    state: &'static str,
+    /// Tries since it was made, or made again.
+    tries: u32,
+    /// When it was made.
+    #[schema(value_type = String, format = DateTime)]
+    created_at: At,
+    /// When it is tried next; `null` while an earlier one of its call is on its way.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    next_attempt_at: Option<At>,
+    /// When it was delivered or given up.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    settled_at: Option<At>,
+    /// The latest tries, oldest first.
+    attempts: Vec<AttemptView>,
+}
+
+/// What is to be sent again: `ids`, or all `since` a moment.
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "read for the document only")]
+pub(super) struct RedeliverDraft {
+    /// Ids of events.
+    ids: Option<Vec<String>>,
+    /// Deliveries made from this time on (RFC 3339).
+    since: Option<String>,
+    /// Of these the `delivered` or the `dead` ones; both unless given.
+    state: Option<String>,
+}
+
+/// What came of it.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(super) struct Redelivered {
+    /// So many deliveries are pending again.
+    redelivered: usize,
+}
+
+pub(super) fn word(state: DeliveryState) -> &'static str {
+    match state {
+        DeliveryState::Pending => "pending",
+        DeliveryState::Delivered => "delivered",
+        DeliveryState::Dead => "dead",
     }
-    let event = Event { id: None, r#type: kind, timestamp: At(api.clock.now()), call_id, sequence: None, data };
-    serde_json::to_string(&event).unwrap_or_default()
 }
 
-/// Vapi's webhooks as they come in, redacted: each event is `delivery`, its data `{type, eventId, proof, result, body}`.
-///
-/// It begins now, has no ids to go on from, and tells what reaches this instance. Erased calls are left out.
+fn shown(delivery: Delivery) -> DeliveryView {
+    let Delivery { event, state, tries, due, created_at, settled_at, attempts, .. } = delivery;
+    DeliveryView {
+        id: event.id,
+        r#type: event.kind,
+        call_id: event.call_id.map(|id| id.as_str().to_owned()),
+        sequence: event.sequence,
+        state: word(state),
+        tries,
+        created_at: At(created_at),
+        next_attempt_at: due.map(At),
+        settled_at: settled_at.map(At),
+        attempts: attempts.into_iter().map(AttemptView::from).collect(),
+    }
+}
+
+/// What was sent to a subscription or will be, newest first.
 #[utoipa::path(
     get,
-    path = "/api/v1/vapi/deliveries",
-    operation_id = "streamDeliveries",
-    tag = "Streams",
+    path = "/api/v1/vapi/subscriptions/{id}/deliveries",
+    operation_id = "listDeliveries",
+    tag = "Subscriptions",
     params(
-        ("types" = Option<String>, Query, description = "Types of messages by Vapi's names, separated by commas; all unless given"),
-        ("callId" = Option<String>, Query, description = "Calls, separated by commas; all unless given"),
+        ("id" = String, Path, description = "The subscription's id"),
+        ("state" = Option<String>, Query, description = "pending, delivered or dead"),
+        ("limit" = Option<usize>, Query, description = "1 to 100, default 20"),
+        ("cursor" = Option<String>, Query, description = "`pagination.nextCursor` of the page before"),
     ),
     responses(
-        (status = 200, description = "The stream", body = String, content_type = "text/event-stream"),
-        (status = 400, description = "INVALID_PARAMETER", body = Envelope<NoData>),
-        (status = 429, description = "RATE_LIMITED: too many look on", body = Envelope<NoData>),
-        (status = 503, description = "SHUTTING_DOWN", body = Envelope<NoData>),
+        (status = 200, description = "A page", body = Envelope<Vec<DeliveryView>>),
+        (status = 404, description = "NOT_FOUND", body = Envelope<NoData>),
+    ),
+    security(("bearer" = ["read"]))
+)]
+pub(super) async fn list(
+    State(api): State<Api>,
+    caller: Caller<Read>,
+    SubscriptionPath(id): SubscriptionPath,
+    parameters: Parameters,
+) -> Result<Response, ApiError> {
+    let state = match parameters.text("state") {
+        None => None,
+        Some("pending") => Some(DeliveryState::Pending),
+        Some("delivered") => Some(DeliveryState::Delivered),
+        Some("dead") => Some(DeliveryState::Dead),
+        Some(_) => return Err(ApiError::InvalidParameter("state takes pending, delivered, dead.".to_owned())),
+    };
+    let limit = parameters.number("limit", 1, MOST_ROWS, DEFAULT_LIMIT)?;
+    let odd = || ApiError::InvalidParameter("cursor must be pagination.nextCursor of an earlier page.".to_owned());
+    let cursor = parameters.text("cursor").map(|text| text.parse().map_err(|_no_number| odd())).transpose()?;
+    api.push.subscription(&id).await.map_err(refused)?;
+    let filter = DeliveryFilter { target: Some(id), call: None, state, cursor, limit };
+    let page = api.registry.store().deliveries(filter).await?;
+    let rows: Vec<_> = page.deliveries.into_iter().map(shown).collect();
+    let count = rows.len();
+    let pagination = Pagination { limit, offset: None, has_more: page.next.is_some(), next_cursor: page.next.map(|next| next.to_string()) };
+    Ok((told(caller), Json(Envelope::of(rows).paged(count, pagination))).into_response())
+}
+
+/// Sends deliveries again that were delivered or given up.
+#[utoipa::path(
+    post,
+    path = "/api/v1/vapi/subscriptions/{id}/redeliver",
+    operation_id = "redeliver",
+    tag = "Subscriptions",
+    params(("id" = String, Path, description = "The subscription's id")),
+    request_body = RedeliverDraft,
+    responses(
+        (status = 200, description = "They are pending again", body = Envelope<Redelivered>),
+        (status = 404, description = "NOT_FOUND", body = Envelope<NoData>),
+        (status = 422, description = "VALIDATION_FAILED: `details` names the fields", body = Envelope<NoData>),
     ),
     security(("bearer" = ["admin"]))
 )]
-pub(super) async fn all(State(api): State<Api>, caller: Caller<Admin>, parameters: Parameters) -> Result<Response, ApiError> {
-    let (types, calls) = (parameters.list("types")?, parameters.list("callId")?);
-    if api.lifecycle.is_soft_stopped() {
-        return Err(ApiError::ShuttingDown);
-    }
-    let receiver = api.onlookers.join().ok_or(ApiError::TooManyStreams)?;
-    let told = Told { token: caller.token, ..Told::default() };
-    let onlooker = Onlooker { api: api.clone(), receiver: Some(receiver), types, calls, _counted: Counted::new(&api, "sse") };
-    let events = stream::unfold(onlooker, |mut onlooker| async move { Some((onlooker.next().await?, onlooker)) });
-    Ok((axum::Extension(told), answer(events)).into_response())
+pub(super) async fn redeliver(
+    State(api): State<Api>,
+    caller: Caller<Admin>,
+    SubscriptionPath(id): SubscriptionPath,
+    Body(body): Body,
+) -> Result<Response, ApiError> {
+    let again = again(&body)?;
+    let redelivered = api.push.redeliver(&id, again).await.map_err(refused)?;
+    Ok((told(caller), Json(Envelope::of(Redelivered { redelivered }))).into_response())
 }
 
-/// One who looks on.
-struct Onlooker {
-    api: Api,
-    /// `None` when it was told that it hears no more.
-    receiver: Option<mpsc::Receiver<Arc<Shown>>>,
-    types: Vec<String>,
-    calls: Vec<String>,
-    _counted: Counted,
-}
-
-impl Onlooker {
-    async fn next(&mut self) -> Option<Event> {
-        loop {
-            let receiver = self.receiver.as_mut()?;
-            let shown = tokio::select! {
-                shown = receiver.recv() => shown,
-                () = self.api.lifecycle.soft_stopped() => return None,
-            };
-            let Some(shown) = shown else {
-                self.receiver = None;
-                let data = json!({"reason": "too_slow", "message": "Deliveries came faster than they were taken."});
-                return Some(Event::default().event("stream.dropped").data(told("stream.dropped", &self.api, None, &data)));
-            };
-            let is_in = |list: &[String], word: &str| list.is_empty() || list.iter().any(|listed| listed == word);
-            if is_in(&self.types, &shown.kind) && is_in(&self.calls, shown.call_id.as_ref().map_or("", CallId::as_str)) {
-                return Some(Event::default().event("delivery").data(&shown.json));
-            }
-        }
-    }
+fn again(body: &Value) -> Result<Again, ApiError> {
+    Again::read(body).map_err(|problems| invalid(&problems))
 }

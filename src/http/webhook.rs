@@ -16,8 +16,8 @@ use tracing::warn;
 use super::{
     Api,
     deadline::{CHANGE_DEADLINE, in_time},
-    deliveries::{self, Delivered},
     observe::Told,
+    onlookers::{self, Delivered},
     proof::VerifiedWebhook,
 };
 use crate::{
@@ -129,7 +129,7 @@ async fn take(api: &Api, webhook: VerifiedWebhook, raw: Bytes) -> Result<Taken, 
         api.metrics.webhook_committed(started.elapsed());
         if let (Some((body, event_id, proof)), Ok(taken)) = (&shown, &applied) {
             let (kind, call_id, result) = (&kind, call_id.as_ref(), result_label(Ok(taken), odd_call_id));
-            deliveries::show(api, Delivered { kind, call_id, event_id, proof: *proof, result, body }).await;
+            onlookers::show(api, Delivered { kind, call_id, event_id, proof: *proof, result, body }).await;
         }
         applied
     };

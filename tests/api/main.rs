@@ -28,6 +28,7 @@ mod polling;
 mod postgres_server;
 mod proofs;
 mod published;
+mod push;
 mod questions;
 mod readme;
 mod recording;

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`loss`], [`stop`], [`disk`] | what was acknowledged survives SIGKILL, SIGTERM and a full disk |
 //! | [`servers`] | the same with a PostgreSQL server or a Redis behind several instances, whoever of them is killed |
+//! | [`told`] | subscribers hear of everything that was committed, whoever is killed |
 //! | [`trace`] | a 200 leaves only after the store's log was flushed to disk |
 //! | [`hostile`] | nonsense, floods and dawdlers at the socket |
 //! | [`cli`] | commands, exit codes, refused starts, what is logged |
@@ -27,4 +28,5 @@ mod servers;
 mod start;
 mod stop;
 mod support;
+mod told;
 mod trace;
