@@ -14,14 +14,14 @@ use super::{
 use crate::{
     call::time::Millis,
     store::{
-        DeliveryFilter, DeliveryLease, DeliveryMark, DeliveryPage, FanOut, LeasedDeliveries, OutboxState, Redelivery, StoreError,
-        StoredTarget, Targets, moving::Resealed, pack::Packer, vault::Place,
+        DeliveryFilter, DeliveryLease, DeliveryMark, DeliveryPage, DeliveryState, FanOut, LeasedDeliveries, OutboxState, Redelivery,
+        StoreError, StoredTarget, Targets, moving::Resealed, pack::Packer, vault::Place,
     },
 };
 
 /// Deliveries that one transaction takes where there may be many, so that others get their turn in between.
 const STEP: usize = 500;
-/// What a place of [`reseal`] begins with.
+/// What a place of resealing begins with.
 const RESEALED: &str = "target ";
 
 fn read(row: &Row, packer: &Packer) -> Result<StoredTarget, Fault> {
@@ -65,9 +65,9 @@ async fn put(db: &Db, (target, body): (&StoredTarget, &[u8]), expected: Option<u
     Ok(answers.first().is_some_and(|rows| !rows.is_empty()))
 }
 
-/// The newest first, so that those left keep their turns.
+/// Of one state, for an index has those in order; the newest first, so that those left keep their turns.
 const DROP_SOME: &str = "WITH gone AS (DELETE FROM ringback.deliveries WHERE n IN (
-    SELECT n FROM ringback.deliveries WHERE target = $1 ORDER BY n DESC LIMIT $2
+    SELECT n FROM ringback.deliveries WHERE state = $3 AND target = $1 ORDER BY n DESC LIMIT $2
 ) RETURNING n) SELECT count(*) FROM gone";
 const DROP_TARGET: &str = "WITH gone AS (DELETE FROM ringback.targets WHERE id = $1 RETURNING scope),
 counted AS (UPDATE ringback.outbox SET generation = generation + 1 FROM gone WHERE gone.scope IS NULL)
@@ -153,8 +153,10 @@ impl PostgresStore {
     }
 
     pub(in crate::store) async fn drop_target(&self, id: &str) -> Result<bool, StoreError> {
-        let some = || Step::new(DROP_SOME, vec![Value::text(id), count(STEP)]);
-        while self.run(Kind::Scan, async |db| counted(&db, some()).await).await? >= STEP {}
+        for state in [DeliveryState::Delivered, DeliveryState::Dead, DeliveryState::Pending] {
+            let some = || Step::new(DROP_SOME, vec![Value::text(id), count(STEP), Value::text(state.as_str())]);
+            while self.run(Kind::Scan, async |db| counted(&db, some()).await).await? >= STEP {}
+        }
         self.run(Kind::Lookup, async |db| drop_target(&db, id).await).await
     }
 

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Deliveries that one script call takes where there may be many, so that others get their turn in between.
-pub(super) const STEP: usize = 500;
+pub(super) const STEP: usize = 100;
 /// More than this at once is the same as everything, and a number that the scripts can count to.
 const MOST: usize = 1_000_000;
 /// Fields of a delivery, in the order of [`Row`].

@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// What a place of [`reseal`] begins with.
+/// What a place of resealing begins with.
 const RESEALED: &str = "target ";
 
 /// Scope, revision and body of a target.

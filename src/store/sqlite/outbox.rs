@@ -8,14 +8,14 @@ use super::{SqliteStore, deliveries, readers::Read};
 use crate::{
     call::time::Millis,
     store::{
-        DeliveryFilter, DeliveryLease, DeliveryMark, DeliveryPage, FanOut, LeasedDeliveries, OutboxState, Redelivery, StoreError,
-        StoredTarget, Targets, moving::Resealed, pack::Packer, vault::Place,
+        DeliveryFilter, DeliveryLease, DeliveryMark, DeliveryPage, DeliveryState, FanOut, LeasedDeliveries, OutboxState, Redelivery,
+        StoreError, StoredTarget, Targets, moving::Resealed, pack::Packer, vault::Place,
     },
 };
 
 /// Deliveries that one transaction takes where there may be many, so that commits get their turn in between.
 const STEP: usize = 500;
-/// What a place of [`reseal`] begins with.
+/// What a place of resealing begins with.
 const RESEALED: &str = "target ";
 
 /// A target as it is stored.
@@ -51,11 +51,18 @@ fn put(db: &Connection, (target, body): (&StoredTarget, &[u8]), expected: Option
     Ok(written > 0)
 }
 
-/// Drops at most `limit` deliveries of a target, the newest first, so that those left keep their turns.
+/// Drops at most `limit` deliveries of a target, of the pending ones the newest first, so that those left keep their turns.
 fn drop_deliveries(db: &Connection, id: &str, limit: usize) -> rusqlite::Result<usize> {
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    db.prepare_cached("DELETE FROM deliveries WHERE n IN (SELECT n FROM deliveries WHERE target = ?1 ORDER BY n DESC LIMIT ?2)")?
-        .execute(params![id, limit])
+    // One state after another: an index has them in order.
+    let mut drop = db.prepare_cached(
+        "DELETE FROM deliveries WHERE n IN (SELECT n FROM deliveries WHERE state = ?2 AND target = ?1 ORDER BY n DESC LIMIT ?3)",
+    )?;
+    let mut gone = 0;
+    for state in [DeliveryState::Delivered, DeliveryState::Dead, DeliveryState::Pending] {
+        let left = i64::try_from(limit - gone).unwrap_or(i64::MAX);
+        gone += drop.execute(params![id, state.as_str(), left])?;
+    }
+    Ok(gone)
 }
 
 fn drop_target(db: &Connection, id: &str) -> rusqlite::Result<bool> {
