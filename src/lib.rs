@@ -24,6 +24,7 @@
 //! | [`http`] | the HTTP face: route table, extractors, one file a resource |
 //! | [`tools`] | has questions of the assistant answered, each once |
 //! | [`enrich`] | asks Vapi for what its webhooks did not bring |
+//! | [`reconcile`] | looks through Vapi's list for calls whose webhooks were lost |
 //! | [`transfer`] | moving all calls to another store, and encrypting them anew |
 //! | [`keep`] | retention, archive, room on disk |
 //! | [`registry`] | all the calls: the one writer, the cache, those who wait |
@@ -34,7 +35,7 @@
 //! | [`simulate`] | a stateful fake Vapi, for users, tests and benches |
 //! | [`config`], [`clock`], [`lifecycle`], [`telemetry`], [`envelope`], [`error`] | what every room has: settings, time, tasks, logs and metrics, answers |
 //!
-//! Imports go one way: `cli → app → http → {tools, enrich, keep, transfer} → registry → vapi → store → call`.
+//! Imports go one way: `cli → app → http → {tools, enrich, reconcile, keep, transfer} → registry → vapi → store → call`.
 //!
 //! # Walkthrough: a report comes in
 //!
@@ -75,6 +76,7 @@ pub mod http;
 pub mod keep;
 pub mod lifecycle;
 pub mod outbound;
+pub mod reconcile;
 pub mod registry;
 pub mod simulate;
 pub mod store;

@@ -3,6 +3,7 @@
 //! stdout carries results only; logs and progress go to stderr. Exit codes: 0 done, 1 failed, 2 usage, 78 configuration, 124 timed out,
 //! 130 interrupted.
 
+mod backfill;
 mod backup;
 mod healthcheck;
 mod migrate;
@@ -56,6 +57,8 @@ enum Command {
     Rekey,
     /// Print the result of a call, or wait for it
     Result(result::ResultArgs),
+    /// Have the running service fetch what is missing from Vapi; can be interrupted
+    Backfill(backfill::BackfillArgs),
     /// Run a fake Vapi to try things on, without an account
     Simulate(simulate::SimulateArgs),
     /// Post recorded webhook bodies, signed afresh
@@ -120,6 +123,7 @@ async fn run(command: Command, environment: &Environment) -> ExitCode {
             Err(code) => code,
         },
         Command::Result(args) => result::run(args, environment).await,
+        Command::Backfill(args) => backfill::run(args, environment).await,
         Command::Simulate(args) => match client_url(environment, args.webhook_url.is_some()) {
             Ok(url) => simulate::run(args, &url, interrupted()).await,
             Err(code) => code,

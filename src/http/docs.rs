@@ -41,6 +41,7 @@ pub(super) struct ViewParameter {
         super::stream::all,
         super::socket::all,
         super::recording::play,
+        super::backfill::page,
         super::cache::stats,
         super::cache::clear,
         super::webhook::receive,

@@ -4,6 +4,7 @@
 //! foreign origin is kept from writing, and the route's extractors let it in ([`auth`], `proof`).
 
 pub mod auth;
+mod backfill;
 mod body;
 mod cache;
 mod calls;
@@ -38,8 +39,8 @@ use self::observe::Observe;
 pub use self::{body::Budget, docs::openapi, health::Probe, meters::Meters, path::Regular, proof::Gate};
 
 use crate::{
-    clock::Clock, config::Config, enrich::Enricher, error::ApiError, lifecycle::Lifecycle, registry::Registry, telemetry::Metrics,
-    tools::Tools, vapi::client::VapiClient,
+    clock::Clock, config::Config, enrich::Enricher, error::ApiError, lifecycle::Lifecycle, reconcile::Reconciler, registry::Registry,
+    telemetry::Metrics, tools::Tools, vapi::client::VapiClient,
 };
 
 /// What handlers share: a cheap handle.
@@ -54,6 +55,8 @@ pub struct Shared {
     pub registry: Registry,
     /// Asks Vapi.
     pub enricher: Enricher,
+    /// Looks for lost webhooks.
+    pub reconciler: Reconciler,
     /// Has questions answered.
     pub tools: Tools,
     /// Vapi's REST, if there is a key.
@@ -97,9 +100,10 @@ const WEBHOOK_PATHS: [&str; 4] = ["/api/v1/vapi/webhook", "/api/v1/vapi/webhooks
 const SESSIONS_PATH: &str = "/api/v1/sessions/vapi/webhook";
 
 /// Templates of all routes, by which requests are counted.
-pub const TEMPLATES: [&str; 26] = [
+pub const TEMPLATES: [&str; 27] = [
     "/",
     "/api/v1/sessions/vapi/webhook",
+    "/api/v1/vapi/backfill",
     "/api/v1/vapi/cache",
     "/api/v1/vapi/cache/stats",
     "/api/v1/vapi/calls",
@@ -141,6 +145,7 @@ pub fn router(api: &Api) -> Router {
         .route("/api/v1/vapi/calls/{id}/recording", get(recording::play))
         .route("/t/{token}/api/v1/vapi/calls/{id}", get(calls::read))
         .route("/t/{token}/api/v1/vapi/calls/{id}/result", get(result::wait))
+        .route("/api/v1/vapi/backfill", post(backfill::page))
         .route("/api/v1/vapi/cache/stats", get(cache::stats))
         .route("/api/v1/vapi/cache", delete(cache::clear))
         .route("/api/v1/webhooks/vapi/test", get(webhook::test))

@@ -30,7 +30,7 @@ pub(super) struct TimelineItem<'a> {
     /// When it reached us.
     #[schema(value_type = String, format = DateTime)]
     at: At,
-    /// `delivery`, `fetch`, `settled` or `deleted`.
+    /// `delivery`, `fetch`, `tool`, `settled`, `recovered` (its report was lost) or `deleted`.
     kind: &'a str,
     /// The message's type, `rest`, `fetch` or `policy`.
     source: &'a str,

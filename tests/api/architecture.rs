@@ -9,16 +9,49 @@ use std::{
 /// Every room, and the rooms it may look into. Strict both ways: a door that nobody uses has to go as well.
 ///
 /// A room only looks into rooms further down this list, so imports can't go round in circles.
-const DOORS: [(&str, &[&str]); 21] = [
+const DOORS: [(&str, &[&str]); 22] = [
     ("main", &["cli"]),
     ("cli", &["app", "call", "clock", "config", "http", "simulate", "store", "telemetry", "transfer", "vapi"]),
     (
         "app",
-        &["call", "clock", "config", "enrich", "http", "keep", "lifecycle", "outbound", "registry", "store", "telemetry", "tools", "vapi"],
+        &[
+            "call",
+            "clock",
+            "config",
+            "enrich",
+            "http",
+            "keep",
+            "lifecycle",
+            "outbound",
+            "reconcile",
+            "registry",
+            "store",
+            "telemetry",
+            "tools",
+            "vapi",
+        ],
     ),
-    ("http", &["call", "clock", "config", "enrich", "envelope", "error", "lifecycle", "registry", "store", "telemetry", "tools", "vapi"]),
+    (
+        "http",
+        &[
+            "call",
+            "clock",
+            "config",
+            "enrich",
+            "envelope",
+            "error",
+            "lifecycle",
+            "reconcile",
+            "registry",
+            "store",
+            "telemetry",
+            "tools",
+            "vapi",
+        ],
+    ),
     ("tools", &["call", "clock", "config", "lifecycle", "outbound", "registry", "store", "telemetry", "vapi"]),
     ("enrich", &["call", "clock", "lifecycle", "registry", "store", "telemetry", "vapi"]),
+    ("reconcile", &["call", "clock", "lifecycle", "registry", "store", "vapi"]),
     ("keep", &["call", "clock", "lifecycle", "registry", "store", "telemetry"]),
     ("transfer", &["call", "registry", "store"]),
     ("registry", &["call", "clock", "envelope", "lifecycle", "store", "telemetry"]),
@@ -44,7 +77,22 @@ const TRADES: [(&str, &[&str]); 5] = [
     ("rusqlite", &["store"]),
     (
         "tokio",
-        &["app", "cli", "enrich", "http", "keep", "lifecycle", "outbound", "registry", "simulate", "store", "telemetry", "tools", "vapi"],
+        &[
+            "app",
+            "cli",
+            "enrich",
+            "http",
+            "keep",
+            "lifecycle",
+            "outbound",
+            "reconcile",
+            "registry",
+            "simulate",
+            "store",
+            "telemetry",
+            "tools",
+            "vapi",
+        ],
     ),
 ];
 
