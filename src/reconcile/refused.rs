@@ -60,7 +60,9 @@ impl Refusals {
     /// It is being looked through.
     pub(super) fn swept(&self, now: Millis) {
         let mut state = self.state();
-        (state.over, state.swept_at) = (None, Some(now));
+        if state.over.take().is_some() {
+            state.swept_at = Some(now);
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

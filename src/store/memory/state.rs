@@ -53,6 +53,7 @@ pub(super) struct State {
     dues: HashSet<CallId>,
     tombstones: HashMap<TombstoneHash, Millis>,
     pub(super) log: NewsLog,
+    pub(super) notes: HashMap<&'static str, Vec<u8>>,
     bytes: u64,
 }
 
