@@ -12,7 +12,7 @@
 //! ```text
 //!  bytes ─► http::proof ─► vapi::message ─► CallEvent ─► registry ─► store (one commit) ─► cache ─► waiters
 //!                                              ▲            │
-//!                        vapi::call ◄─ vapi::client ◄── enrich (what policy found due)
+//!                        vapi::call ◄─ vapi::client ◄── enrich (what policy found due), reconcile (what was lost)
 //! ```
 //!
 //! # The rooms

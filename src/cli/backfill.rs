@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// One page may take so long: Vapi's answer, fifty commits, and everybody in a hurry before it.
-const PAGE_PATIENCE: Duration = Duration::from_secs(120);
+const PAGE_PATIENCE: Duration = Duration::from_mins(2);
 /// A page that failed is asked for again after this time, and then after twice as long each time.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// So often; in all about a minute.

@@ -86,7 +86,9 @@ impl Sources {
             let there: HashMap<String, Millis> = note.as_deref().and_then(|note| serde_json::from_slice(note).ok()).unwrap_or_default();
             let all = {
                 let mut known = self.known();
-                there.iter().for_each(|(name, since)| known.learn(name.clone(), *since));
+                for (name, since) in &there {
+                    known.learn(name.clone(), *since);
+                }
                 (known.is_loaded, known.is_written) = (true, true);
                 known.since.clone()
             };
@@ -112,7 +114,9 @@ impl Sources {
             let page = registry.list(filter.clone()).await?;
             for call in page.calls.iter().filter(|call| call.record.heard_at.is_some()) {
                 let mut known = self.known();
-                names(&call.record).into_iter().for_each(|name| known.learn(name, call.created_at));
+                for name in names(&call.record) {
+                    known.learn(name, call.created_at);
+                }
             }
             filter.cursor = page.next;
             if filter.cursor.is_none() {

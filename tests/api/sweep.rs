@@ -118,7 +118,9 @@ async fn a_sweep_that_was_cut_goes_on_where_it_was(engine: Engine) {
         app.vapi_knows(&ours(&format!("call-{number}"), 1_000 + number), Stage::Analysed);
     }
     let right = || Fault::Slow(Duration::ZERO);
-    [right(), right(), Fault::Page(502)].into_iter().for_each(|fault| app.vapi.fail_next(fault));
+    for fault in [right(), right(), Fault::Page(502)] {
+        app.vapi.fail_next(fault);
+    }
     assert!(sweep(&app).await);
     assert_eq!((lists(&app).len(), calls(&app).await), (3, 1 + 99));
     let sweep_told = app.get("/readyz?verbose=1").await.json()["checks"]["sweep"].take();
@@ -287,7 +289,9 @@ async fn one_of_two_sweeps(engine: Engine) {
     assert!(!sweep(&a).await && !sweep(&b).await);
     // The one that sweeps hangs, and is gone.
     a.advance(31.0 * MINUTE).await;
-    [Fault::Slow(Duration::ZERO), Fault::Stall].into_iter().for_each(|fault| a.vapi.fail_next(fault));
+    for fault in [Fault::Slow(Duration::ZERO), Fault::Stall] {
+        a.vapi.fail_next(fault);
+    }
     let hung = tokio::time::timeout(Duration::from_secs(2), a.api().reconciler.step()).await;
     assert!(hung.is_err(), "it was to hang");
     assert!(!sweep(&b).await, "its lease lasts");
