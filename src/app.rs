@@ -17,6 +17,7 @@ use crate::{
     lifecycle::Lifecycle,
     outbound::{Outbound, SetUpError},
     push::{self, Push},
+    reconcile::{Reconciler, SweepPlan},
     registry::{Cache, Parts, Registry, Waiters, follow},
     store::{
         DataKeys, Store, StoreError,
@@ -90,6 +91,8 @@ impl App {
             line_of: |body, received_at| message::reread(body, received_at)?.event.facts.lines.into_iter().next(),
         });
         let enricher = Enricher::new(registry.clone(), client.clone(), clock.clone(), metrics.clone());
+        let sweeps = SweepPlan { period: config.complete.sweep_ms, all: config.complete.sweep_all, kept: config.store.retention_ms };
+        let reconciler = Reconciler::new(registry.clone(), client.clone(), (clock.clone(), lifecycle.clone()), sweeps);
         let plan = KeepPlan {
             records: config.store.retention_ms,
             bodies: config.store.payload_retention_ms,
@@ -115,8 +118,23 @@ impl App {
         };
         let tools = Tools::new(config.tools.clone(), parts);
         let onlookers = http::Onlookers::default();
-        let shared =
-            Shared { config, registry, enricher, tools, push, client, gate, bodies, onlookers, clock, lifecycle, metrics, meters, probe };
+        let shared = Shared {
+            config,
+            registry,
+            enricher,
+            reconciler,
+            tools,
+            push,
+            client,
+            gate,
+            bodies,
+            onlookers,
+            clock,
+            lifecycle,
+            metrics,
+            meters,
+            probe,
+        };
         Ok(Self { api: Api::new(shared), keeper })
     }
 
@@ -151,6 +169,7 @@ impl App {
         lifecycle.spawn("http", http::server::serve(listener, http::router(&api), lifecycle.clone()));
         lifecycle.spawn("enrich", enrich(api.registry.clone(), api.enricher.clone(), lifecycle.clone()));
         lifecycle.spawn("push", api.push.clone().run(lifecycle.clone()));
+        lifecycle.spawn("reconcile", api.reconciler.clone().run());
         lifecycle.spawn("keep", keeper.run(lifecycle.clone()));
         let code = lifecycle.supervise().await;
         if let Err(error) = api.registry.store().close().await {

@@ -24,16 +24,15 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use tokio::{sync::Semaphore, time::sleep};
 use tracing::{debug, warn};
 
 use self::asked::Asked;
 use crate::{
     call::{
-        event::{CallEvent, EventKind, Keep},
+        event::CallEvent,
         id::CallId,
-        record::{CallRecord, Fetch, FetchOutcome, FetchReason},
+        record::{Fetch, FetchOutcome, FetchReason},
         time::{Millis, SECOND},
     },
     clock::Clock,
@@ -198,12 +197,13 @@ impl Enricher {
     }
 
     async fn fetch_call(&self, id: &CallId) -> Result<(), StoreError> {
-        let due = match self.0.registry.store().load(id).await? {
-            Loaded::Found(call) => call.due,
-            Loaded::Deleted | Loaded::Missing => None,
-        };
+        let Loaded::Found(call) = self.0.registry.store().load(id).await? else { return Ok(()) };
+        let now = self.0.clock.now();
         // What came in since the lease, here or at another instance, may have left nothing to ask for now.
-        let Some(Due { reason, .. }) = due.filter(|due| due.at <= self.0.clock.now()) else { return Ok(()) };
+        let Some(Due { reason, .. }) = call.due.filter(|due| due.at <= now) else { return Ok(()) };
+        if reason == FetchReason::Check && call.record.is_done() {
+            return self.0.registry.apply_change(Change::recovered(id, now)).await.map(drop);
+        }
         let Some(heard) = self.ask(id).await else { return Ok(()) };
         self.0.registry.apply_change(heard.into_change(id, reason)).await.map(drop)
     }
@@ -333,24 +333,6 @@ struct Heard {
 impl Heard {
     /// The answer and a note of the fetch, to be folded in one commit.
     fn into_change(self, id: &CallId, reason: FetchReason) -> Change {
-        let fetch_id = uuid::Uuid::now_v7().to_string();
-        let fetch = Fetch { at: self.at, reason, outcome: self.outcome };
-        let details = fetch.outcome.error().map(str::to_owned);
-        let fetches = std::iter::once((fetch_id.clone(), fetch)).collect();
-        let event = CallEvent {
-            id: fetch_id,
-            kind: EventKind::Fetch,
-            source: "fetch".to_owned(),
-            call_id: Some(id.clone()),
-            sent_at: Some(self.at),
-            received_at: self.at,
-            proof: None,
-            keep: Keep::Whole,
-            facts: Box::new(CallRecord { fetches, ..CallRecord::default() }),
-            folded: true,
-            body: Bytes::new(),
-            details,
-        };
-        Change { event, more: self.answer.into_iter().collect(), after_fetch: true, not_before: self.not_before, ask: None }
+        Change::fetched(id, Fetch { at: self.at, reason, outcome: self.outcome }, self.answer, self.not_before)
     }
 }

@@ -12,7 +12,7 @@
 //! ```text
 //!  bytes ─► http::proof ─► vapi::message ─► CallEvent ─► registry ─► store (one commit) ─► cache ─► waiters
 //!                                              ▲            │
-//!                        vapi::call ◄─ vapi::client ◄── enrich (what policy found due)
+//!                        vapi::call ◄─ vapi::client ◄── enrich (what policy found due), reconcile (what was lost)
 //! ```
 //!
 //! # The rooms
@@ -25,6 +25,7 @@
 //! | [`tools`] | has questions of the assistant answered, each once |
 //! | [`push`] | tells subscribers, and whoever waits for one call |
 //! | [`enrich`] | asks Vapi for what its webhooks did not bring |
+//! | [`reconcile`] | looks through Vapi's list for calls whose webhooks were lost |
 //! | [`transfer`] | moving all calls to another store, and encrypting them anew |
 //! | [`keep`] | retention, archive, room on disk |
 //! | [`registry`] | all the calls: the one writer, the cache, those who wait |
@@ -35,7 +36,7 @@
 //! | [`simulate`] | a stateful fake Vapi, for users, tests and benches |
 //! | [`config`], [`clock`], [`lifecycle`], [`telemetry`], [`envelope`], [`error`] | what every room has: settings, time, tasks, logs and metrics, answers |
 //!
-//! Imports go one way: `cli → app → http → {tools, push, enrich, keep, transfer} → registry → vapi → store → call`.
+//! Imports go one way: `cli → app → http → {tools, push, enrich, reconcile, keep, transfer} → registry → vapi → store → call`.
 //!
 //! # Walkthrough: a report comes in
 //!
@@ -77,6 +78,7 @@ pub mod keep;
 pub mod lifecycle;
 pub mod outbound;
 pub mod push;
+pub mod reconcile;
 pub mod registry;
 pub mod simulate;
 pub mod store;

@@ -15,11 +15,16 @@ pub enum EventKind {
     Tool,
     /// Policy settled the call.
     Settled,
+    /// The report counts as lost.
+    Recovered,
     /// The call was erased.
     Deleted,
 }
 
 impl EventKind {
+    /// All of them.
+    pub const ALL: [Self; 6] = [Self::Delivery, Self::Fetch, Self::Tool, Self::Settled, Self::Recovered, Self::Deleted];
+
     /// The timeline's word.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -28,6 +33,7 @@ impl EventKind {
             Self::Fetch => "fetch",
             Self::Tool => "tool",
             Self::Settled => "settled",
+            Self::Recovered => "recovered",
             Self::Deleted => "deleted",
         }
     }

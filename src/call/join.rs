@@ -61,6 +61,9 @@ pub fn join(a: CallRecord, b: CallRecord) -> CallRecord {
         promises: a.promises.join(b.promises),
         fetches: merge(a.fetches, b.fetches, max::<Fetch>),
         settled: max(a.settled, b.settled),
+        server: best(a.server, b.server),
+        owed: a.owed | b.owed,
+        recovered_at: earliest(a.recovered_at, b.recovered_at),
         deleted_at: None,
     };
     drop_superseded_lines(&mut joined);

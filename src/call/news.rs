@@ -23,13 +23,15 @@ pub enum NewsKind {
     Ended,
     /// Nothing more is to be waited for; once a call.
     Done,
+    /// Its report was lost, and what Vapi's REST told stands in for it; once a call.
+    Recovered,
     /// It was erased.
     Deleted,
 }
 
 impl NewsKind {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::Transcript, Self::Tool, Self::Updated, Self::Ended, Self::Done, Self::Deleted];
+    pub const ALL: [Self; 7] = [Self::Transcript, Self::Tool, Self::Updated, Self::Ended, Self::Done, Self::Recovered, Self::Deleted];
 
     /// Its `type`.
     #[must_use]
@@ -40,6 +42,7 @@ impl NewsKind {
             Self::Updated => "call.updated",
             Self::Ended => "call.ended",
             Self::Done => "call.done",
+            Self::Recovered => "call.recovered",
             Self::Deleted => "call.deleted",
         }
     }
@@ -53,7 +56,7 @@ impl NewsKind {
     /// Does it say how the call stands?
     #[must_use]
     pub fn is_state(self) -> bool {
-        matches!(self, Self::Updated | Self::Ended | Self::Done)
+        matches!(self, Self::Updated | Self::Ended | Self::Done | Self::Recovered)
     }
 }
 
@@ -141,6 +144,8 @@ pub fn news(changed: Changed<'_>) -> Vec<(NewsKind, Option<String>)> {
         (NewsKind::Updated, shows),
         (NewsKind::Ended, after.has_result() && !was.has_result()),
         (NewsKind::Done, after.is_done() && !was.is_done()),
+        // A report that came while its loss was being stated was late, not lost.
+        (NewsKind::Recovered, after.recovered_at.is_some() && was.recovered_at.is_none() && !after.reported),
     ];
     news.extend(states.into_iter().filter_map(|(kind, happened)| happened.then_some((kind, None))));
     news

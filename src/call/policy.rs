@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use super::{
     record::{CallRecord, CallState, Fetch, FetchOutcome, FetchReason, Promise, Settled},
     time::{Millis, SECOND},
+    view::ended_at,
 };
 
 /// After *ended* was heard, a report is expected within this time.
@@ -32,7 +33,7 @@ pub struct Plan {
     pub can_ask: bool,
     /// Milliseconds before each fetch, one after another.
     pub delays: Vec<i64>,
-    /// Milliseconds of silence after which a live call is checked.
+    /// Milliseconds of silence after which a live call is checked, and after its end for which a report is waited for.
     pub grace: i64,
 }
 
@@ -98,6 +99,7 @@ pub fn decide(record: &CallRecord, pending: Option<Due>, plan: &Plan, moment: Mo
         // Settled before: somebody asked anew.
         Some(_) => pending.filter(|due| due.reason != FetchReason::Check),
     };
+    let due = due.or_else(|| judgement(record, plan));
     Verdict { settle, due }
 }
 
@@ -118,6 +120,12 @@ fn settlement(record: &CallRecord, plan: &Plan) -> Option<Settled> {
     // What was given up stays given up: nothing more is fetched for it, so the first answer that says ended is its last.
     let spent = tries(record) >= plan.delays.len() || record.settled.is_some();
     spent.then_some(if answered { Settled::Complete } else { Settled::FetchFailed })
+}
+
+/// When a report that did not come counts as lost. Vapi is not asked then: a settled call that is due for a check is judged.
+fn judgement(record: &CallRecord, plan: &Plan) -> Option<Due> {
+    let lost_at = ended_at(record)?.plus(plan.grace);
+    (plan.can_ask && record.misses_report()).then_some(Due { at: lost_at, reason: FetchReason::Check })
 }
 
 /// Does the report leave nothing to be fetched? The transcript must be its own, or better: what was heard before it may be cut short.

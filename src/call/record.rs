@@ -212,6 +212,12 @@ pub struct CallRecord {
     pub fetches: BTreeMap<String, Fetch>,
     /// What policy decided.
     pub settled: Option<Settled>,
+    /// Where its webhooks go, as a hash: the address may hold what is nobody's business.
+    pub server: Field<String>,
+    /// A report by webhook was to be expected, although nothing was heard of the call.
+    pub owed: bool,
+    /// The report counts as lost since then (the earliest).
+    pub recovered_at: Option<Millis>,
     /// Erased: absorbs everything.
     pub deleted_at: Option<Millis>,
 }
@@ -227,6 +233,13 @@ impl CallRecord {
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.settled.is_some() && self.has_result()
+    }
+
+    /// Is there a result that only REST brought, although a report was to be expected that does not count as lost yet?
+    #[must_use]
+    pub fn misses_report(&self) -> bool {
+        let expected = (self.heard_at.is_some() || self.owed) && !self.promises.report_is(Promise::Off);
+        self.rest_ended && !self.reported && self.recovered_at.is_none() && expected
     }
 
     /// The transcript, as far as an artifact brought one; `""` if none.

@@ -3,6 +3,7 @@
 //! stdout carries results only; logs and progress go to stderr. Exit codes: 0 done, 1 failed, 2 usage, 78 configuration, 124 timed out,
 //! 130 interrupted.
 
+mod backfill;
 mod backup;
 mod healthcheck;
 mod listen;
@@ -59,6 +60,8 @@ enum Command {
     Result(result::ResultArgs),
     /// Follow calls as they go on, or Vapi's webhooks: shown, recorded, forwarded
     Listen(listen::ListenArgs),
+    /// Have the running service fetch what is missing from Vapi; can be interrupted
+    Backfill(backfill::BackfillArgs),
     /// Run a fake Vapi to try things on, without an account
     Simulate(simulate::SimulateArgs),
     /// Post recorded webhook bodies, signed afresh
@@ -124,6 +127,7 @@ async fn run(command: Command, environment: &Environment) -> ExitCode {
         },
         Command::Result(args) => result::run(args, environment).await,
         Command::Listen(args) => listen::run(args, environment, interrupted()).await,
+        Command::Backfill(args) => backfill::run(args, environment).await,
         Command::Simulate(args) => match client_url(environment, args.webhook_url.is_some()) {
             Ok(url) => simulate::run(args, &url, interrupted()).await,
             Err(code) => code,

@@ -5,6 +5,8 @@ use std::convert::Infallible;
 use reqwest::Url;
 use secrecy::SecretString;
 
+use crate::call::time::{Millis, SECOND};
+
 /// Where a service takes Vapi's webhooks.
 const WEBHOOK_PATH: &str = "/api/v1/vapi/webhook";
 
@@ -52,6 +54,44 @@ pub(super) fn webhook_url(text: &str) -> Result<Url, String> {
     Ok(url)
 }
 
+/// A moment as somebody types it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Moment {
+    /// A time, or the beginning of a day in UTC.
+    At(Millis),
+    /// So many milliseconds ago.
+    Ago(i64),
+}
+
+impl Moment {
+    /// The moment, as seen `now`.
+    pub(super) fn at(self, now: Millis) -> Millis {
+        match self {
+            Self::At(at) => at,
+            Self::Ago(milliseconds) => now.plus(-milliseconds),
+        }
+    }
+}
+
+/// A time, a day, or how long ago.
+pub(super) fn moment(text: &str) -> Result<Moment, String> {
+    let text = text.trim();
+    let time = Millis::parse_rfc3339(text).or_else(|| Millis::parse_rfc3339(&format!("{text}T00:00:00Z"))).map(Moment::At);
+    let wrong = "give a time like 2026-01-31T12:00:00Z, a day like 2026-01-31, or how long ago: 90m, 12h, 30d";
+    time.or_else(|| ago(text)).ok_or_else(|| wrong.to_owned())
+}
+
+fn ago(text: &str) -> Option<Moment> {
+    let unit = match text.chars().next_back()? {
+        's' => SECOND,
+        'm' => 60 * SECOND,
+        'h' => 3_600 * SECOND,
+        'd' => 86_400 * SECOND,
+        _ => return None,
+    };
+    text.get(..text.len() - 1)?.parse::<u32>().ok().map(|number| Moment::Ago(i64::from(number) * unit))
+}
+
 /// Seconds, 0 or more.
 pub(super) fn seconds(text: &str) -> Result<f64, String> {
     let seconds = text.trim().parse().ok().filter(|seconds: &f64| seconds.is_finite() && (0.0..=1e9).contains(seconds));
@@ -64,7 +104,19 @@ fn number(text: &str) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{pace, probability, rate, target, webhook_url};
+    use super::{Millis, Moment, moment, pace, probability, rate, target, webhook_url};
+
+    #[test]
+    fn a_moment_is_a_time_a_day_or_a_while_ago() {
+        let now = Millis(1_790_421_482_411);
+        let read = |text| moment(text).map(|moment| moment.at(now).to_string());
+        assert_eq!(read("2026-01-31T12:00:00+02:00"), Ok("2026-01-31T10:00:00.000Z".into()));
+        assert_eq!(read("2026-01-31"), Ok("2026-01-31T00:00:00.000Z".into()));
+        assert_eq!((moment("90m"), moment("30d")), (Ok(Moment::Ago(5_400_000)), Ok(Moment::Ago(2_592_000_000))));
+        for wrong in ["", "h", "-1h", "1.5h", "yesterday", "12", "2026-13-01", "99999999999d", "1é"] {
+            assert!(moment(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn an_address_without_a_path_means_the_webhook_route() {

@@ -57,6 +57,8 @@ const DELAY_SECONDS: RangeInclusive<u32> = 0..=86_400;
 const DELAYS: usize = 20;
 /// Bounds of the silence after which a live call is looked up; intervals double from there, so 0 would never end.
 const GRACE_SECONDS: RangeInclusive<u32> = 1..=86_400;
+/// Bounds of the time from one sweep to the next; the greatest is one day.
+const SWEEP_SECONDS: RangeInclusive<u32> = 0..=86_400;
 /// Bounds of the two parts of a shutdown; the greatest is one hour.
 const SHUTDOWN_SECONDS: RangeInclusive<u32> = 0..=3_600;
 
@@ -96,8 +98,12 @@ pub struct Config {
 pub struct CompleteConfig {
     /// Milliseconds to wait, one after another, before each fetch.
     pub delays_ms: Vec<i64>,
-    /// Milliseconds of silence after which a live call is looked up.
+    /// Milliseconds of silence after which a live call is looked up, and after its end for which a report is waited for.
     pub grace_ms: i64,
+    /// Milliseconds from one sweep for lost webhooks to the next; 0: none are made.
+    pub sweep_ms: i64,
+    /// The sweep takes all calls of the organisation, not only ours.
+    pub sweep_all: bool,
 }
 
 /// How long a shutdown takes.
@@ -184,7 +190,12 @@ impl CompleteConfig {
                 delays.filter(|delays| delays.len() <= DELAYS)
             }
         });
-        Self { delays_ms, grace_ms: milliseconds(reader.seconds("RECONCILE_GRACE_SECONDS", GRACE_SECONDS)) }
+        Self {
+            delays_ms,
+            grace_ms: milliseconds(reader.seconds("RECONCILE_GRACE_SECONDS", GRACE_SECONDS)),
+            sweep_ms: milliseconds(reader.seconds("RECONCILE_SECONDS", SWEEP_SECONDS)),
+            sweep_all: reader.word("RECONCILE_SCOPE", &[("ours", false), ("all", true)]),
+        }
     }
 }
 

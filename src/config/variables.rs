@@ -18,7 +18,7 @@ pub struct Variable {
 const SERVE: &str = "serve";
 const STORE: &str = "serve, migrate, backup, export, import, rekey";
 const RECORDS: &str = "serve, migrate, export, import, rekey";
-const CLIENT: &str = "healthcheck, result";
+const CLIENT: &str = "healthcheck, result, backfill";
 const ALL: &str = "all";
 
 const fn variable(name: &'static str, default: &'static str, commands: &'static str, meaning: &'static str) -> Variable {
@@ -33,7 +33,7 @@ const VARIABLES: &[Variable] = &[
         SERVE,
         "Address to listen on: an IP address or `localhost`; `::` or `0.0.0.0` for all. Anything else is ignored with a warning.",
     ),
-    variable("PORT", "8000", "serve, healthcheck, result", "Port to listen on; `0` picks a free one."),
+    variable("PORT", "8000", "serve, healthcheck, result, backfill", "Port to listen on; `0` picks a free one."),
     variable(
         "PUBLIC_URL",
         "",
@@ -123,7 +123,24 @@ const VARIABLES: &[Variable] = &[
         SERVE,
         "Waits, one after another, before each time Vapi is asked for late data; `none` asks never.",
     ),
-    variable("RECONCILE_GRACE_SECONDS", "120", SERVE, "A live call that has been silent for so long is looked up at Vapi."),
+    variable(
+        "RECONCILE_SECONDS",
+        "1800",
+        SERVE,
+        "How often Vapi's list of calls is looked through for what webhooks did not bring, two hours back; `0` never.",
+    ),
+    variable(
+        "RECONCILE_GRACE_SECONDS",
+        "120",
+        SERVE,
+        "A live call that has been silent for so long is looked up at Vapi; a report that is missing so long after the end counts as lost.",
+    ),
+    variable(
+        "RECONCILE_SCOPE",
+        "ours",
+        SERVE,
+        "Whose calls are taken from that list: `ours`, those known here or of an assistant, number or server URL that webhooks came from; or `all` of the organisation.",
+    ),
     variable("MAX_BODY_MB", "10", SERVE, "Largest request body, in MiB."),
     variable("MAX_WAITERS", "20000", SERVE, "Requests that may wait for a result at the same time; one more is answered at once."),
     variable("WAIT_MAX_SECONDS", "300", SERVE, "Longest `wait`; a longer one is cut to this."),

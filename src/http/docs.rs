@@ -53,6 +53,7 @@ pub(super) struct ViewParameter {
         super::subscriptions::test,
         super::deliveries::list,
         super::deliveries::redeliver,
+        super::backfill::page,
         super::cache::stats,
         super::cache::clear,
         super::webhook::receive,

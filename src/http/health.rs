@@ -90,6 +90,7 @@ pub(super) async fn ready(
             "clock": {"ok": true, "now": At(api.clock.now())},
             "webhooks": {"lastReceivedAt": api.metrics.last_webhook().map(At)},
             "backlog": {"pendingFetches": health_now.pending, "oldestDueAt": health_now.oldest_due.map(At), "waiters": api.registry.waiters().count()},
+            "sweep": sweep(&api).await,
             "stopping": api.lifecycle.is_stopping(),
         });
     }
@@ -98,6 +99,21 @@ pub(super) async fn ready(
         response.headers_mut().insert(header::RETRY_AFTER, RETRY_SOON.into());
     }
     Ok(response)
+}
+
+/// How the search for lost webhooks goes.
+async fn sweep(api: &Api) -> Value {
+    let status = api.reconciler.status().await;
+    let ok = status.as_ref().is_ok_and(|status| status.error.is_none());
+    let status = status.unwrap_or_default();
+    json!({
+        "ok": ok,
+        "on": status.is_on,
+        "running": status.is_running,
+        "lastBegunAt": status.begun_at.map(At),
+        "lastEndedAt": status.ended_at.map(At),
+        "error": status.error,
+    })
 }
 
 /// Metrics in Prometheus' text format.

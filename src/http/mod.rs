@@ -4,6 +4,7 @@
 //! foreign origin is kept from writing, and the route's extractors let it in ([`auth`], `proof`).
 
 pub mod auth;
+mod backfill;
 mod body;
 mod cache;
 mod calls;
@@ -41,8 +42,8 @@ use self::observe::Observe;
 pub use self::{body::Budget, docs::openapi, health::Probe, meters::Meters, onlookers::Onlookers, path::Regular, proof::Gate};
 
 use crate::{
-    clock::Clock, config::Config, enrich::Enricher, error::ApiError, lifecycle::Lifecycle, push::Push, registry::Registry,
-    telemetry::Metrics, tools::Tools, vapi::client::VapiClient,
+    clock::Clock, config::Config, enrich::Enricher, error::ApiError, lifecycle::Lifecycle, push::Push, reconcile::Reconciler,
+    registry::Registry, telemetry::Metrics, tools::Tools, vapi::client::VapiClient,
 };
 
 /// What handlers share: a cheap handle.
@@ -57,6 +58,8 @@ pub struct Shared {
     pub registry: Registry,
     /// Asks Vapi.
     pub enricher: Enricher,
+    /// Looks for lost webhooks.
+    pub reconciler: Reconciler,
     /// Has questions answered.
     pub tools: Tools,
     /// Tells those who asked to be told.
@@ -104,9 +107,10 @@ const WEBHOOK_PATHS: [&str; 4] = ["/api/v1/vapi/webhook", "/api/v1/vapi/webhooks
 const SESSIONS_PATH: &str = "/api/v1/sessions/vapi/webhook";
 
 /// Templates of all routes, by which requests are counted.
-pub const TEMPLATES: [&str; 35] = [
+pub const TEMPLATES: [&str; 36] = [
     "/",
     "/api/v1/sessions/vapi/webhook",
+    "/api/v1/vapi/backfill",
     "/api/v1/vapi/cache",
     "/api/v1/vapi/cache/stats",
     "/api/v1/vapi/calls",
@@ -159,6 +163,7 @@ pub fn router(api: &Api) -> Router {
         .route("/t/{token}/api/v1/vapi/calls/{id}", get(calls::read))
         .route("/t/{token}/api/v1/vapi/calls/{id}/result", get(result::wait))
         .merge(subscriptions::routes())
+        .route("/api/v1/vapi/backfill", post(backfill::page))
         .route("/api/v1/vapi/cache/stats", get(cache::stats))
         .route("/api/v1/vapi/cache", delete(cache::clear))
         .route("/api/v1/webhooks/vapi/test", get(webhook::test))

@@ -97,7 +97,7 @@ impl Drop for Counted {
 
 /// One call as it goes on: first how it stands, if it is known, then whatever happens to it.
 ///
-/// Events are `call.updated`, `call.ended`, `call.done`, `call.deleted`, `call.transcript`, `call.tool`; each line of data is
+/// Events are `call.updated`, `call.ended`, `call.done`, `call.recovered`, `call.deleted`, `call.transcript`, `call.tool`; each line of data is
 /// `{id, type, timestamp, callId, sequence, data}`. The stream of a call not heard of yet opens and waits.
 #[utoipa::path(
     get,

@@ -35,7 +35,7 @@ pub(super) struct TimelineItem<'a> {
     /// When it reached us.
     #[schema(value_type = String, format = DateTime)]
     at: At,
-    /// `delivery`, `fetch`, `tool`, `settled`, `deleted` or `outbound` (somebody was told).
+    /// `delivery`, `fetch`, `tool`, `settled`, `recovered` (its report was lost), `deleted` or `outbound` (somebody was told).
     kind: &'a str,
     /// The message's type, `rest`, `fetch` or `policy`; of what went out, the event's type.
     source: &'a str,

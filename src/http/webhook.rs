@@ -24,6 +24,7 @@ use crate::{
     call::id::CallId,
     envelope::{Envelope, NoData},
     error::ApiError,
+    reconcile::names_in,
     registry::Applied,
     store::StoreError,
     tools::{Answer, Heard},
@@ -58,13 +59,15 @@ const LONGEST_TYPE: usize = 64;
     ),
     security((), ("vapiSecret" = []), ("bearer" = []))
 )]
-pub(super) async fn receive(State(api): State<Api>, webhook: VerifiedWebhook) -> Result<Response, ApiError> {
+pub(super) async fn receive(State(api): State<Api>, webhook: Result<VerifiedWebhook, ApiError>) -> Result<Response, ApiError> {
+    let webhook = let_in(&api, webhook)?;
     let raw = webhook.body.bytes.clone();
     Ok(take(&api, webhook, raw).await?.response())
 }
 
 /// As [`receive`]; older senders post flat events here.
-pub(super) async fn receive_session(State(api): State<Api>, mut webhook: VerifiedWebhook) -> Result<Response, ApiError> {
+pub(super) async fn receive_session(State(api): State<Api>, webhook: Result<VerifiedWebhook, ApiError>) -> Result<Response, ApiError> {
+    let mut webhook = let_in(&api, webhook)?;
     let raw = webhook.body.bytes.clone();
     let Some((_, message)) = unflattened(&raw) else { return Ok(take(&api, webhook, raw).await?.response()) };
     webhook.body.bytes = message.into();
@@ -78,6 +81,11 @@ pub(super) async fn receive_session(State(api): State<Api>, mut webhook: Verifie
         Answer::Ours(_) => Answer::Ours(json!({"received": true})),
     };
     Ok(taken.response())
+}
+
+/// What is turned away here may be a report that never comes again: it is looked for at Vapi.
+fn let_in(api: &Api, webhook: Result<VerifiedWebhook, ApiError>) -> Result<VerifiedWebhook, ApiError> {
+    webhook.inspect_err(|_| api.reconciler.delivery_refused())
 }
 
 /// What an endpoint answered, and that it was received.
@@ -119,7 +127,7 @@ async fn take(api: &Api, webhook: VerifiedWebhook, raw: Bytes) -> Result<Taken, 
         let (body, raw) = if api.tools.are_configured() { (bytes, raw) } else { Default::default() };
         Arc::new(Heard { kind, event_id, call_id, body, raw, headers, arrived: started })
     });
-    let (kind, call_id) = (event.source.clone(), event.call_id.clone());
+    let (kind, call_id, whose) = (event.source.clone(), event.call_id.clone(), names_in(&event.facts));
     if let (Some(line), Some(id)) = (&partial, &call_id) {
         api.registry.pass_on(id, line).await;
     }
@@ -141,6 +149,10 @@ async fn take(api: &Api, webhook: VerifiedWebhook, raw: Bytes) -> Result<Taken, 
     };
     // Together: the claim of a tool then is in the same group of commits as its question.
     let (applied, answer) = tokio::join!(commit, answer);
+    match &applied {
+        Ok(_) => api.reconciler.delivery_taken(&whose),
+        Err(_) => api.reconciler.delivery_refused(),
+    }
     api.metrics.webhook_received(api.clock.now());
     api.metrics.webhook_delivered(&kind, result_label(applied.as_ref(), odd_call_id));
     if let (Some(heard), Ok(Applied::Stored | Applied::NotKept)) = (&heard, &applied) {

@@ -19,6 +19,7 @@ mod cache;
 mod claim;
 mod columns;
 mod due;
+mod fetched;
 mod follow;
 mod moved;
 mod published;
@@ -42,14 +43,18 @@ pub use self::{
     stream::{Bulletin, Filter, Letter, Reader, Said, Since, Streams, TYPES},
     waiters::{WaitTicket, Waiters},
 };
+use tracing::warn;
+
 use self::{render::Step, turns::Turns};
 use crate::{
     call::{
         event::{CallEvent, EventKind, Keep},
         id::CallId,
+        news::{NewsItem, NewsKind},
         policy::{Moment, Plan},
         record::{CallRecord, FetchReason, Line},
         time::Millis,
+        view::{data_status, ended_at, status},
     },
     clock::Clock,
     lifecycle::Lifecycle,
@@ -212,9 +217,7 @@ impl Registry {
                         }
                         self.publish(&call, visible);
                         self.0.streams.committed(&call, news.iter().map(|item| item.sequence));
-                        if done_now {
-                            self.count_done(&call);
-                        }
+                        self.count(&call, done_now, &news);
                     }
                     return Ok(applied(committed));
                 }
@@ -250,8 +253,15 @@ impl Registry {
         }
     }
 
-    fn count_done(&self, call: &StoredCall) {
-        use crate::call::view::{data_status, ended_at, status};
+    fn count(&self, call: &StoredCall, done_now: bool, news: &[NewsItem]) {
+        if news.iter().any(|item| item.kind == NewsKind::Recovered) {
+            let kind = if call.record.heard_at.is_some() { "report" } else { "all" };
+            warn!(call_id = call.id.as_str(), kind, "A report never came by webhook; what Vapi's REST told stands in for it");
+            self.0.metrics.webhook_lost(kind);
+        }
+        if !done_now {
+            return;
+        }
         let took = ended_at(&call.record).map(|ended| self.0.clock.now().since(ended));
         let took = took.map(|milliseconds| Duration::from_millis(u64::try_from(milliseconds).unwrap_or_default()));
         self.0.metrics.call_done(status(&call.record), data_status(&call.record), took);

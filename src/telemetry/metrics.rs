@@ -105,6 +105,11 @@ struct DoneLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabels {
+    kind: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ResultLabels {
     result: &'static str,
 }
@@ -160,6 +165,7 @@ struct Inner {
     enrichment_attempts: Family<ResultLabels, Counter>,
     enrichment_pending: Gauge,
     enrichment_oldest: Seconds,
+    lost_webhooks: Family<KindLabels, Counter>,
     vapi_requests: Family<VapiLabels, Counter>,
     tool_calls: Family<ToolLabels, Counter>,
     push_attempts: Family<PushLabels, Counter>,
@@ -202,6 +208,7 @@ impl Metrics {
             enrichment_attempts: list.add("enrichment_attempts", "Fetches of late data", Family::default()),
             enrichment_pending: list.add("enrichment_pending", "Calls that wait to be fetched", Gauge::default()),
             enrichment_oldest: list.add("enrichment_oldest_pending_seconds", "How long the longest of them is overdue", Seconds::default()),
+            lost_webhooks: list.add("lost_webhooks", "Calls whose report never came by webhook", Family::default()),
             vapi_requests: list.add("vapi_requests", "Requests to Vapi", Family::default()),
             tool_calls: list.add("tool_calls", "Tool calls, by what was answered", Family::default()),
             push_attempts: list.add("push_attempts", "Tries to tell somebody", Family::default()),
@@ -285,6 +292,11 @@ impl Metrics {
     pub fn set_enrichment_backlog(&self, pending: u64, oldest: Duration) {
         self.0.enrichment_pending.set(number(pending));
         self.0.enrichment_oldest.set(oldest.as_secs_f64());
+    }
+
+    /// A report never came: `report` was missing alone, or `all` webhooks of the call.
+    pub fn webhook_lost(&self, kind: &'static str) {
+        self.0.lost_webhooks.get_or_create(&KindLabels { kind }).inc();
     }
 
     /// A request to Vapi ended.

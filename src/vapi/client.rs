@@ -9,10 +9,11 @@
 //! - What an answer means is decided in [`answer`], which is pure.
 
 pub mod answer;
+mod limit;
+pub mod list;
 
 use std::{fmt, num::NonZeroU32, sync::Arc, time::Duration};
 
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use hyper::body::Bytes;
 use reqwest::{
     Client, StatusCode, Url,
@@ -23,7 +24,10 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::{call::id::CallId, clock::Clock};
 
+use limit::Limiter;
+
 pub use answer::{Fetched, RecordingKind, RecordingLink};
+pub use list::{ListQuery, Listed, ListedCall};
 
 /// Requests per second that Ringback allows itself: Vapi does not publish its limit.
 pub const REQUESTS_PER_SECOND: NonZeroU32 = NonZeroU32::new(5).expect("5 is not 0");
@@ -81,7 +85,7 @@ struct Shared {
     http: Client,
     url: Url,
     authorization: HeaderValue,
-    limiter: DefaultDirectRateLimiter,
+    limiter: Limiter,
     timeout: Duration,
     clock: Clock,
 }
@@ -102,7 +106,7 @@ impl VapiClient {
             http: plain_http()?,
             url,
             authorization,
-            limiter: RateLimiter::direct(Quota::per_second(settings.requests_per_second)),
+            limiter: Limiter::new(settings.requests_per_second),
             timeout: settings.timeout,
             clock,
         };
@@ -152,9 +156,14 @@ impl VapiClient {
 
     /// One request, read to its end; an error is words for a poller.
     async fn ask(&self, operation: &'static str, path: &[&str]) -> Result<Whole, String> {
+        self.shared.limiter.urgent().await;
+        self.ask_now(operation, path, &[]).await
+    }
+
+    /// The same, past the limiter.
+    async fn ask_now(&self, operation: &'static str, path: &[&str], query: &[(&str, String)]) -> Result<Whole, String> {
         let shared = &*self.shared;
-        shared.limiter.until_ready().await;
-        let asked = tokio::time::timeout(shared.timeout, shared.get(path)).await;
+        let asked = tokio::time::timeout(shared.timeout, shared.get(path, query)).await;
         let outcome = asked.unwrap_or_else(|_| Err(format!("no whole answer from Vapi within {} s", shared.timeout.as_secs_f32())));
         if let Some(observer) = &self.observer {
             observer(operation, outcome.as_ref().ok().map(|whole| whole.status.as_u16()));
@@ -181,23 +190,31 @@ pub struct Whole {
 }
 
 impl Shared {
-    async fn get(&self, path: &[&str]) -> Result<Whole, String> {
+    async fn get(&self, path: &[&str], query: &[(&str, String)]) -> Result<Whole, String> {
         let mut url = self.url.clone();
         // `new` has refused URLs that cannot have a path.
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(path);
+        }
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
         }
         let request = self.http.get(url).header(AUTHORIZATION, self.authorization.clone()).header(ACCEPT, "application/json");
         let mut response = request.send().await.map_err(|error| in_words(&error))?;
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| in_words(&error))? {
             if body.len() + chunk.len() > MAX_ANSWER_BYTES {
-                return Err(format!("Vapi's answer is larger than {} MB", MAX_ANSWER_BYTES / 1_048_576));
+                return Err(too_large());
             }
             body.extend_from_slice(&chunk);
         }
         Ok(Whole { status: response.status(), headers: response.headers().clone(), body: body.into() })
     }
+}
+
+/// Why an answer was not read to its end.
+fn too_large() -> String {
+    format!("Vapi's answer is larger than {} MB", MAX_ANSWER_BYTES / 1_048_576)
 }
 
 /// An HTTP client that takes no proxy from the environment, follows no redirect and trusts the machine's certificates.

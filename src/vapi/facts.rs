@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::json::Node;
+use super::{json::Node, message::sha256};
 use crate::call::{
     field::{Cost, Evidence, Field, Longest, Rank, Stamped, best},
     json::Json,
@@ -63,6 +63,7 @@ impl<'n, 'a> Subject<'n, 'a> {
             metadata: self.metadata(),
             variable_call_id: self.stamp(self.variable_call_id()),
             promises: self.promises(),
+            server: self.stamp(self.server()),
             ..self.analysis().named(self)
         }
     }
@@ -171,7 +172,17 @@ impl<'n, 'a> Subject<'n, 'a> {
             summary: self.stamp(last("summaryPlan")),
             structured_data: self.stamp(last("structuredDataPlan")),
             outputs: self.stamp(assistants.iter().rev().map(ids).find(|ids| !ids.is_empty())),
+            report: self.stamp(assistants.iter().rev().find_map(|assistant| sends_report(assistant.at("serverMessages")))),
         }
+    }
+
+    /// Where the call's webhooks go, hashed, without its query; Vapi asks the assistant first, then the number.
+    fn server(&self) -> Option<String> {
+        let owners = ["assistantOverrides", "assistant", "phoneNumber"];
+        let places = owners.into_iter().flat_map(|owner| [self.call.at(owner), self.body.at(owner)]);
+        let url = places.flat_map(|owner| [owner.path(&["server", "url"]), owner.at("serverUrl")]).find_map(Node::words)?;
+        let address = url.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
+        Some(sha256(address.as_bytes()))
     }
 }
 
@@ -189,6 +200,13 @@ impl CallRecord {
             ..self
         }
     }
+}
+
+/// A list that leaves the report out means that none is sent; no list means Vapi's own, which has it.
+fn sends_report(messages: &Node<'_>) -> Option<Promise> {
+    let listed = messages.items();
+    let has_it = listed.iter().any(|message| message.text() == Some("end-of-call-report"));
+    (!listed.is_empty()).then_some(if has_it { Promise::On } else { Promise::Off })
 }
 
 fn promise(plan: &Node<'_>) -> Option<Promise> {

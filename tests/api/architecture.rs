@@ -9,7 +9,7 @@ use std::{
 /// Every room, and the rooms it may look into. Strict both ways: a door that nobody uses has to go as well.
 ///
 /// A room only looks into rooms further down this list, so imports can't go round in circles.
-const DOORS: [(&str, &[&str]); 22] = [
+const DOORS: [(&str, &[&str]); 23] = [
     ("main", &["cli"]),
     ("cli", &["app", "call", "clock", "config", "http", "simulate", "store", "telemetry", "transfer", "vapi"]),
     (
@@ -24,6 +24,7 @@ const DOORS: [(&str, &[&str]); 22] = [
             "lifecycle",
             "outbound",
             "push",
+            "reconcile",
             "registry",
             "store",
             "telemetry",
@@ -33,11 +34,27 @@ const DOORS: [(&str, &[&str]); 22] = [
     ),
     (
         "http",
-        &["call", "clock", "config", "enrich", "envelope", "error", "lifecycle", "push", "registry", "store", "telemetry", "tools", "vapi"],
+        &[
+            "call",
+            "clock",
+            "config",
+            "enrich",
+            "envelope",
+            "error",
+            "lifecycle",
+            "push",
+            "reconcile",
+            "registry",
+            "store",
+            "telemetry",
+            "tools",
+            "vapi",
+        ],
     ),
     ("tools", &["call", "clock", "config", "lifecycle", "outbound", "registry", "store", "telemetry", "vapi"]),
     ("push", &["call", "clock", "config", "lifecycle", "outbound", "registry", "store", "telemetry"]),
     ("enrich", &["call", "clock", "lifecycle", "registry", "store", "telemetry", "vapi"]),
+    ("reconcile", &["call", "clock", "lifecycle", "registry", "store", "vapi"]),
     ("keep", &["call", "clock", "lifecycle", "registry", "store", "telemetry"]),
     ("transfer", &["call", "registry", "store"]),
     ("registry", &["call", "clock", "envelope", "lifecycle", "store", "telemetry"]),
@@ -72,6 +89,7 @@ const TRADES: [(&str, &[&str]); 5] = [
             "lifecycle",
             "outbound",
             "push",
+            "reconcile",
             "registry",
             "simulate",
             "store",

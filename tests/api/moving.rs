@@ -3,7 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a story stops where it goes wrong")]
 
 use ringback::{
-    call::{event::CallEvent, record::FetchReason},
+    call::{
+        event::{CallEvent, EventKind},
+        record::FetchReason,
+    },
     store::{CallFilter, Committed, Store, StoredCall, StoredTarget, TimelineEntry, memory::MemoryStore},
     transfer::{
         TransferError, Watcher,
@@ -126,6 +129,9 @@ async fn fill(store: &Store) {
         CallEvent { details: Some("complete".to_owned()), proof: None, body: bytes::Bytes::new(), ..delivery("settled", "call-007") };
     let mut commit = writing_with(delivery("second of call-007", "call-007"), &call, columns());
     commit.more.push(settled);
+    for kind in EventKind::ALL {
+        commit.more.push(CallEvent { kind, ..delivery(&format!("of kind {}", kind.as_str()), "call-007") });
+    }
     assert_eq!(store.commit(commit).await.unwrap(), Committed::Done);
     let again = CallEvent { received_at: at(700), proof: Some("secret"), ..delivery("second of call-007", "call-007") };
     assert_eq!(store.commit(noting(again)).await.unwrap(), Committed::Duplicate);

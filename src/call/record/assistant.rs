@@ -56,6 +56,9 @@ pub struct Promises {
     /// `artifactPlan.structuredOutputIds`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outputs: Field<BTreeSet<String>>,
+    /// The report itself: is `end-of-call-report` among the `serverMessages`?
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub report: Field<Promise>,
 }
 
 impl Promises {
@@ -66,6 +69,7 @@ impl Promises {
             summary: best(self.summary, other.summary),
             structured_data: best(self.structured_data, other.structured_data),
             outputs: best(self.outputs, other.outputs),
+            report: best(self.report, other.report),
         }
     }
 
@@ -79,6 +83,12 @@ impl Promises {
     #[must_use]
     pub fn structured_data_is(&self, promise: Promise) -> bool {
         self.structured_data.as_ref().is_some_and(|it| it.value == promise)
+    }
+
+    /// Is the report to be sent?
+    #[must_use]
+    pub fn report_is(&self, promise: Promise) -> bool {
+        self.report.as_ref().is_some_and(|it| it.value == promise)
     }
 
     /// The ids of the structured outputs that are promised.

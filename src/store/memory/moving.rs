@@ -41,12 +41,17 @@ impl MemoryStore {
         Ok(Amounts { calls: self.open()?.calls().count() as u64, bodies: 0 })
     }
 
-    pub(in crate::store) async fn note(&self, _name: &'static str) -> Result<Option<Vec<u8>>, StoreError> {
-        self.open().map(|_| None)
+    pub(in crate::store) async fn note(&self, name: &'static str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.open().map(|state| state.notes.get(name).cloned())
     }
 
-    pub(in crate::store) async fn set_note(&self, _name: &'static str, _from: Option<Vec<u8>>, _to: Vec<u8>) -> Result<bool, StoreError> {
-        self.open().map(|_| true)
+    pub(in crate::store) async fn set_note(&self, name: &'static str, from: Option<Vec<u8>>, to: Vec<u8>) -> Result<bool, StoreError> {
+        let mut state = self.open()?;
+        let fits = state.notes.get(name) == from.as_ref();
+        if fits {
+            state.notes.insert(name, to);
+        }
+        Ok(fits)
     }
 
     pub(in crate::store) async fn reseal(&self, _after: Option<String>, _limit: usize) -> Result<Resealed, StoreError> {

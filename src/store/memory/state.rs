@@ -57,6 +57,7 @@ pub(super) struct State {
     pub(super) log: NewsLog,
     pub(super) outbox: Outbox,
     pub(super) documents: Documents,
+    pub(super) notes: HashMap<&'static str, Vec<u8>>,
     bytes: u64,
 }
 

@@ -5,7 +5,7 @@ use ringback::{
         event::{EventKind, Keep},
         field::Rank,
         id::CallId,
-        record::{CallState, FetchOutcome, ToolAnswer},
+        record::{CallRecord, CallState, FetchOutcome, Promise, ToolAnswer},
         time::Millis,
     },
     vapi::call::read,
@@ -37,6 +37,42 @@ fn an_ended_call_is_a_result() {
     let answer = &facts.tool_calls["call_Seed01"].answer.as_ref().unwrap().value;
     assert_eq!(*answer, ToolAnswer::Result("HG-114: 40 seedlings, paid".to_owned()));
     assert_eq!((facts.heard_at, facts.webhook_received_at), (None, None), "no webhook");
+}
+
+/// What a REST object with these members states.
+fn stated(members: &serde_json::Value) -> CallRecord {
+    let mut object = json!({"id": CALL, "status": "queued"});
+    for (key, value) in members.as_object().unwrap() {
+        object[key] = value.clone();
+    }
+    *read(object.to_string().as_bytes(), &id(CALL), NOW).unwrap().event.facts
+}
+
+#[test]
+fn where_webhooks_go_is_told_as_a_hash_without_query() {
+    let server = |members: serde_json::Value| stated(&members).server.map(|it| it.value);
+    let plain = server(json!({"assistant": {"server": {"url": "https://hooks.example.com/vapi"}}})).unwrap();
+    assert!(plain.len() == 64 && !plain.contains("hooks"), "{plain}");
+    for same in [
+        json!({"assistant": {"server": {"url": "https://hooks.example.com/vapi/?key=1"}}}),
+        json!({"assistant": {"serverUrl": "https://hooks.example.com/vapi#x"}}),
+        json!({"phoneNumber": {"server": {"url": "https://hooks.example.com/vapi"}}}),
+        json!({"assistantOverrides": {"server": {"url": "https://hooks.example.com/vapi"}}, "assistant": {"server": {"url": "https://other"}}}),
+    ] {
+        assert_eq!(server(same.clone()).as_ref(), Some(&plain), "{same}");
+    }
+    assert_eq!((server(json!({"assistant": {"server": {"url": ""}}})), server(json!({"assistant": null}))), (None, None));
+}
+
+#[test]
+fn a_report_is_to_be_sent_unless_the_list_of_messages_leaves_it_out() {
+    let report = |members: serde_json::Value| stated(&members).promises.report.map(|it| it.value);
+    let listing = |messages: serde_json::Value| json!({"assistant": {"serverMessages": messages}});
+    assert_eq!(report(listing(json!(["status-update", "end-of-call-report"]))), Some(Promise::On));
+    assert_eq!(report(listing(json!(["status-update"]))), Some(Promise::Off));
+    assert_eq!((report(listing(json!([]))), report(json!({}))), (None, None));
+    let both = json!({"assistant": {"serverMessages": ["hang"]}, "assistantOverrides": {"serverMessages": ["end-of-call-report"]}});
+    assert_eq!(report(both), Some(Promise::On));
 }
 
 #[test]

@@ -8,6 +8,7 @@ use proptest::{
 };
 use ringback::{
     call::{
+        field::{Rank, Stamped},
         join::join,
         record::{CallRecord, Fetch, FetchOutcome, FetchReason, Settled},
         time::Millis,
@@ -131,7 +132,11 @@ fn note() -> impl Strategy<Value = CallRecord> {
     });
     let settled =
         one_of(&[Settled::Complete, Settled::FetchFailed]).prop_map(|how| CallRecord { settled: Some(how), ..CallRecord::default() });
-    prop_oneof![fetch, settled]
+    let recovered = (0..3_i64, any::<bool>()).prop_map(|(at, owed)| {
+        let server = Some(Stamped { value: format!("s{at}"), rank: Rank::OTHER, sent_at: Some(NOW.plus(at)) });
+        CallRecord { recovered_at: Some(NOW.plus(at)), owed, server, ..CallRecord::default() }
+    });
+    prop_oneof![3 => fetch, 3 => settled, 1 => recovered]
 }
 
 fn deletion() -> impl Strategy<Value = CallRecord> {

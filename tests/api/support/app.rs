@@ -350,8 +350,7 @@ impl TestApp {
             assert_eq!(left, 0, "work is left over");
         }
         for request in self.vapi.requests() {
-            let expected =
-                request.method == "GET" && (request.path.starts_with("/call/") || request.path.starts_with("/hipaa-recordings/"));
+            let expected = request.method == "GET" && (request.path.starts_with("/call") || request.path.starts_with("/hipaa-recordings/"));
             assert!(expected, "nobody expected {request:?}");
         }
         self.app.lifecycle().abort();

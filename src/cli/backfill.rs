@@ -1,0 +1,203 @@
+//! `ringback backfill --since T`: has a running service fetch what is missing from Vapi, page by page.
+
+use std::{
+    io::{IsTerminal as _, Write as _},
+    ops::AddAssign,
+    process::ExitCode,
+    time::Duration,
+};
+
+use reqwest::{Client, StatusCode};
+use secrecy::ExposeSecret as _;
+use serde::Serialize;
+use serde_json::Value;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::{EXIT_INTERRUPTED, Remote, failed, interrupted, parse};
+use crate::{
+    call::time::Millis,
+    clock::Clock,
+    config::{ClientConfig, Environment},
+    vapi::client::plain_http,
+};
+
+/// One page may take so long: Vapi's answer, fifty commits, and everybody in a hurry before it.
+const PAGE_PATIENCE: Duration = Duration::from_mins(2);
+/// A page that failed is asked for again after this time, and then after twice as long each time.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// So often; in all about a minute.
+const TRIES: u32 = 6;
+
+/// What `ringback backfill` is told.
+#[derive(Debug, clap::Args)]
+pub(super) struct BackfillArgs {
+    /// Calls that changed then or later: a time (2026-01-31T12:00:00Z), a day (2026-01-31), or how long ago (90m, 12h, 30d)
+    #[arg(long, value_name = "TIME", value_parser = parse::moment)]
+    since: parse::Moment,
+    /// Calls that were made then or earlier
+    #[arg(long, value_name = "TIME", value_parser = parse::moment)]
+    until: Option<parse::Moment>,
+    /// All calls of the organisation, not only those that the service takes for its own
+    #[arg(long)]
+    all: bool,
+    /// Print the summary as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+/// What came of it so far.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+struct Counts {
+    seen: u64,
+    imported: u64,
+    updated: u64,
+    known: u64,
+    foreign: u64,
+    skipped: u64,
+}
+
+impl Counts {
+    fn of(data: &Value) -> Self {
+        let count = |name: &str| data[name].as_u64().unwrap_or_default();
+        Self {
+            seen: count("seen"),
+            imported: count("imported"),
+            updated: count("updated"),
+            known: count("known"),
+            foreign: count("foreign"),
+            skipped: count("skipped"),
+        }
+    }
+
+    fn words(&self) -> String {
+        let Self { seen, imported, updated, known, foreign, skipped } = self;
+        format!("{seen} seen: {imported} imported, {updated} updated, {known} known before, {foreign} not ours, {skipped} skipped")
+    }
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, more: Self) {
+        self.seen += more.seen;
+        self.imported += more.imported;
+        self.updated += more.updated;
+        self.known += more.known;
+        self.foreign += more.foreign;
+        self.skipped += more.skipped;
+    }
+}
+
+/// How it ended.
+enum End {
+    Done,
+    Stopped,
+    Failed(String),
+}
+
+pub(super) async fn run(args: BackfillArgs, environment: &Environment) -> ExitCode {
+    let now = Clock::System.now();
+    let (since, until) = (args.since.at(now), args.until.map(|until| until.at(now)));
+    let config = match args.remote.resolve(environment) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    let http = match plain_http() {
+        Ok(http) => http,
+        Err(error) => return failed(&error.to_string()),
+    };
+    let service = Service { http, config, since, until, all: args.all };
+    let mut counts = Counts::default();
+    let end = service.pages(&mut counts, &interrupted()).await;
+    let summary = if args.json { serde_json::to_string(&counts).unwrap_or_default() } else { counts.words() };
+    // What was fetched stays, however it ended.
+    let told = writeln!(std::io::stdout(), "{summary}");
+    match end {
+        End::Done if told.is_ok() => ExitCode::SUCCESS,
+        End::Done => ExitCode::FAILURE,
+        End::Stopped => {
+            eprintln!("ringback: stopped; what was fetched stays, and the same command fetches the rest");
+            ExitCode::from(EXIT_INTERRUPTED)
+        }
+        End::Failed(why) => failed(&why),
+    }
+}
+
+/// The service, and what it is asked for.
+struct Service {
+    http: Client,
+    config: ClientConfig,
+    since: Millis,
+    until: Option<Millis>,
+    all: bool,
+}
+
+impl Service {
+    async fn pages(&self, counts: &mut Counts, stop: &CancellationToken) -> End {
+        let shows = std::io::stderr().is_terminal();
+        let mut cursor = None;
+        let end = loop {
+            let data = match stop.run_until_cancelled(self.patiently(cursor.as_deref())).await {
+                None => break End::Stopped,
+                Some(Err(why)) => break End::Failed(why),
+                Some(Ok(data)) => data,
+            };
+            *counts += Counts::of(&data);
+            if shows {
+                // A terminal that is gone is no reason to stop.
+                let _ = write!(std::io::stderr(), "\r{}\x1b[K", counts.words());
+            }
+            match data["nextCursor"].as_str() {
+                Some(next) => cursor = Some(next.to_owned()),
+                None => break End::Done,
+            }
+        };
+        if shows {
+            eprintln!();
+        }
+        end
+    }
+
+    /// A page, asked for again while what is wrong may pass.
+    async fn patiently(&self, cursor: Option<&str>) -> Result<Value, String> {
+        let mut pause = FIRST_PAUSE;
+        for _ in 1..TRIES {
+            match self.page(cursor).await {
+                Err((_, true)) => sleep(pause).await,
+                answer => return answer.map_err(|(why, _)| why),
+            }
+            pause *= 2;
+        }
+        self.page(cursor).await.map_err(|(why, _)| why)
+    }
+
+    /// A page; or why there is none, and whether that may pass.
+    async fn page(&self, cursor: Option<&str>) -> Result<Value, (String, bool)> {
+        let url = &self.config.url;
+        let bounds = [("since", Some(self.since)), ("until", self.until)];
+        let mut query: Vec<(&str, String)> = bounds.into_iter().filter_map(|(name, at)| Some((name, at?.to_string()))).collect();
+        query.extend(self.all.then(|| ("all", "1".to_owned())));
+        query.extend(cursor.map(|cursor| ("cursor", cursor.to_owned())));
+        let mut address =
+            reqwest::Url::parse(&format!("{url}/api/v1/vapi/backfill")).map_err(|error| (format!("{url}: {error}"), false))?;
+        address.query_pairs_mut().extend_pairs(query);
+        let mut request = self.http.post(address).timeout(PAGE_PATIENCE);
+        if let Some(token) = &self.config.token {
+            request = request.bearer_auth(token.expose_secret());
+        }
+        let broken = |error: reqwest::Error| (format!("{url} does not answer: {}", error.without_url()), true);
+        let answer = request.send().await.map_err(broken)?;
+        let status = answer.status();
+        let body = answer.bytes().await.map_err(broken)?;
+        let passes = matches!(status.as_u16(), 429 | 502..=504);
+        let Ok(mut answer) = serde_json::from_slice::<Value>(&body) else {
+            return Err((format!("{url} answers {} without JSON; is that a Ringback?", status.as_u16()), passes));
+        };
+        if status == StatusCode::OK {
+            return Ok(answer["data"].take());
+        }
+        let is_final = answer["code"] == "VAPI_ACCOUNT";
+        Err((format!("{}: {}", status.as_u16(), answer["message"].as_str().unwrap_or("no explanation")), passes && !is_final))
+    }
+}

@@ -1,0 +1,51 @@
+//! What came of asking Vapi, and what came of waiting for a report, as changes of a call.
+
+use bytes::Bytes;
+
+use super::Change;
+use crate::call::{
+    event::{CallEvent, EventKind, Keep},
+    id::CallId,
+    record::{CallRecord, Fetch},
+    time::Millis,
+};
+
+impl Change {
+    /// A note that Vapi was asked, and its answer if there was one, to be folded in one commit. `not_before`: Vapi asked not to be asked earlier.
+    #[must_use]
+    pub fn fetched(id: &CallId, fetch: Fetch, answer: Option<CallEvent>, not_before: Option<Millis>) -> Self {
+        let (at, details) = (fetch.at, fetch.outcome.error().map(str::to_owned));
+        let event = ours(id, EventKind::Fetch, at);
+        let fetches = std::iter::once((event.id.clone(), fetch)).collect();
+        let facts = Box::new(CallRecord { fetches, ..CallRecord::default() });
+        let event = CallEvent { source: "fetch".to_owned(), facts, details, ..event };
+        Self { event, more: answer.into_iter().collect(), after_fetch: true, not_before, ask: None }
+    }
+
+    /// The report was waited for long enough: it counts as lost.
+    #[must_use]
+    pub fn recovered(id: &CallId, at: Millis) -> Self {
+        let facts = Box::new(CallRecord { recovered_at: Some(at), ..CallRecord::default() });
+        let details = Some("the report never came by webhook; the result is what Vapi's REST told".to_owned());
+        let event = CallEvent { source: "policy".to_owned(), facts, details, ..ours(id, EventKind::Recovered, at) };
+        Self { event, more: Vec::new(), after_fetch: true, not_before: None, ask: None }
+    }
+}
+
+/// An event of our own, which states nothing yet.
+fn ours(id: &CallId, kind: EventKind, at: Millis) -> CallEvent {
+    CallEvent {
+        id: uuid::Uuid::now_v7().to_string(),
+        kind,
+        source: String::new(),
+        call_id: Some(id.clone()),
+        sent_at: Some(at),
+        received_at: at,
+        proof: None,
+        keep: Keep::Whole,
+        facts: Box::default(),
+        folded: true,
+        body: Bytes::new(),
+        details: None,
+    }
+}
