@@ -1,5 +1,8 @@
 //! The one place where the parts are wired. Tests start the same two functions as `ringback serve`.
 
+mod ground;
+mod stores;
+
 use std::sync::Arc;
 
 use axum::Router;
@@ -7,27 +10,20 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::net::TcpListener;
 use tracing::{error, info, warn};
 
+use self::ground::Ground;
+pub use self::stores::{open_snapshot, open_store};
 use crate::{
-    call::{event::CallEvent, policy::Plan},
+    call::event::CallEvent,
     clock::Clock,
-    config::{self, Config, DatabaseUrl, SslMode, StoreConfig},
+    config::Config,
     enrich::Enricher,
     http::{self, Api, Budget, Gate, Probe, Shared},
-    keep::{self, KeepPlan, Keeper},
+    keep::Keeper,
     lifecycle::Lifecycle,
     outbound::{Outbound, SetUpError},
-    push::{self, Push},
-    reconcile::{Reconciler, SweepPlan},
-    registry::{Cache, Parts, Registry, Waiters, follow},
-    store::{
-        DataKeys, Store, StoreError,
-        memory::MemoryStore,
-        postgres::{PostgresOptions, PostgresStore, Tls},
-        redis::{RedisOptions, RedisStore},
-        sqlite::{self, Snapshot, SqliteOptions, SqliteStore},
-    },
+    registry::{Registry, follow},
+    store::StoreError,
     telemetry::{Metrics, VapiStatus},
-    tools::{self, Tools},
     vapi::{
         client::{ClientError, Settings, VapiClient},
         message,
@@ -67,73 +63,27 @@ impl App {
     /// # Errors
     /// [`StartError`] when the store, the client, the webhook proofs or the archive can't be had as configured.
     pub async fn build(config: Config, clock: Clock) -> Result<Self, StartError> {
-        let metrics = Metrics::new();
-        let lifecycle = Lifecycle::new(config.shutdown);
         // What can be found wrong without leaving anything behind comes before the store is made.
         let gate = Gate::new(verifier(&config)?);
-        let client = vapi_client(&config, &clock, &metrics)?;
-        if let Some(folder) = &config.store.archive {
-            keep::prepare_archive(folder).map_err(StartError::Archive)?;
-        }
-        let store = open_store(&config.store, config.cache.max_bytes, !config.http.is_loopback()).await?;
-        let timed = metrics.clone();
-        let store = store.observed_by(Arc::new(move |operation, took| timed.store_operated(operation, took)));
-        let cache_bytes = config.cache.max_bytes;
-        let registry = Registry::new(Parts {
-            store,
-            cache: Cache::new(config.cache.ttl_ms, cache_bytes, metrics.clone()),
-            waiters: Waiters::new(config.http.max_waiters),
-            plan: Plan { can_ask: client.is_some(), delays: config.complete.delays_ms.clone(), grace: config.complete.grace_ms },
-            base: config.http.public_url.clone().unwrap_or_default(),
-            clock: clock.clone(),
-            lifecycle: lifecycle.clone(),
-            metrics: metrics.clone(),
-            line_of: |body, received_at| message::reread(body, received_at)?.event.facts.lines.into_iter().next(),
-        });
-        let enricher = Enricher::new(registry.clone(), client.clone(), clock.clone(), metrics.clone());
-        let sweeps = SweepPlan { period: config.complete.sweep_ms, all: config.complete.sweep_all, kept: config.store.retention_ms };
-        let reconciler = Reconciler::new(registry.clone(), client.clone(), (clock.clone(), lifecycle.clone()), sweeps);
-        let plan = KeepPlan {
-            records: config.store.retention_ms,
-            bodies: config.store.payload_retention_ms,
-            archive: config.store.archive.clone(),
-        };
-        let keeper = Keeper::new(registry.clone(), clock.clone(), metrics.clone(), plan);
-        let meters = http::Meters::new(metrics.clone(), &http::TEMPLATES);
-        let (bodies, probe) = (Budget::default(), Probe::default());
         let outbound = Outbound::new(config.outbound.allowed.clone())?;
-        let push = Push::new(push::Parts {
-            outbound: outbound.clone(),
-            registry: registry.clone(),
-            clock: clock.clone(),
-            metrics: metrics.clone(),
-            kestra: config.outbound.kestra.clone(),
-        });
-        let parts = tools::Parts {
-            outbound,
-            registry: registry.clone(),
-            clock: clock.clone(),
-            lifecycle: lifecycle.clone(),
-            metrics: metrics.clone(),
-        };
-        let tools = Tools::new(config.tools.clone(), parts);
-        let onlookers = http::Onlookers::default();
+        let ground = Ground::lay(&config, clock).await?;
+        let keeper = ground.keeper(&config);
         let shared = Shared {
-            config,
-            registry,
-            enricher,
-            reconciler,
-            tools,
-            push,
-            client,
+            enricher: ground.enricher(),
+            reconciler: ground.reconciler(&config),
+            push: ground.push(&config, outbound.clone()),
+            tools: ground.tools(&config, outbound),
+            meters: http::Meters::new(ground.metrics.clone(), &http::TEMPLATES),
             gate,
-            bodies,
-            onlookers,
-            clock,
-            lifecycle,
-            metrics,
-            meters,
-            probe,
+            bodies: Budget::default(),
+            onlookers: http::Onlookers::default(),
+            probe: Probe::default(),
+            config,
+            registry: ground.registry,
+            client: ground.client,
+            clock: ground.clock,
+            lifecycle: ground.lifecycle,
+            metrics: ground.metrics,
         };
         Ok(Self { api: Api::new(shared), keeper })
     }
@@ -210,58 +160,6 @@ async fn refold(registry: &Registry) {
         }
         if let Err(error) = registry.apply(event).await {
             warn!(%error, "An event that was read again could not be folded");
-        }
-    }
-}
-
-/// A copy of the configured store as it stands, if that is a file: its process may go on writing. `None` for servers, which are shared anyway.
-///
-/// # Errors
-/// [`StoreError::Unusable`] when there is no store, or no copy can be made.
-pub fn open_snapshot(config: &StoreConfig) -> Result<Option<Snapshot>, StoreError> {
-    let DatabaseUrl::Sqlite { path, .. } = &config.url else { return Ok(None) };
-    let keys = DataKeys::from_base64(&config.data_keys)?;
-    let max_connections = usize::try_from(config.max_connections).unwrap_or(usize::MAX);
-    let options = SqliteOptions { path: path.clone(), max_connections, migrate: sqlite::Migrate::Auto, ephemeral_ok: true, keys };
-    Snapshot::take(&options).map(Some)
-}
-
-/// Opens the configured store. Off loopback, a file on a file system that forgets is refused, and so is a Redis that may lose what it took:
-/// what is acknowledged must outlive the container.
-/// A database that does not answer is no error: its store opens by itself when it does.
-///
-/// # Errors
-/// [`StoreError::Unusable`] when it can't be opened as configured.
-pub async fn open_store(config: &StoreConfig, memory_bytes: u64, exposed: bool) -> Result<Store, StoreError> {
-    let keys = DataKeys::from_base64(&config.data_keys)?;
-    let max_connections = usize::try_from(config.max_connections).unwrap_or(usize::MAX);
-    let migrate = match config.migrate {
-        config::Migrate::Auto => sqlite::Migrate::Auto,
-        config::Migrate::Check => sqlite::Migrate::Check,
-    };
-    match &config.url {
-        DatabaseUrl::Memory => Ok(Store::Memory(MemoryStore::new(memory_bytes))),
-        DatabaseUrl::Sqlite { path, ephemeral } => {
-            let options = SqliteOptions { path: path.clone(), max_connections, migrate, ephemeral_ok: *ephemeral || !exposed, keys };
-            SqliteStore::open(&options).map(Store::Sqlite)
-        }
-        DatabaseUrl::Postgres(url) => {
-            let tls = match url.ssl_mode {
-                SslMode::Disable => Tls::Disable,
-                SslMode::Prefer => Tls::Prefer,
-                SslMode::Require => Tls::Require,
-                SslMode::VerifyCa => Tls::VerifyCa,
-                SslMode::VerifyFull => Tls::VerifyFull,
-            };
-            let (root_cert, pooled) = (url.root_cert.clone(), url.pooled);
-            let links = config.links;
-            let options = PostgresOptions { url: url.url.clone(), tls, root_cert, pooled, max_connections, migrate, keys, links };
-            PostgresStore::open(&options).await.map(Store::Postgres)
-        }
-        DatabaseUrl::Redis(url) => {
-            let (root_cert, ephemeral_ok) = (url.root_cert.clone(), url.ephemeral || !exposed);
-            let options = RedisOptions { url: url.url.clone(), root_cert, ephemeral_ok, max_connections, migrate, keys };
-            RedisStore::open(&options).await.map(Store::Redis)
         }
     }
 }
