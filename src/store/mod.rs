@@ -16,13 +16,16 @@
 //! | [`news`] | the log of what was told, for streams |
 //! | [`signal`] | what instances tell each other |
 //! | [`query`] | what can be asked of a list |
+//! | [`document`] | small things that are kept beside calls |
 //! | [`disk`] | where a store lies, and how much room there is |
 //! | `condition`, `queue` | whether a server can be asked right now; commits on their way there |
 //! | `pack`, `vault` | compression; encryption, and what lists filter by then |
+//! | `timeline` | what happened to a call |
 //! | `tombstone` | what is left of a deleted call |
 //! | [`moving`] | what a store tells and takes so that it can be moved and rekeyed |
 
 pub mod disk;
+pub mod document;
 pub mod memory;
 pub mod moving;
 pub mod news;
@@ -36,6 +39,7 @@ pub mod sqlite;
 mod condition;
 mod pack;
 mod queue;
+mod timeline;
 mod tombstone;
 mod unfolded;
 mod vault;
@@ -55,10 +59,12 @@ pub use crate::call::policy::Due;
 use self::moving::{Amounts, Graves, PastEvent, Resealed, Strays};
 pub use self::{
     disk::StoreHealth,
+    document::{Document, DocumentKind, DocumentPage, DocumentWrite},
     news::NewsPage,
     published::PublishedRow,
     query::{CallFilter, CallPage, PageCursor, SortBy},
     signal::Signal,
+    timeline::TimelineEntry,
     unfolded::UnfoldedEvent,
     vault::DataKeys,
 };
@@ -165,35 +171,6 @@ pub enum Loaded {
     Deleted,
     /// Never heard of.
     Missing,
-}
-
-/// One entry of a call's timeline.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TimelineEntry {
-    /// When it reached us.
-    pub at: Millis,
-    /// `delivery`, `fetch`, `settled`, `deleted`.
-    pub kind: String,
-    /// The message's type, or `rest`.
-    pub source: String,
-    /// The event's id.
-    pub event_id: String,
-    /// When the sender says it was sent.
-    pub sent_at: Option<Millis>,
-    /// The proof that let it in.
-    pub proof: Option<String>,
-    /// A repeat of an event that was there before.
-    pub duplicate: bool,
-    /// What it changed, by the names of `CallResult`.
-    pub changed: Vec<String>,
-    /// The version it led to.
-    pub version: Option<u64>,
-    /// A line of explanation.
-    pub details: Option<String>,
-    /// Its facts could be read.
-    pub folded: bool,
-    /// The redacted body as JSON text, when asked for and still kept.
-    pub body: Option<String>,
 }
 
 /// What is too old to keep.
@@ -364,6 +341,20 @@ verbs! {
     news(after: u64, call: Option<&CallId>, limit: usize) -> NewsPage;
     /// Drops at most `limit` of the oldest entries of that log, those from before a moment; returns how many went.
     forget_news(before: Millis, limit: usize) -> usize;
+    /// A document, by its id or its alias, unless its time is over.
+    document(kind: DocumentKind, id: &str, now: Millis) -> Option<Document>;
+    /// Writes documents together, if each one that stands there is of the expected revision and no alias is taken; tells whether it did.
+    put_documents(writes: Vec<DocumentWrite>, now: Millis) -> bool;
+    /// Drops a document; tells whether it was there.
+    drop_document(kind: DocumentKind, id: &str) -> bool;
+    /// At most `limit` documents of a kind, the newest first, behind a place that an earlier page told.
+    documents(kind: DocumentKind, after: Option<(Millis, String)>, limit: usize, now: Millis) -> DocumentPage;
+    /// Takes at most `limit` documents of a kind that are due at `now`, the longest overdue first, and holds them until `until`.
+    lease_documents(kind: DocumentKind, now: Millis, until: Millis, limit: usize) -> Vec<Document>;
+    /// When the next unleased document of a kind falls due.
+    next_document(kind: DocumentKind) -> Option<Millis>;
+    /// Drops at most `limit` documents whose time is over; returns how many went.
+    forget_documents(now: Millis, limit: usize) -> usize;
     /// Can it be read and written right now?
     health() -> StoreHealth;
     /// Drops the bodies of the `count` oldest events that still have one, to make room; returns how many went.

@@ -4,6 +4,7 @@
 //! the call was made; its analysis may come late or never; its presigned links differ on every delivery. So everything here reads tolerantly
 //! and states facts; what they mean together is decided in [`crate::call`].
 
+pub mod assistant;
 pub mod call;
 pub mod client;
 pub mod facts;

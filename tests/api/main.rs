@@ -3,6 +3,7 @@
 
 mod access;
 mod architecture;
+mod assistants;
 mod at_rest;
 mod cache;
 mod deleting;
@@ -42,6 +43,7 @@ mod silence;
 mod simulate;
 mod store_away;
 mod store_contract;
+mod store_document;
 mod store_lists;
 mod store_load;
 mod store_news;

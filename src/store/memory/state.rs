@@ -8,6 +8,7 @@ use std::{
 };
 
 use super::{
+    document::Documents,
     keep::{NewCall, NewEvent},
     news::NewsLog,
 };
@@ -53,6 +54,7 @@ pub(super) struct State {
     dues: HashSet<CallId>,
     tombstones: HashMap<TombstoneHash, Millis>,
     pub(super) log: NewsLog,
+    pub(super) documents: Documents,
     bytes: u64,
 }
 

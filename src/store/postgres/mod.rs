@@ -13,6 +13,7 @@
 //! | `opening`, `schema` | whether it is the store that it was; the schema and its changes |
 //! | `writer`, `line`, `batch`, `write`, `commit` | the tasks that commit; their connections; what a group comes to; its statements; one commit |
 //! | `news` | the log of what was told |
+//! | `document` | small things that are kept beside calls |
 //! | `published`, `unpublished` | the documents' table; what could not be written there at once |
 //! | `linking`, `told` | telling tables of other programs how their calls went |
 //! | `pool`, `rows`, `list`, `upkeep` | reading; rows and what they mean; lists; due times, deletion, retention |
@@ -21,6 +22,7 @@
 
 mod batch;
 mod commit;
+mod document;
 mod fault;
 mod line;
 mod link;
