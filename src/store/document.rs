@@ -72,13 +72,13 @@ impl Document {
 
     /// As it is stored: its body packed, and encrypted where there is a key.
     pub(super) fn sealed(self, packer: &Packer) -> Result<Self, StoreError> {
-        let body = packer.seal(Place::Document { kind: self.kind.as_str(), id: &self.id }, &self.body)?;
+        let body = packer.seal(Place::Document(self.kind.as_str(), &self.id), &self.body)?;
         Ok(Self { body, ..self })
     }
 
     /// What [`Self::sealed`] made.
     pub(super) fn opened(self, packer: &Packer) -> Result<Self, StoreError> {
-        let body = packer.open(Place::Document { kind: self.kind.as_str(), id: &self.id }, &self.body)?;
+        let body = packer.open(Place::Document(self.kind.as_str(), &self.id), &self.body)?;
         Ok(Self { body, ..self })
     }
 }

@@ -168,7 +168,7 @@ pub(super) async fn reseal(db: &Db, after: (&str, &str), limit: usize, packer: &
     for row in &rows {
         let (kind, id): (&str, &str) = (row.try_get(0)?, row.try_get(1)?);
         next = Some(place_of(kind, id));
-        if let Some(body) = packer.reseal(Place::Document { kind, id }, row.try_get(3)?)? {
+        if let Some(body) = packer.reseal(Place::Document(kind, id), row.try_get(3)?)? {
             stale.push((kind, id, row.try_get::<_, i64>(2)?, body));
         }
     }

@@ -197,7 +197,7 @@ pub(super) async fn reseal(
     let (mut call, mut written, kind) = (scripts.reseal_documents(), 0, kind.as_str());
     for (id, row) in ids.iter().zip(rows) {
         let (Some(revision), Some(body)) = row else { continue };
-        if let Some(body) = packer.reseal(Place::Document { kind, id }, &body)? {
+        if let Some(body) = packer.reseal(Place::Document(kind, id), &body)? {
             call.arg(kind).arg(*id).arg(revision).arg(body);
             written += 1;
         }

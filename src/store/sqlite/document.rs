@@ -149,7 +149,7 @@ fn stale(
     for row in rows {
         let (kind, id, revision, body): NewBody = row?;
         (seen, last) = (seen + 1, Some(place_of(&kind, &id)));
-        if let Some(body) = packer.reseal(Place::Document { kind: &kind, id: &id }, &body)? {
+        if let Some(body) = packer.reseal(Place::Document(&kind, &id), &body)? {
             stale.push((kind, id, revision, body));
         }
     }

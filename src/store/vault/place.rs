@@ -12,13 +12,8 @@ pub(in crate::store) enum Place<'a> {
         /// The event.
         event: &'a str,
     },
-    /// The body of a document.
-    Document {
-        /// Its kind.
-        kind: &'a str,
-        /// Its id.
-        id: &'a str,
-    },
+    /// The body of the document of this kind and id.
+    Document(&'a str, &'a str),
 }
 
 impl<'a> Place<'a> {
@@ -26,7 +21,7 @@ impl<'a> Place<'a> {
         match self {
             Self::Record(call) => call,
             Self::Body { call, .. } => call.unwrap_or_default(),
-            Self::Document { id, .. } => id,
+            Self::Document(_, id) => id,
         }
     }
 
@@ -34,7 +29,7 @@ impl<'a> Place<'a> {
         match self {
             Self::Record(_) => b"record".to_vec(),
             Self::Body { event, .. } => [b"body\0", event.as_bytes()].concat(),
-            Self::Document { kind, .. } => [b"document\0", kind.as_bytes()].concat(),
+            Self::Document(kind, _) => [b"document\0", kind.as_bytes()].concat(),
         }
     }
 }
