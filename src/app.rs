@@ -12,7 +12,7 @@ use crate::{
     clock::Clock,
     config::{self, Config, DatabaseUrl, SslMode, StoreConfig},
     enrich::Enricher,
-    http::{self, Api, Budget, Gate, Probe, Shared},
+    http::{self, Api, Budget, Door, Gate, Probe, Shared},
     keep::{self, KeepPlan, Keeper},
     lifecycle::Lifecycle,
     outbound::{Outbound, SetUpError, guard::Allowed},
@@ -96,7 +96,7 @@ impl App {
         };
         let keeper = Keeper::new(registry.clone(), clock.clone(), metrics.clone(), plan);
         let meters = http::Meters::new(metrics.clone(), &http::TEMPLATES);
-        let (bodies, probe) = (Budget::default(), Probe::default());
+        let (bodies, probe, door) = (Budget::default(), Probe::default(), Door::default());
         let parts = tools::Parts {
             outbound: Outbound::new(Allowed::default())?,
             registry: registry.clone(),
@@ -105,7 +105,7 @@ impl App {
             metrics: metrics.clone(),
         };
         let tools = Tools::new(config.tools.clone(), parts);
-        let shared = Shared { config, registry, enricher, tools, client, gate, bodies, clock, lifecycle, metrics, meters, probe };
+        let shared = Shared { config, registry, enricher, tools, client, gate, door, bodies, clock, lifecycle, metrics, meters, probe };
         Ok(Self { api: Api::new(shared), keeper })
     }
 

@@ -72,7 +72,7 @@ pub enum ApiError {
     /// 429: as many streams are open as there may be.
     #[error("Too many streams")]
     TooManyStreams,
-    /// 429: too many failed proofs from one address.
+    /// 429: too many failed proofs or sign-ins from one address.
     #[error("Too many failed attempts")]
     RateLimited,
     /// 502: there is no key to ask Vapi with, or Vapi refuses it.
@@ -148,7 +148,7 @@ impl ApiError {
             Self::PayloadTooLarge(limit) => format!("A body may have {limit} bytes; raise MAX_BODY_MB to take more."),
             Self::InvalidPayload(why) | Self::InvalidParameter(why) | Self::VapiUnavailable(why) => why.clone(),
             Self::TooManyStreams => "This instance has as many streams open as it takes. Try again later.".to_owned(),
-            Self::RateLimited => "Too many failed proofs from this address within a minute.".to_owned(),
+            Self::RateLimited => "Too many failed attempts from this address within a minute. Wait a minute, then try again.".to_owned(),
             Self::VapiAccount => "Set VAPI_API_KEY, or correct it: Vapi answers 401 or 403 to a wrong one.".to_owned(),
             Self::StoreUnavailable(_) => "The store can't be reached right now. Try again.".to_owned(),
             Self::ShuttingDown => "This instance is stopping. Try again.".to_owned(),

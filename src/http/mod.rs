@@ -7,8 +7,10 @@ pub mod auth;
 mod body;
 mod cache;
 mod calls;
+mod dashboard;
 mod deadline;
 mod docs;
+mod failures;
 mod health;
 mod list;
 mod meters;
@@ -20,6 +22,7 @@ mod proof;
 mod recording;
 mod result;
 pub mod server;
+mod session;
 mod socket;
 mod stream;
 mod timeline;
@@ -35,7 +38,7 @@ use axum::{
 use tower_http::cors::CorsLayer;
 
 use self::observe::Observe;
-pub use self::{body::Budget, docs::openapi, health::Probe, meters::Meters, path::Regular, proof::Gate};
+pub use self::{body::Budget, docs::openapi, health::Probe, meters::Meters, path::Regular, proof::Gate, session::Door};
 
 use crate::{
     clock::Clock, config::Config, enrich::Enricher, error::ApiError, lifecycle::Lifecycle, registry::Registry, telemetry::Metrics,
@@ -60,6 +63,8 @@ pub struct Shared {
     pub client: Option<VapiClient>,
     /// Checks webhook proofs.
     pub gate: proof::Gate,
+    /// Lets people sign in.
+    pub door: session::Door,
     /// Bounds the memory that bodies take.
     pub bodies: body::Budget,
     /// What time it is.
@@ -97,7 +102,7 @@ const WEBHOOK_PATHS: [&str; 4] = ["/api/v1/vapi/webhook", "/api/v1/vapi/webhooks
 const SESSIONS_PATH: &str = "/api/v1/sessions/vapi/webhook";
 
 /// Templates of all routes, by which requests are counted.
-pub const TEMPLATES: [&str; 26] = [
+pub const TEMPLATES: [&str; 28] = [
     "/",
     "/api/v1/sessions/vapi/webhook",
     "/api/v1/vapi/cache",
@@ -116,12 +121,14 @@ pub const TEMPLATES: [&str; 26] = [
     "/api/v1/vapi/ws",
     "/api/v1/webhooks/vapi",
     "/api/v1/webhooks/vapi/test",
+    "/dashboard/{*file}",
     "/docs",
     "/docs/{*file}",
     "/livez",
     "/metrics",
     "/openapi.json",
     "/readyz",
+    "/session",
     "/t/{token}/api/v1/vapi/calls/{id}",
     "/t/{token}/api/v1/vapi/calls/{id}/result",
 ];
@@ -150,7 +157,9 @@ pub fn router(api: &Api) -> Router {
         .route("/openapi.json", get(docs::document))
         .route("/docs", get(docs::page))
         .route("/docs/{*file}", get(docs::page))
-        .route("/", get(docs::entrance));
+        .route("/session", get(session::read).post(session::sign_in).delete(session::sign_out))
+        .route("/dashboard/{*file}", get(dashboard::file))
+        .route("/", get(dashboard::page));
     for path in webhook_paths(&api.config) {
         router = if path == SESSIONS_PATH {
             router.route(path, post(webhook::receive_session))

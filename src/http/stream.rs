@@ -1,6 +1,6 @@
 //! `GET /calls/{id}/events`, `GET /events`: calls as they go on, as server-sent events.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, future::pending, time::Duration};
 
 use axum::{
     extract::{FromRequestParts, State},
@@ -10,7 +10,8 @@ use axum::{
         sse::{Event, KeepAlive, Sse},
     },
 };
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
+use tokio::time::sleep;
 
 use super::{
     Api,
@@ -20,7 +21,7 @@ use super::{
     parameters::{CallPath, Parameters},
 };
 use crate::{
-    call::id::CallId,
+    call::{id::CallId, time::Millis},
     envelope::{Envelope, NoData},
     error::ApiError,
     registry::{Filter, Known, Reader, Said, Since, TYPES},
@@ -143,7 +144,7 @@ pub(super) async fn one(
         return Ok((axum::Extension(told), StatusCode::NO_CONTENT).into_response());
     }
     let reader = listen(&api, Some(id), wish).await?;
-    Ok((axum::Extension(told), events(&api, reader)).into_response())
+    Ok((axum::Extension(told), events(&api, reader, caller.until)).into_response())
 }
 
 /// All calls as they go on, from now or from Last-Event-ID on.
@@ -172,7 +173,7 @@ pub(super) async fn one(
 pub(super) async fn all(State(api): State<Api>, caller: Caller<ReadStream>, wish: Wish) -> Result<Response, ApiError> {
     let reader = listen(&api, None, wish).await?;
     let told = Told { token: caller.token, ..Told::default() };
-    Ok((axum::Extension(told), events(&api, reader)).into_response())
+    Ok((axum::Extension(told), events(&api, reader, caller.until)).into_response())
 }
 
 /// Lets a client listen as it wishes.
@@ -184,13 +185,21 @@ pub(super) async fn listen(api: &Api, scope: Option<CallId>, wish: Wish) -> Resu
     reader.ok_or(ApiError::TooManyStreams)
 }
 
-fn events(api: &Api, reader: Reader) -> Response {
+/// Who listens with a session listens no longer than that lasts.
+fn events(api: &Api, reader: Reader, until: Option<Millis>) -> Response {
     let listening = (reader, Counted::new(api, "sse"));
     let events = stream::unfold((listening, false), |((mut reader, counted), begun)| async move {
         let event = if begun { event(&reader.next().await?) } else { Event::default().retry(RETRY) };
         Some((Ok::<_, Infallible>(event), ((reader, counted), true)))
     });
-    let mut answer = Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT)).into_response();
+    let left = until.map(|until| Duration::from_millis(until.since(api.clock.now()).max(0).unsigned_abs()));
+    let over = async move {
+        match left {
+            Some(left) => sleep(left).await,
+            None => pending().await,
+        }
+    };
+    let mut answer = Sse::new(events.take_until(Box::pin(over))).keep_alive(KeepAlive::new().interval(HEARTBEAT)).into_response();
     answer.headers_mut().insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
     answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     answer

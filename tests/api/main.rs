@@ -6,6 +6,7 @@ mod architecture;
 mod assistants;
 mod at_rest;
 mod cache;
+mod dashboard;
 mod deleting;
 mod engines;
 mod enrichment;
