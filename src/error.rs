@@ -136,7 +136,7 @@ impl ApiError {
             Self::TimestampOutOfRange => "The proof is right, but its timestamp is too far from our clock; check both clocks.".to_owned(),
             Self::Forbidden(scope) => format!("This needs a token of scope {} or wider.", scope.as_str()),
             Self::AuthNotConfigured(what) => (*what).to_owned(),
-            Self::ForeignOrigin => "A page of another origin may not write here; list the origin in CORS_ORIGINS to let it.".to_owned(),
+            Self::ForeignOrigin => "A page of another origin may not write here; list the origin in CORS_ORIGINS to let it. If it is our own page behind a proxy, set PUBLIC_URL to its address.".to_owned(),
             Self::CallNotFound(_) => {
                 "Nothing was heard of this call yet. Ask again later, or wait at /calls/{id}/result?wait=30.".to_owned()
             }

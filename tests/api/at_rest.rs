@@ -201,7 +201,9 @@ async fn whoever_has_the_wrong_key_changes_no_schema() {
     let Some(database) = postgres::database().await else { return };
     database.open_with(&[1]).await.close().await.unwrap();
     let root = database.root().await;
-    root.batch_execute("DROP TABLE ringback.unpublished; DELETE FROM ringback.migrations WHERE version >= 1005").await.unwrap();
+    root.batch_execute("DROP TABLE ringback.unpublished, ringback.documents; DELETE FROM ringback.migrations WHERE version >= 1005")
+        .await
+        .unwrap();
     for wrong in [&[][..], &[2]] {
         let why = refusal(PostgresStore::open(&PostgresOptions { keys: keys(wrong), ..database.options() }).await);
         assert!(why.contains("DATA_KEY"), "{why}");

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::{ADMIN, PLACE, READ, guarded};
 use crate::support::{
-    app::{Story, TestApp},
+    app::{Engine, Story, TestApp},
     browser::{Look, Tab, is_tested},
     calls::{message, result, talk, unanswered},
     proxy::Proxy,
@@ -220,6 +220,31 @@ async fn all_of_it_can_be_reached_without_a_mouse() {
     tab.until("document.querySelector('dialog').open && document.activeElement.innerText === 'Keep it'").await;
     tab.key("Escape").await;
     tab.until("!document.querySelector('dialog').open").await;
+    finished(app, tab).await;
+}
+
+#[tokio::test]
+async fn where_no_token_is_set_the_page_says_what_to_set() {
+    if !is_tested() {
+        return;
+    }
+    let (app, tab) = opened(Story::new().with("HOST", "0.0.0.0").with("ALLOW_UNAUTHENTICATED", "reads")).await;
+    tab.reads("API_TOKENS=me=A_LONG_RANDOM_TOKEN").await;
+    assert_eq!(tab.js("document.querySelector('#token')").await, json!(null));
+    tab.is_usable_by_all("nobody can sign in").await;
+    finished(app, tab).await;
+}
+
+#[tokio::test]
+async fn with_a_key_the_pages_say_that_records_are_encrypted_and_what_the_search_finds() {
+    if !is_tested() {
+        return;
+    }
+    let (app, tab) = opened(Story::on(Engine::Sqlite).with("DATA_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")).await;
+    tab.go("#/calls").await;
+    tab.reads("Records are encrypted: the search looks only into").await;
+    tab.go("#/health").await;
+    tab.reads("Records are encrypted with DATA_KEY.").await;
     finished(app, tab).await;
 }
 

@@ -54,8 +54,11 @@ function Frame({ session, signOut }) {
   const [at, go] = useState(route);
   const main = useRef();
   const first = useRef(true);
+  const drawn = useRef(location.hash);
   useEffect(() => {
     const moved = () => go(route());
+    // It may have moved since the page was drawn first.
+    if (location.hash !== drawn.current) moved();
     addEventListener("hashchange", moved);
     return () => removeEventListener("hashchange", moved);
   }, []);

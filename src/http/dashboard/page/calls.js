@@ -19,7 +19,7 @@ function day(date, days = 0) {
 
 const asked = (parameters) => Object.fromEntries(FIELDS.map((field) => [field, parameters.get(field) ?? ""]));
 
-export function Calls({ parameters }) {
+export function Calls({ parameters, session }) {
   const wish = asked(parameters);
   const { from, to, ...rest } = wish;
   const path = `/calls${query({ ...rest, since: from && day(from), until: to && day(to, 1), limit: PAGE })}`;
@@ -45,6 +45,7 @@ export function Calls({ parameters }) {
       <div><label for="to">To</label><input id="to" name="to" type="date" value=${wish.to} /></div>
       <div class="buttons"><button class="primary" type="submit">Search</button>${filtered && html`<a class="button" href="#/calls">Clear</a>`}</div>
     </form>
+    ${session.service.encrypted && html`<p class="quiet">Records are encrypted: the search looks only into call, assistant and request ids, status and reasons. A whole number is found by Phone.</p>`}
     ${error && html`<${Failed} error=${error} retry=${reload} />`}
     ${loading && !data && html`<${Loading} />`}
     ${data && html`<p class="sr" role="status">${data.count} calls on this page</p>`}
