@@ -46,7 +46,7 @@ async fn a_call_is_watched_live_searched_opened_and_every_control_works() {
     }
     let (app, tab) = opened(guarded(Story::new()).with_vapi(|options| options.pace = 0.15)).await;
     tab.fill("#token", "not-a-token-0123456789", Some("Enter")).await;
-    tab.reads("Authentication required").await;
+    tab.reads("No such token").await;
     tab.was_refused(401).await;
     tab.sign_in(ADMIN).await;
     tab.reads("No call right now.").await;

@@ -14,7 +14,7 @@ export function SignIn({ status, ended, onSignedIn }) {
     try {
       onSignedIn((await ask("/session", { method: "POST", body: { token: field.current.value.trim() }, refused: false })).data);
     } catch (refusal) {
-      setError(refusal);
+      setError(refusal.status === 401 ? { title: "No such token", message: "Take one from API_TOKENS of this service: the part after the =." } : refusal);
       setBusy(false);
       field.current.select();
     }
