@@ -12,10 +12,11 @@ use crate::{
     clock::Clock,
     config::{self, Config, DatabaseUrl, SslMode, StoreConfig},
     enrich::Enricher,
-    http::{self, Api, Budget, Door, Gate, Probe, Shared},
+    http::{self, Api, Budget, Gate, Probe, Shared},
     keep::{self, KeepPlan, Keeper},
     lifecycle::Lifecycle,
-    outbound::{Outbound, SetUpError, guard::Allowed},
+    outbound::{Outbound, SetUpError},
+    push::{self, Push},
     registry::{Cache, Parts, Registry, Waiters, follow},
     store::{
         DataKeys, Store, StoreError,
@@ -49,7 +50,7 @@ pub enum StartError {
     #[error("VAPI_API_URL or VAPI_API_KEY: {0}")]
     Vapi(#[from] ClientError),
     /// Nobody could be asked or told.
-    #[error("TOOLS: {0}")]
+    #[error("{0}")]
     Outbound(#[from] SetUpError),
     /// The webhook proofs can't be checked as configured.
     #[error("{0}")]
@@ -96,16 +97,26 @@ impl App {
         };
         let keeper = Keeper::new(registry.clone(), clock.clone(), metrics.clone(), plan);
         let meters = http::Meters::new(metrics.clone(), &http::TEMPLATES);
-        let (bodies, probe, door) = (Budget::default(), Probe::default(), Door::default());
+        let (bodies, probe) = (Budget::default(), Probe::default());
+        let outbound = Outbound::new(config.outbound.allowed.clone())?;
+        let push = Push::new(push::Parts {
+            outbound: outbound.clone(),
+            registry: registry.clone(),
+            clock: clock.clone(),
+            metrics: metrics.clone(),
+            kestra: config.outbound.kestra.clone(),
+        });
         let parts = tools::Parts {
-            outbound: Outbound::new(Allowed::default())?,
+            outbound,
             registry: registry.clone(),
             clock: clock.clone(),
             lifecycle: lifecycle.clone(),
             metrics: metrics.clone(),
         };
         let tools = Tools::new(config.tools.clone(), parts);
-        let shared = Shared { config, registry, enricher, tools, client, gate, door, bodies, clock, lifecycle, metrics, meters, probe };
+        let onlookers = http::Onlookers::default();
+        let shared =
+            Shared { config, registry, enricher, tools, push, client, gate, bodies, onlookers, clock, lifecycle, metrics, meters, probe };
         Ok(Self { api: Api::new(shared), keeper })
     }
 
@@ -139,6 +150,7 @@ impl App {
         lifecycle.spawn("follow", follow(api.registry.clone(), lifecycle.clone()));
         lifecycle.spawn("http", http::server::serve(listener, http::router(&api), lifecycle.clone()));
         lifecycle.spawn("enrich", enrich(api.registry.clone(), api.enricher.clone(), lifecycle.clone()));
+        lifecycle.spawn("push", api.push.clone().run(lifecycle.clone()));
         lifecycle.spawn("keep", keeper.run(lifecycle.clone()));
         let code = lifecycle.supervise().await;
         if let Err(error) = api.registry.store().close().await {

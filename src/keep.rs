@@ -38,6 +38,8 @@ const NEWS_KEPT: i64 = 7 * DAY;
 const NEWS_BATCH: usize = 1_000;
 /// Documents whose time is over that go at once.
 const DOCUMENTS_BATCH: usize = 1_000;
+/// Deliveries that go at once.
+const DELIVERIES_BATCH: usize = 1_000;
 /// What is kept, and for how long.
 #[derive(Debug, Clone)]
 pub struct KeepPlan {
@@ -118,6 +120,10 @@ impl Keeper {
         let retention = Retention { records_before: before(self.plan.records), bodies_before: before(self.plan.bodies) };
         while !lifecycle.is_stopping() && self.registry.store().forget_news(now.plus(-NEWS_KEPT), NEWS_BATCH).await? >= NEWS_BATCH {}
         while !lifecycle.is_stopping() && self.registry.store().forget_documents(now, DOCUMENTS_BATCH).await? >= DOCUMENTS_BATCH {}
+        while let Some(before) = retention.bodies_before
+            && !lifecycle.is_stopping()
+            && self.registry.store().forget_deliveries(before, DELIVERIES_BATCH).await? >= DELIVERIES_BATCH
+        {}
         let mut removed = 0;
         while !lifecycle.is_stopping() {
             let old = match &self.plan.archive {

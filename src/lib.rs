@@ -23,6 +23,7 @@
 //! | [`app`] | the one place where the parts are wired |
 //! | [`http`] | the HTTP face: route table, extractors, one file a resource |
 //! | [`tools`] | has questions of the assistant answered, each once |
+//! | [`push`] | tells subscribers, and whoever waits for one call |
 //! | [`enrich`] | asks Vapi for what its webhooks did not bring |
 //! | [`transfer`] | moving all calls to another store, and encrypting them anew |
 //! | [`keep`] | retention, archive, room on disk |
@@ -34,7 +35,7 @@
 //! | [`simulate`] | a stateful fake Vapi, for users, tests and benches |
 //! | [`config`], [`clock`], [`lifecycle`], [`telemetry`], [`envelope`], [`error`] | what every room has: settings, time, tasks, logs and metrics, answers |
 //!
-//! Imports go one way: `cli → app → http → {tools, enrich, keep, transfer} → registry → vapi → store → call`.
+//! Imports go one way: `cli → app → http → {tools, push, enrich, keep, transfer} → registry → vapi → store → call`.
 //!
 //! # Walkthrough: a report comes in
 //!
@@ -75,6 +76,7 @@ pub mod http;
 pub mod keep;
 pub mod lifecycle;
 pub mod outbound;
+pub mod push;
 pub mod registry;
 pub mod simulate;
 pub mod store;

@@ -62,6 +62,25 @@ impl Client {
         Ok(())
     }
 
+    /// The last answer, head and body.
+    pub(crate) fn said(&self) -> String {
+        String::from_utf8_lossy(&self.buffer).into_owned()
+    }
+
+    /// What comes next, up to an empty line: of a stream, an event, and perhaps the length of its chunk before it.
+    pub(crate) async fn block(&mut self) -> anyhow::Result<String> {
+        let mut looked_at = 0_usize;
+        loop {
+            let begin = looked_at.saturating_sub(1);
+            if let Some(at) = self.buffer[begin..].windows(2).position(|part| part == b"\n\n") {
+                let rest = self.buffer.split_off(begin + at + 2);
+                return Ok(String::from_utf8(std::mem::replace(&mut self.buffer, rest))?);
+            }
+            looked_at = self.buffer.len();
+            ensure!(self.stream.read_buf(&mut self.buffer).await? > 0, "a stream ended");
+        }
+    }
+
     /// Sends a request and reads the answer, which must be 200.
     pub(crate) async fn exchange(&mut self, request: &[u8]) -> anyhow::Result<()> {
         self.send(request).await?;

@@ -6,7 +6,7 @@
 //! | `server`, `floor` | servers as processes of their own; the floor is this program again |
 //! | `report`, `fill` | reports in the shape of real ones; stores full of calls |
 //! | `client`, `wrk` | who asks |
-//! | `get`, `post`, `wait`, `start`, `engines` | what is measured |
+//! | `get`, `post`, `wait`, `start`, `engines`, `listen`, `tools` | what is measured |
 //! | `stats`, `table` | medians and quartiles; what comes out |
 
 mod client;
@@ -14,6 +14,7 @@ mod engines;
 mod fill;
 mod floor;
 mod get;
+mod listen;
 mod post;
 mod report;
 mod server;
@@ -21,6 +22,7 @@ mod setup;
 mod start;
 mod stats;
 mod table;
+mod tools;
 mod wait;
 mod wrk;
 
@@ -83,6 +85,12 @@ async fn measure(setup: &Setup) -> anyhow::Result<Table> {
     }
     if setup.wants("start") {
         start::start(setup, &mut table).await?;
+    }
+    if setup.wants("listen") {
+        listen::crowd(setup, &mut table).await?;
+    }
+    if setup.wants("tools") {
+        tools::answer(setup, &mut table).await?;
     }
     Ok(table)
 }

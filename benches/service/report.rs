@@ -16,7 +16,7 @@ use ringback::{
 use serde_json::{Value, json};
 
 /// Stands where each report has its own call id.
-const PLACEHOLDER: &str = "00000000-0000-7000-8000-000000000000";
+pub(crate) const PLACEHOLDER: &str = "00000000-0000-7000-8000-000000000000";
 /// Words of the conversations. Drawn at random they compress about as well as what people say.
 const WORDS: &str = "the to and a you it is that we of in for on have can be do this with your are not will at so if just what or \
     would there my they one was but about all get how time up when work out some like know here as from then thank yes no okay right \

@@ -33,6 +33,11 @@ impl Server {
 
     /// The same on the store with this URL.
     pub(crate) fn ringback_on(setup: &Setup, cores: &str, url: &str) -> anyhow::Result<Self> {
+        Self::ringback_with(setup, cores, url, &[])
+    }
+
+    /// The same with more variables.
+    pub(crate) fn ringback_with(setup: &Setup, cores: &str, url: &str, variables: &[(&str, &str)]) -> anyhow::Result<Self> {
         let port = free_port()?;
         let mut command = pinned(cores, &setup.ringback);
         command
@@ -41,6 +46,7 @@ impl Server {
             .env("DATABASE_URL", url)
             .env("VAPI_WEBHOOK_SECRET", SECRET)
             .env("LOG_FORMAT", "json")
+            .envs(variables.iter().copied())
             .current_dir(&setup.scratch);
         Self::start(command, port, &setup.choice.log)
     }

@@ -8,8 +8,9 @@ use std::{
     thread::available_parallelism,
 };
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use clap::Parser;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// The webhook secret of every server under test.
 pub(crate) const SECRET: &str = "a-secret-for-benches-only";
@@ -20,7 +21,7 @@ pub(crate) const CONNECTIONS: usize = 64;
 #[derive(Debug, Parser)]
 #[command(name = "benches/run", about = "Measures the shipped service beside a floor and a peer", disable_help_subcommand = true)]
 pub(crate) struct Choice {
-    /// What to measure: get, known, post, wake, crowd, start, engines, lists [default: everything]
+    /// What to measure: get, known, post, wake, crowd, start, engines, lists, listen, tools [default: everything]
     pub(crate) measures: Vec<String>,
     /// Runs of each measurement
     #[arg(long, default_value_t = 10)]
@@ -147,4 +148,13 @@ fn count(cores: &str) -> usize {
         None => 1,
     };
     cores.split(',').map(one).sum()
+}
+
+/// Each connection is a file.
+pub(crate) fn allow_files(files: u64) -> anyhow::Result<()> {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current.is_some_and(|current| current < files) {
+        setrlimit(Resource::Nofile, Rlimit { current: Some(files), maximum }).context("the hard limit of `ulimit -n` is too low")?;
+    }
+    Ok(())
 }

@@ -2,15 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use anyhow::bail;
 use tokio::{task::JoinSet, time::sleep};
 
 use crate::{
     client::{self, Client},
     report::{self, Template},
     server::Server,
-    setup::Setup,
+    setup::{Setup, allow_files},
     stats::{self, Spread},
     table::{Limit, Table},
 };
@@ -67,7 +66,7 @@ pub(crate) async fn wake_one(setup: &Setup, table: &mut Table) -> anyhow::Result
 
 /// Everybody waits for one call.
 pub(crate) async fn wake_crowd(setup: &Setup, table: &mut Table) -> anyhow::Result<()> {
-    allow_files()?;
+    allow_files(FILES)?;
     let template = Template::of_answer(ANSWER);
     let (mut seconds, mut memory) = (Vec::new(), Vec::new());
     for _ in 0..setup.choice.rounds {
@@ -121,13 +120,4 @@ async fn gather(server: &Server, id: &str) -> anyhow::Result<Vec<Client>> {
         sleep(Duration::from_millis(20)).await;
     }
     Ok(crowd)
-}
-
-/// Each connection is a file.
-fn allow_files() -> anyhow::Result<()> {
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    if current.is_some_and(|current| current < FILES) {
-        setrlimit(Resource::Nofile, Rlimit { current: Some(FILES), maximum }).context("the hard limit of `ulimit -n` is too low")?;
-    }
-    Ok(())
 }

@@ -5,6 +5,7 @@
 
 mod backup;
 mod healthcheck;
+mod listen;
 mod migrate;
 mod moving;
 mod openapi;
@@ -56,6 +57,8 @@ enum Command {
     Rekey,
     /// Print the result of a call, or wait for it
     Result(result::ResultArgs),
+    /// Follow calls as they go on, or Vapi's webhooks: shown, recorded, forwarded
+    Listen(listen::ListenArgs),
     /// Run a fake Vapi to try things on, without an account
     Simulate(simulate::SimulateArgs),
     /// Post recorded webhook bodies, signed afresh
@@ -65,7 +68,7 @@ enum Command {
 }
 
 /// Where the running service is, and how to be let in.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 struct Remote {
     /// Address of the service [default: `RINGBACK_URL`, `BACKEND_URL` or `http://127.0.0.1:$PORT`]
     #[arg(long, value_name = "URL")]
@@ -120,6 +123,7 @@ async fn run(command: Command, environment: &Environment) -> ExitCode {
             Err(code) => code,
         },
         Command::Result(args) => result::run(args, environment).await,
+        Command::Listen(args) => listen::run(args, environment, interrupted()).await,
         Command::Simulate(args) => match client_url(environment, args.webhook_url.is_some()) {
             Ok(url) => simulate::run(args, &url, interrupted()).await,
             Err(code) => code,

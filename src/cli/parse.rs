@@ -29,12 +29,23 @@ pub(super) fn pace(text: &str) -> Result<f64, String> {
     number(text).filter(|pace| (0.0..=1_000.0).contains(pace)).ok_or_else(|| "a pace is a number from 0 to 1000".to_owned())
 }
 
-/// An http or https address; one without a path means the service's webhook route.
-pub(super) fn webhook_url(text: &str) -> Result<Url, String> {
-    let mut url: Url = text.trim().parse().map_err(|error| format!("no address: {error}"))?;
+/// An http or https address; `localhost:3000/hook` will do.
+pub(super) fn target(text: &str) -> Result<Url, String> {
+    let text = text.trim();
+    if text.contains("://") { address(text) } else { address(&format!("http://{text}")) }
+}
+
+fn address(text: &str) -> Result<Url, String> {
+    let url: Url = text.trim().parse().map_err(|error| format!("no address: {error}"))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err("an address begins with http:// or https://".to_owned());
     }
+    Ok(url)
+}
+
+/// An http or https address; one without a path means the service's webhook route.
+pub(super) fn webhook_url(text: &str) -> Result<Url, String> {
+    let mut url = address(text)?;
     if url.path() == "/" {
         url.set_path(WEBHOOK_PATH);
     }
@@ -53,7 +64,7 @@ fn number(text: &str) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{pace, probability, rate, webhook_url};
+    use super::{pace, probability, rate, target, webhook_url};
 
     #[test]
     fn an_address_without_a_path_means_the_webhook_route() {
@@ -64,6 +75,14 @@ mod tests {
         for wrong in ["", "host", "ftp://host/", "/path"] {
             assert!(read(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_target_needs_no_scheme() {
+        let read = |text| target(text).map(|url| url.to_string());
+        assert_eq!(read("localhost:3000/hook"), Ok("http://localhost:3000/hook".into()));
+        assert_eq!(read(" https://host "), Ok("https://host/".into()));
+        assert!(read("").is_err() && read("ftp://host").is_err());
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //! | [`http`], [`store`], [`vapi`], [`access`], [`client`] | what the parts of the program need |
 //! | [`postgres`], [`redis`] | the URL of a PostgreSQL database; of a Redis |
 //! | [`tools`] | who answers what the assistant asks |
+//! | [`outbound`] | whom we may tell something |
 //! | [`proxies`] | whose `X-Forwarded-For` is believed |
 //!
 //! [`Config::from_env`] takes a lookup, so that tests need no environment. Secrets are `secrecy` types or digests, so that `Debug` shows none.
@@ -16,6 +17,7 @@ pub mod access;
 pub mod client;
 pub mod environment;
 pub mod http;
+pub mod outbound;
 pub mod postgres;
 pub mod proxies;
 mod reader;
@@ -38,6 +40,7 @@ pub use self::{
     client::ClientConfig,
     environment::Environment,
     http::HttpConfig,
+    outbound::{KestraConfig, KestraLogin, OutboundConfig},
     postgres::{PostgresUrl, SslMode},
     proxies::TrustedProxies,
     reader::ConfigError,
@@ -74,6 +77,8 @@ pub struct Config {
     pub access: AccessConfig,
     /// Who answers what the assistant asks.
     pub tools: ToolsConfig,
+    /// Whom we may tell something.
+    pub outbound: OutboundConfig,
     /// How late data is fetched.
     pub complete: CompleteConfig,
     /// Events that are usually only counted are kept too.
@@ -141,6 +146,7 @@ impl Config {
             cache: CacheConfig::read(&mut reader),
             vapi: VapiConfig::read(&mut reader),
             tools: ToolsConfig::read(&mut reader),
+            outbound: OutboundConfig::read(&mut reader),
             complete: CompleteConfig::read(&mut reader),
             keep_all_events: reader.word("KEEP_EVENTS", &[("default", false), ("all", true)]),
             shutdown: ShutdownConfig::read(&mut reader, exposed),

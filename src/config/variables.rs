@@ -133,6 +133,17 @@ const VARIABLES: &[Variable] = &[
         SERVE,
         "Who answers what the assistant asks, as TOML: tools, other requests, the server URL you had before. Usually a file: `TOOLS_FILE`.",
     ),
+    variable(
+        "OUTBOUND_ALLOW",
+        "",
+        SERVE,
+        "Private places that URLs given over the API may reach: hosts, `*.suffix` hosts, addresses, ranges, each with an optional port. Loopback and link-local only by their own address or range.",
+    ),
+    variable("KESTRA_URL", "", SERVE, "Base address of the Kestra whose paused executions are resumed when a call is done."),
+    variable("KESTRA_TENANT", "main", SERVE, "Its tenant, where a callback names none."),
+    variable("KESTRA_USERNAME", "", SERVE, "A user there; with `KESTRA_PASSWORD`."),
+    variable("KESTRA_PASSWORD", "", SERVE, "That user's password."),
+    variable("KESTRA_API_TOKEN", "", SERVE, "An API token there, instead of user and password."),
     variable("KEEP_EVENTS", "default", SERVE, "`all` also keeps partial transcripts, speech updates and the like."),
     variable(
         "SHUTDOWN_DELAY_SECONDS",

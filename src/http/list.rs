@@ -26,6 +26,8 @@ use crate::{
 
 /// Rows of a page when nothing is said.
 const DEFAULT_LIMIT: usize = 20;
+/// How a call may have turned out.
+pub(super) const STATUSES: [&str; 6] = ["pending", "completed", "no_answer", "voicemail", "timeout", "error"];
 /// Rows of a page at most.
 const MOST_ROWS: usize = 100;
 /// Rows that offset paging skips at most; beyond it a cursor is the way.
@@ -114,7 +116,7 @@ fn filter(parameters: &Parameters) -> Result<CallFilter, ApiError> {
     let words = parameters.text("q").unwrap_or_default().to_lowercase();
     Ok(CallFilter {
         phone,
-        status: one_of(parameters, "status", &["pending", "completed", "no_answer", "voicemail", "timeout", "error"])?,
+        status: one_of(parameters, "status", &STATUSES)?,
         call_status: parameters.list("callStatus")?,
         data_status: one_of(parameters, "dataStatus", &["pending", "partial", "fetching", "complete", "fetch_failed"])?,
         assistant_id: parameters.list("assistantId")?,
@@ -132,7 +134,7 @@ fn filter(parameters: &Parameters) -> Result<CallFilter, ApiError> {
     })
 }
 
-fn one_of(parameters: &Parameters, name: &str, words: &[&str]) -> Result<Vec<String>, ApiError> {
+pub(super) fn one_of(parameters: &Parameters, name: &str, words: &[&str]) -> Result<Vec<String>, ApiError> {
     let list = parameters.list(name)?;
     match list.iter().find(|word| !words.contains(&word.as_str())) {
         Some(_) => Err(ApiError::InvalidParameter(format!("{name} takes {}.", words.join(", ")))),
@@ -149,7 +151,7 @@ fn sort_by(parameters: &Parameters) -> Result<SortBy, ApiError> {
     }
 }
 
-fn digits(name: &str, phone: &str) -> Result<String, ApiError> {
+pub(super) fn digits(name: &str, phone: &str) -> Result<String, ApiError> {
     let digits: String = phone.chars().filter(char::is_ascii_digit).collect();
     if digits.is_empty() { Err(ApiError::InvalidParameter(format!("{name} must have digits."))) } else { Ok(digits) }
 }

@@ -9,12 +9,14 @@ mod cache;
 mod calls;
 mod dashboard;
 mod deadline;
+mod deliveries;
 mod docs;
 mod failures;
 mod health;
 mod list;
 mod meters;
 mod observe;
+mod onlookers;
 mod operations;
 mod parameters;
 mod path;
@@ -25,6 +27,7 @@ pub mod server;
 mod session;
 mod socket;
 mod stream;
+mod subscriptions;
 mod timeline;
 mod webhook;
 
@@ -38,11 +41,11 @@ use axum::{
 use tower_http::cors::CorsLayer;
 
 use self::observe::Observe;
-pub use self::{body::Budget, docs::openapi, health::Probe, meters::Meters, path::Regular, proof::Gate, session::Door};
+pub use self::{body::Budget, docs::openapi, health::Probe, meters::Meters, onlookers::Onlookers, path::Regular, proof::Gate};
 
 use crate::{
-    clock::Clock, config::Config, enrich::Enricher, error::ApiError, lifecycle::Lifecycle, registry::Registry, telemetry::Metrics,
-    tools::Tools, vapi::client::VapiClient,
+    clock::Clock, config::Config, enrich::Enricher, error::ApiError, lifecycle::Lifecycle, push::Push, registry::Registry,
+    telemetry::Metrics, tools::Tools, vapi::client::VapiClient,
 };
 
 /// What handlers share: a cheap handle.
@@ -59,14 +62,16 @@ pub struct Shared {
     pub enricher: Enricher,
     /// Has questions answered.
     pub tools: Tools,
+    /// Tells those who asked to be told.
+    pub push: Push,
     /// Vapi's REST, if there is a key.
     pub client: Option<VapiClient>,
     /// Checks webhook proofs.
     pub gate: proof::Gate,
-    /// Lets people sign in.
-    pub door: session::Door,
     /// Bounds the memory that bodies take.
     pub bodies: body::Budget,
+    /// Are shown what comes in.
+    pub onlookers: Onlookers,
     /// What time it is.
     pub clock: Clock,
     /// Tells when to stop.
@@ -102,7 +107,7 @@ const WEBHOOK_PATHS: [&str; 4] = ["/api/v1/vapi/webhook", "/api/v1/vapi/webhooks
 const SESSIONS_PATH: &str = "/api/v1/sessions/vapi/webhook";
 
 /// Templates of all routes, by which requests are counted.
-pub const TEMPLATES: [&str; 28] = [
+pub const TEMPLATES: [&str; 37] = [
     "/",
     "/api/v1/sessions/vapi/webhook",
     "/api/v1/vapi/cache",
@@ -115,7 +120,16 @@ pub const TEMPLATES: [&str; 28] = [
     "/api/v1/vapi/calls/{id}/recording",
     "/api/v1/vapi/calls/{id}/result",
     "/api/v1/vapi/calls/{id}/timeline",
+    "/api/v1/vapi/deliveries",
     "/api/v1/vapi/events",
+    "/api/v1/vapi/subscriptions",
+    "/api/v1/vapi/subscriptions/{id}",
+    "/api/v1/vapi/subscriptions/{id}/deliveries",
+    "/api/v1/vapi/subscriptions/{id}/pause",
+    "/api/v1/vapi/subscriptions/{id}/redeliver",
+    "/api/v1/vapi/subscriptions/{id}/resume",
+    "/api/v1/vapi/subscriptions/{id}/rotate",
+    "/api/v1/vapi/subscriptions/{id}/test",
     "/api/v1/vapi/webhook",
     "/api/v1/vapi/webhooks/vapi",
     "/api/v1/vapi/ws",
@@ -143,11 +157,13 @@ pub fn router(api: &Api) -> Router {
         .route("/api/v1/vapi/calls/{id}/fetch", post(calls::fetch))
         .route("/api/v1/vapi/calls/{id}/events", get(stream::one))
         .route("/api/v1/vapi/events", get(stream::all))
+        .route("/api/v1/vapi/deliveries", get(onlookers::all))
         .route("/api/v1/vapi/ws", get(socket::all))
         .route("/api/v1/vapi/calls/{id}/timeline", get(timeline::read))
         .route("/api/v1/vapi/calls/{id}/recording", get(recording::play))
         .route("/t/{token}/api/v1/vapi/calls/{id}", get(calls::read))
         .route("/t/{token}/api/v1/vapi/calls/{id}/result", get(result::wait))
+        .merge(subscriptions::routes())
         .route("/api/v1/vapi/cache/stats", get(cache::stats))
         .route("/api/v1/vapi/cache", delete(cache::clear))
         .route("/api/v1/webhooks/vapi/test", get(webhook::test))

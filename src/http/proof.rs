@@ -29,13 +29,15 @@ const WRONG_PROOF: &str = "The proof does not fit any of VAPI_WEBHOOK_SECRET, or
 pub struct Gate {
     verifier: Option<Verifier>,
     failures: Failures,
+    /// Who failed to sign in at the dashboard.
+    pub(super) sign_ins: Failures,
 }
 
 impl Gate {
     /// A gate for the configured secrets; `None`: no secret is configured.
     #[must_use]
     pub fn new(verifier: Option<Verifier>) -> Self {
-        Self { verifier, failures: Failures::default() }
+        Self { verifier, failures: Failures::default(), sign_ins: Failures::default() }
     }
 }
 

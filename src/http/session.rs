@@ -21,7 +21,6 @@ use super::{
     Api, TEMPLATES,
     auth::{self, Caller, Read},
     deadline::{CHANGE_DEADLINE, in_time},
-    failures::Failures,
     observe::{Told, client_ip},
 };
 use crate::{
@@ -49,10 +48,6 @@ const CANCEL: &str = "/api/v1/vapi/calls/{id}/cancel";
 const ALL_SCOPES: [Scope; 4] = [Scope::Poll, Scope::Read, Scope::Place, Scope::Admin];
 const NO_TOKENS: &str = "Nobody can sign in: set API_TOKENS, start the service again, and sign in with one of them.";
 const WRONG_BODY: &str = "A sign-in is a JSON object with a text `token`.";
-
-/// Counts failed sign-ins.
-#[derive(Debug, Default)]
-pub struct Door(Failures);
 
 /// Somebody who signed in.
 #[derive(Debug)]
@@ -179,13 +174,13 @@ pub(super) async fn sign_in(State(api): State<Api>, request: Request) -> Result<
     if api.config.access.tokens.is_empty() {
         return Err(ApiError::AuthNotConfigured(NO_TOKENS));
     }
-    if api.door.0.of(client, api.clock.now()) >= MOST_FAILURES {
+    if api.gate.sign_ins.of(client, api.clock.now()) >= MOST_FAILURES {
         return Err(ApiError::RateLimited);
     }
     let body = api.bodies.read(body, None, LONGEST_BODY).await?;
     let shown: SignIn = serde_json::from_slice(&body.bytes).map_err(|_json| ApiError::InvalidPayload(WRONG_BODY.to_owned()))?;
     let Some(token) = api.config.access.find(shown.token.trim()) else {
-        api.door.0.count(client, api.clock.now());
+        api.gate.sign_ins.count(client, api.clock.now());
         return Err(ApiError::Unauthorized);
     };
     if token.scope < Scope::Read {

@@ -10,13 +10,14 @@ use axum::{
         sse::{Event, KeepAlive, Sse},
     },
 };
-use futures_util::{StreamExt as _, stream};
+use futures_util::{Stream, StreamExt as _, stream};
 use tokio::time::sleep;
 
 use super::{
     Api,
     auth::{Caller, PollStream, ReadStream},
     calls::look_up,
+    list::{STATUSES, digits, one_of},
     observe::Told,
     parameters::{CallPath, Parameters},
 };
@@ -62,8 +63,9 @@ impl FromRequestParts<Api> for Wish {
         let filter = Filter {
             types,
             assistants: parameters.list("assistantId")?,
-            phones: parameters.list("phone")?,
-            statuses: parameters.list("status")?,
+            // A mistake would be a stream that stays silent.
+            phones: parameters.list("phone")?.iter().map(|phone| digits("phone", phone)).collect::<Result<_, _>>()?,
+            statuses: one_of(&parameters, "status", &STATUSES)?,
         };
         Ok(Self { filter, since: since(&parts.headers, &parameters), close_when_done })
     }
@@ -188,10 +190,7 @@ pub(super) async fn listen(api: &Api, scope: Option<CallId>, wish: Wish) -> Resu
 /// Who listens with a session listens no longer than that lasts.
 fn events(api: &Api, reader: Reader, until: Option<Millis>) -> Response {
     let listening = (reader, Counted::new(api, "sse"));
-    let events = stream::unfold((listening, false), |((mut reader, counted), begun)| async move {
-        let event = if begun { event(&reader.next().await?) } else { Event::default().retry(RETRY) };
-        Some((Ok::<_, Infallible>(event), ((reader, counted), true)))
-    });
+    let events = stream::unfold(listening, |(mut reader, counted)| async move { Some((event(&reader.next().await?), (reader, counted))) });
     let left = until.map(|until| Duration::from_millis(until.since(api.clock.now()).max(0).unsigned_abs()));
     let over = async move {
         match left {
@@ -199,7 +198,14 @@ fn events(api: &Api, reader: Reader, until: Option<Millis>) -> Response {
             None => pending().await,
         }
     };
-    let mut answer = Sse::new(events.take_until(Box::pin(over))).keep_alive(KeepAlive::new().interval(HEARTBEAT)).into_response();
+    answer(events.take_until(Box::pin(over)))
+}
+
+/// An answer that tells these events as they come.
+pub(super) fn answer(events: impl Stream<Item = Event> + Send + 'static) -> Response {
+    let begin = stream::iter([Event::default().retry(RETRY)]);
+    let events = begin.chain(events).map(Ok::<_, Infallible>);
+    let mut answer = Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT)).into_response();
     answer.headers_mut().insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
     answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     answer

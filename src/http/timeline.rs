@@ -1,5 +1,7 @@
 //! Everything that happened to a call, in order of time.
 
+use std::borrow::Cow;
+
 use axum::{
     Json,
     extract::State,
@@ -19,8 +21,11 @@ use crate::{
     envelope::{Envelope, NoData, Pagination},
     error::ApiError,
     registry::Known,
-    store::TimelineEntry,
+    store::{Attempt, Delivery, DeliveryFilter, TimelineEntry},
 };
+
+/// Deliveries whose tries are shown; the latest.
+const MOST_DELIVERIES: usize = 500;
 
 /// One thing that happened.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -30,9 +35,9 @@ pub(super) struct TimelineItem<'a> {
     /// When it reached us.
     #[schema(value_type = String, format = DateTime)]
     at: At,
-    /// `delivery`, `fetch`, `settled` or `deleted`.
+    /// `delivery`, `fetch`, `tool`, `settled`, `deleted` or `outbound` (somebody was told).
     kind: &'a str,
-    /// The message's type, `rest`, `fetch` or `policy`.
+    /// The message's type, `rest`, `fetch` or `policy`; of what went out, the event's type.
     source: &'a str,
     /// The event's id: equal for equal messages.
     event_id: &'a str,
@@ -48,7 +53,8 @@ pub(super) struct TimelineItem<'a> {
     /// The version it led to.
     version: Option<u64>,
     /// A line of explanation.
-    details: Option<&'a str>,
+    #[schema(value_type = Option<String>)]
+    details: Option<Cow<'a, str>>,
     /// With `body=1`: the redacted body, `null` once it is not kept any more.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
@@ -85,7 +91,11 @@ pub(super) async fn read(
     }
     let bodies = parameters.switch("body");
     let entries = api.registry.store().timeline(&id, bodies).await?;
-    let items: Vec<TimelineItem<'_>> = entries.iter().map(|entry| shown(entry, bodies)).collect();
+    let filter = DeliveryFilter { call: Some(id.clone()), limit: MOST_DELIVERIES, ..DeliveryFilter::default() };
+    let sent = api.registry.store().deliveries(filter).await?.deliveries;
+    let mut items: Vec<TimelineItem<'_>> = entries.iter().map(|entry| shown(entry, bodies)).collect();
+    items.extend(sent.iter().flat_map(|delivery| delivery.attempts.iter().map(|attempt| told(delivery, attempt, bodies))));
+    items.sort_by_key(|item| item.at.0);
     let count = items.len();
     let pagination = Pagination { limit: count, offset: None, next_cursor: None, has_more: false };
     let told = Told { token: caller.token, call_id: Some(id.clone()), ..Told::default() };
@@ -103,7 +113,29 @@ fn shown(entry: &TimelineEntry, bodies: bool) -> TimelineItem<'_> {
         duplicate: entry.duplicate,
         changed: &entry.changed,
         version: entry.version,
-        details: entry.details.as_deref(),
+        details: entry.details.as_deref().map(Cow::Borrowed),
         body: bodies.then(|| entry.body.as_deref().and_then(|body| serde_json::from_str(body).ok())),
+    }
+}
+
+/// A try to tell somebody.
+fn told<'a>(delivery: &'a Delivery, attempt: &'a Attempt, bodies: bool) -> TimelineItem<'a> {
+    let came = match (&attempt.error, attempt.status) {
+        (Some(error), _) => error.clone(),
+        (None, Some(status)) => format!("answered {status}"),
+        (None, None) => "done".to_owned(),
+    };
+    TimelineItem {
+        at: At(attempt.at),
+        kind: "outbound",
+        source: &delivery.event.kind,
+        event_id: &delivery.event.id,
+        sent_at: None,
+        proof: None,
+        duplicate: false,
+        changed: &[],
+        version: None,
+        details: Some(Cow::Owned(format!("{}: {came} in {} ms", delivery.target, attempt.took_ms))),
+        body: bodies.then_some(None),
     }
 }

@@ -17,6 +17,7 @@ use super::{
     Api,
     deadline::{CHANGE_DEADLINE, in_time},
     observe::Told,
+    onlookers::{self, Delivered},
     proof::VerifiedWebhook,
 };
 use crate::{
@@ -112,6 +113,7 @@ async fn take(api: &Api, webhook: VerifiedWebhook, raw: Bytes) -> Result<Taken, 
     let Inbound { event, question, partial, odd_call_id } = message::read(&body.bytes, delivery, api.clock.now())?;
     // The event has what it needs: while its commit is waited for, the next request can have the memory.
     let bytes = std::mem::take(&mut body.bytes);
+    let shown = api.onlookers.are_there().then(|| (bytes.clone(), event.id.clone(), event.proof));
     let heard = (question.is_some() || api.tools.are_configured()).then(|| {
         let (kind, event_id, call_id) = (event.source.clone(), event.id.clone(), event.call_id.clone());
         let (body, raw) = if api.tools.are_configured() { (bytes, raw) } else { Default::default() };
@@ -125,6 +127,10 @@ async fn take(api: &Api, webhook: VerifiedWebhook, raw: Bytes) -> Result<Taken, 
     let commit = async {
         let applied = in_time(deadline, api.registry.apply(event)).await;
         api.metrics.webhook_committed(started.elapsed());
+        if let (Some((body, event_id, proof)), Ok(taken)) = (&shown, &applied) {
+            let (kind, call_id, result) = (&kind, call_id.as_ref(), result_label(Ok(taken), odd_call_id));
+            onlookers::show(api, Delivered { kind, call_id, event_id, proof: *proof, result, body }).await;
+        }
         applied
     };
     let answer = async {

@@ -19,7 +19,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use reqwest::{Client, StatusCode, Url, header::HeaderMap, redirect};
+use reqwest::{Client, Method, StatusCode, Url, header::HeaderMap, redirect};
 
 use self::guard::{Allowed, GuardedNames, Lookup};
 pub use self::sign::{InvalidKey, SigningKey};
@@ -36,7 +36,7 @@ pub enum Trust {
     Given,
 }
 
-/// One request; always a POST.
+/// One request.
 #[derive(Debug, Clone)]
 pub struct Post<'a> {
     /// Where to.
@@ -129,11 +129,23 @@ impl Outbound {
     /// # Errors
     /// [`Failure`] when there is no whole answer. An answer of any status but a redirect is one.
     pub async fn post(&self, post: Post<'_>) -> Result<Reply, Failure> {
+        self.send(Method::POST, post).await
+    }
+
+    /// The same as a GET; its body should be empty.
+    ///
+    /// # Errors
+    /// As [`Outbound::post`].
+    pub async fn get(&self, get: Post<'_>) -> Result<Reply, Failure> {
+        self.send(Method::GET, get).await
+    }
+
+    async fn send(&self, method: Method, post: Post<'_>) -> Result<Reply, Failure> {
         let client = match post.trust {
             Trust::Configured => self.0.trusted.clone(),
             Trust::Given => self.guarded(post.url)?,
         };
-        tokio::time::timeout(post.within, answer(client, post)).await.unwrap_or(Err(Failure::TimedOut))
+        tokio::time::timeout(post.within, answer(client, method, post)).await.unwrap_or(Err(Failure::TimedOut))
     }
 
     fn guarded(&self, url: &Url) -> Result<Client, Failure> {
@@ -164,8 +176,8 @@ fn plain() -> reqwest::ClientBuilder {
     Client::builder().no_proxy().redirect(redirect::Policy::none()).user_agent(concat!("ringback/", env!("CARGO_PKG_VERSION")))
 }
 
-async fn answer(client: Client, post: Post<'_>) -> Result<Reply, Failure> {
-    let request = client.post(post.url.clone()).headers(post.headers).body(post.body);
+async fn answer(client: Client, method: Method, post: Post<'_>) -> Result<Reply, Failure> {
+    let request = client.request(method, post.url.clone()).headers(post.headers).body(post.body);
     let mut response = request.send().await.map_err(|error| failure(&error))?;
     let (status, headers) = (response.status(), response.headers().clone());
     if status.is_redirection() {

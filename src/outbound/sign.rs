@@ -8,6 +8,8 @@ use sha2::{Digest as _, Sha256};
 
 /// Marks a key.
 const PREFIX: &str = "whsec_";
+/// The header that signatures stand in.
+const SIGNATURE: &str = "webhook-signature";
 /// Bytes that a key must have; the specification says 24 to 64.
 const KEY_BYTES: std::ops::RangeInclusive<usize> = 16..=64;
 
@@ -30,6 +32,22 @@ impl SigningKey {
         bytes.filter(|bytes| KEY_BYTES.contains(&bytes.len())).map(|bytes| Self(bytes.into())).ok_or(InvalidKey)
     }
 
+    /// The same signed by several keys, as while one takes the place of another: the signatures stand side by side, in order.
+    ///
+    /// # Panics
+    /// Never: signatures are visible ASCII.
+    #[must_use]
+    pub fn headers_by_all(keys: &[Self], id: &str, at: i64, body: &[u8]) -> HeaderMap {
+        let mut signed = keys.iter().map(|key| key.headers(id, at, body));
+        let mut headers = signed.next().unwrap_or_default();
+        let text = |headers: &HeaderMap| headers.get(SIGNATURE).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+        let all = signed.fold(text(&headers), |all, more| format!("{all} {}", text(&more)));
+        if headers.contains_key(SIGNATURE) {
+            headers.insert(SIGNATURE, HeaderValue::try_from(all).expect("visible ASCII stands in a header"));
+        }
+        headers
+    }
+
     /// The three headers for a body, sent at `at` (seconds since 1970). An id that can't stand in a header gives way to its hash.
     ///
     /// # Panics
@@ -42,7 +60,7 @@ impl SigningKey {
         mac.update(format!("{id}.{at}.").as_bytes());
         mac.update(body);
         let signature = format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()));
-        let headers = [("webhook-id", id), ("webhook-timestamp", at.to_string()), ("webhook-signature", signature)];
+        let headers = [("webhook-id", id), ("webhook-timestamp", at.to_string()), (SIGNATURE, signature)];
         let value = |text: String| HeaderValue::try_from(text).expect("visible ASCII stands in a header");
         headers.into_iter().map(|(name, text)| (HeaderName::from_static(name), value(text))).collect()
     }
@@ -62,6 +80,16 @@ mod tests {
             (&headers["webhook-id"], &headers["webhook-timestamp"]),
             (&"msg_p5jXN8AQM9LWM0D4loKWxJek".parse().unwrap(), &"1614265330".parse().unwrap())
         );
+    }
+
+    #[test]
+    fn several_keys_sign_side_by_side() {
+        let keys = ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSx"];
+        let keys: Vec<_> = keys.iter().map(|key| SigningKey::parse(key).unwrap()).collect();
+        let alone: Vec<_> = keys.iter().map(|key| key.headers("id", 1, b"x")["webhook-signature"].to_str().unwrap().to_owned()).collect();
+        let both = SigningKey::headers_by_all(&keys, "id", 1, b"x");
+        assert_eq!(both["webhook-signature"], alone.join(" "));
+        assert!(SigningKey::headers_by_all(&[], "id", 1, b"x").is_empty());
     }
 
     #[test]

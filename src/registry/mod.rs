@@ -39,7 +39,7 @@ pub use self::{
     follow::follow,
     moved::write_of,
     render::{Rendered, answer, never_heard_of},
-    stream::{Bulletin, Filter, Reader, Said, Since, Streams, TYPES},
+    stream::{Bulletin, Filter, Letter, Reader, Said, Since, Streams, TYPES},
     waiters::{WaitTicket, Waiters},
 };
 use self::{render::Step, turns::Turns};
@@ -303,7 +303,7 @@ impl Registry {
             let known = registry.0.store.delete(&id, registry.0.clock.now(), always).await?;
             registry.forget_erased(&id);
             registry.0.waiters.wake(&id);
-            registry.0.streams.hint();
+            registry.0.streams.hint_ours();
             Ok(known)
         });
         work.await.unwrap_or_else(|crash| Err(StoreError::Unavailable(format!("the delete task ended early: {crash}"))))

@@ -24,6 +24,10 @@ pub struct StoreHealth {
     pub pending: u64,
     /// When the longest waiting of them fell due.
     pub oldest_due: Option<Millis>,
+    /// Deliveries to subscribers that are to be tried, for the first time or again.
+    pub push_pending: u64,
+    /// Deliveries to subscribers that were given up.
+    pub push_dead: u64,
 }
 
 impl StoreHealth {

@@ -14,8 +14,10 @@
 //! | [`mod@redis`] | a store in a Redis, for any number of instances |
 //! | [`published`] | a call as other programs read it there |
 //! | [`news`] | the log of what was told, for streams |
+//! | [`outbox`] | what is on its way to subscribers |
 //! | [`signal`] | what instances tell each other |
 //! | [`query`] | what can be asked of a list |
+//! | `columns` | what lists filter and sort by |
 //! | [`document`] | small things that are kept beside calls |
 //! | [`disk`] | where a store lies, and how much room there is |
 //! | `condition`, `queue` | whether a server can be asked right now; commits on their way there |
@@ -29,6 +31,7 @@ pub mod document;
 pub mod memory;
 pub mod moving;
 pub mod news;
+pub mod outbox;
 pub mod postgres;
 pub mod published;
 pub mod query;
@@ -36,6 +39,7 @@ pub mod redis;
 pub mod signal;
 pub mod sqlite;
 
+mod columns;
 mod condition;
 mod pack;
 mod queue;
@@ -58,9 +62,14 @@ pub use crate::call::policy::Due;
 
 use self::moving::{Amounts, Graves, PastEvent, Resealed, Strays};
 pub use self::{
+    columns::Columns,
     disk::StoreHealth,
     document::{Document, DocumentKind, DocumentPage, DocumentWrite},
     news::NewsPage,
+    outbox::{
+        Attempt, Delivery, DeliveryFilter, DeliveryLease, DeliveryMark, DeliveryPage, DeliveryState, FanOut, Fate, LeasedDeliveries,
+        OutboxState, OutgoingEvent, Redelivery, StoredTarget, Targets,
+    },
     published::PublishedRow,
     query::{CallFilter, CallPage, PageCursor, SortBy},
     signal::Signal,
@@ -88,35 +97,6 @@ pub struct StoredCall {
     pub due: Option<Due>,
     /// Counts what was told of it: the `sequence` of the latest news.
     pub news: u64,
-}
-
-/// Columns that lists filter and sort by, taken from a record by [`crate::call::view`].
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Columns {
-    /// `status` as pollers see it.
-    pub status: &'static str,
-    /// `callStatus` as pollers see it.
-    pub call_status: &'static str,
-    /// `dataStatus` as pollers see it.
-    pub data_status: &'static str,
-    /// `endedAt` as pollers see it.
-    pub ended_at: Option<Millis>,
-    /// The assistant that talked.
-    pub assistant_id: Option<String>,
-    /// From metadata.
-    pub provider_id: Option<String>,
-    /// From metadata.
-    pub service_request_id: Option<String>,
-    /// As pollers see it.
-    pub correlation_id: Option<String>,
-    /// Digits of the customer's number.
-    pub customer_digits: Option<String>,
-    /// Digits of the provider's number.
-    pub provider_digits: Option<String>,
-    /// Metadata as a JSON object of texts, for `metadata.KEY`.
-    pub metadata: String,
-    /// Names, numbers, ids, summary and transcript in lower case, for `q`.
-    pub search: String,
 }
 
 /// One transaction.
@@ -341,6 +321,29 @@ verbs! {
     news(after: u64, call: Option<&CallId>, limit: usize) -> NewsPage;
     /// Drops at most `limit` of the oldest entries of that log, those from before a moment; returns how many went.
     forget_news(before: Millis, limit: usize) -> usize;
+    /// Targets: the subscriptions, or those of one call or placing.
+    targets(scope: Option<&str>) -> Targets;
+    /// One target.
+    target(id: &str) -> Option<StoredTarget>;
+    /// Writes a target, its `revision` already counted up, if the one that stands there is of the expected revision (`None`: there is none).
+    /// Tells whether it did.
+    put_target(target: StoredTarget, expected: Option<u64>) -> bool;
+    /// Drops a target and its deliveries; tells whether it was there.
+    drop_target(id: &str) -> bool;
+    /// How fanning out stands.
+    outbox() -> OutboxState;
+    /// Makes deliveries, if fanning out and subscriptions still stand as they did; tells whether it did.
+    fan_out(step: FanOut) -> bool;
+    /// Takes deliveries that are due and holds them.
+    lease_deliveries(lease: DeliveryLease) -> LeasedDeliveries;
+    /// Notes what came of tries, each unless the lease was lost; tells which were noted.
+    mark_deliveries(marks: Vec<DeliveryMark>) -> Vec<bool>;
+    /// Deliveries as they stand.
+    deliveries(filter: DeliveryFilter) -> DeliveryPage;
+    /// Makes deliveries of a target that are not pending pending again, with no tries counted; returns how many.
+    redeliver(target: &str, which: Redelivery, now: Millis) -> usize;
+    /// Drops at most `limit` deliveries that were settled before a moment; returns how many went.
+    forget_deliveries(before: Millis, limit: usize) -> usize;
     /// A document, by its id or its alias, unless its time is over.
     document(kind: DocumentKind, id: &str, now: Millis) -> Option<Document>;
     /// Writes documents together, if each one that stands there is of the expected revision and no alias is taken; tells whether it did.

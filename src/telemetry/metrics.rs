@@ -116,6 +116,12 @@ struct VapiLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PushLabels {
+    kind: &'static str,
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OperationLabels {
     operation: &'static str,
 }
@@ -156,6 +162,9 @@ struct Inner {
     enrichment_oldest: Seconds,
     vapi_requests: Family<VapiLabels, Counter>,
     tool_calls: Family<ToolLabels, Counter>,
+    push_attempts: Family<PushLabels, Counter>,
+    push_pending: Gauge,
+    push_dead: Gauge,
     waiters: Gauge,
     stream_clients: Family<TransportLabels, Gauge>,
     cache_hits: Counter,
@@ -195,6 +204,9 @@ impl Metrics {
             enrichment_oldest: list.add("enrichment_oldest_pending_seconds", "How long the longest of them is overdue", Seconds::default()),
             vapi_requests: list.add("vapi_requests", "Requests to Vapi", Family::default()),
             tool_calls: list.add("tool_calls", "Tool calls, by what was answered", Family::default()),
+            push_attempts: list.add("push_attempts", "Tries to tell somebody", Family::default()),
+            push_pending: list.add("push_pending", "Deliveries that wait to be tried", Gauge::default()),
+            push_dead: list.add("push_dead_letters", "Deliveries that were given up", Gauge::default()),
             waiters: list.add("waiters", "Requests that wait for a result", Gauge::default()),
             stream_clients: list.add("stream_clients", "Clients that listen to calls", Family::default()),
             cache_hits: cache.get_or_create_owned(&ResultLabels { result: "hit" }),
@@ -285,6 +297,11 @@ impl Metrics {
         self.0.tool_calls.get_or_create(&ToolLabels { tool: tool.to_owned(), result }).inc();
     }
 
+    /// Somebody was told something, or was not; `kind` says who, `result` how it went.
+    pub fn push_attempted(&self, kind: &'static str, result: &'static str) {
+        self.0.push_attempts.get_or_create(&PushLabels { kind, result }).inc();
+    }
+
     /// So many requests wait for a result.
     pub fn set_waiters(&self, waiters: usize) {
         self.0.waiters.set(number(waiters as u64));
@@ -324,6 +341,8 @@ impl Metrics {
     pub fn store_health(&self, health: &StoreHealth, now: Millis) {
         let overdue = health.oldest_due.map_or(0, |due| now.since(due).max(0));
         self.set_store_up(true);
+        self.0.push_pending.set(number(health.push_pending));
+        self.0.push_dead.set(number(health.push_dead));
         self.set_store_size(health.size_bytes, health.free_bytes);
         self.set_enrichment_backlog(health.pending, Duration::from_millis(u64::try_from(overdue).unwrap_or_default()));
     }

@@ -106,7 +106,12 @@ impl Tools {
         let others: Vec<&str> = others.iter().map(String::as_str).collect();
         let (mut told, mut whole) = (Vec::new(), None);
         match self.told(heard, target, &calls, &others).await {
-            Ok(answer) => (told, whole) = (answer.entries, answer.whole),
+            Ok(answer) => {
+                (told, whole) = (answer.entries, answer.whole);
+                if told.iter().any(|(_, said)| said.is_none()) {
+                    warn!(tool = target.label, "A tool's answer has no result for what was asked; its fallback went out");
+                }
+            }
             Err(why) => warn!(tool = target.label, why, "A tool gave no answer; its fallback went out"),
         }
         let recorded = ours.into_iter().map(|(lead, name)| {

@@ -7,7 +7,7 @@
 //! - Whoever asks again gets the answer that was given.
 //!
 //! Races, by name:
-//! - *The same message twice at once in one process*: the second follows the first ([`once`]).
+//! - *The same message twice at once in one process*: the second follows the first (`once`).
 //! - *At two instances*: both claim, one claim is stored; the other instance looks into the record until the answer stands there.
 //! - *Killed between claim and answer*: nobody asks again. Who repeats the question gets the fallback when its time is over.
 //! - *Two instances give up and answer at once*: the answer too is an event whose id is stored once; the first one counts for both.

@@ -1,7 +1,7 @@
-//! A store, or the rest of it, as lines: the calls newest first, then events without a record, then tombstones.
+//! A store, or the rest of it, as lines: the calls newest first, then events without a record, then subscriptions, then tombstones.
 //!
-//! Documents stay: placings under way and how far something came belong to the service that works on them, answers to idempotency keys and
-//! batches to where they were given. The log of news is of its store, too.
+//! Deliveries stay: what was on its way stays with the store that had it. Documents stay: placings under way and how far something came belong to
+//! the service that works on them, answers to idempotency keys and batches to where they were given. The log of news is of its store, too.
 
 use std::io::{BufRead, Write};
 
@@ -9,7 +9,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::{
     TransferError, Watcher, go_on,
-    line::{End, FORMAT, Head, Line, MovedCall, MovedEvent, MovedGrave, encoded},
+    line::{End, FORMAT, Head, Line, MovedCall, MovedEvent, MovedGrave, MovedSubscription, encoded},
 };
 use crate::{
     call::time::Millis,
@@ -59,7 +59,7 @@ pub fn written(mut file: impl BufRead) -> Result<Written, TransferError> {
             Some(Line::Event(event)) if lines > 1 && event.place.is_none() => continue,
             Some(Line::Event(event)) if lines > 1 => written.place = event.place,
             // They are few, and come all at once: again from the first.
-            Some(Line::Tombstone(_) | Line::End(_)) if lines > 1 => return Ok(written),
+            Some(Line::Subscription(_) | Line::Tombstone(_) | Line::End(_)) if lines > 1 => return Ok(written),
             _ => return Err(TransferError::Refused("the unfinished file is no export of Ringback's: move it away".to_owned())),
         }
         (written.lines, written.bytes) = (lines, bytes);
@@ -106,6 +106,10 @@ pub async fn export(
         }
     }
     strays(store, &mut pen, written.place, watcher).await?;
+    for target in store.targets(None).await?.targets {
+        let body = encoded(&target.body);
+        pen.write(&Line::Subscription(MovedSubscription { id: target.id, revision: target.revision, body }))?;
+    }
     // Last of all: a call that was deleted since its line was written must not come back.
     for (hash, at) in &store.graves().await?.all {
         pen.write(&Line::Tombstone(MovedGrave { hash: encoded(hash), at: *at }))?;

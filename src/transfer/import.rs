@@ -3,6 +3,7 @@
 //! Rules, by name:
 //! - *The call is not there*: it is written as it was, versions, times and due time included.
 //! - *The call is there*: the records are joined; a version greater than both tells pollers, if that changed anything.
+//! - *The subscription is there*: it stays as it is.
 //! - *The call was deleted here*: it stays deleted.
 //! - *The call was deleted there*: it is deleted here. Tombstones are hashes under the key of their store. An empty store takes that key; another
 //!   one only learns of those calls that it knows, for the others can't be guessed.
@@ -18,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     TransferError, Watcher, go_on,
-    line::{FORMAT, Head, Line, MovedCall, MovedEvent, decoded, encoded},
+    line::{FORMAT, Head, Line, MovedCall, MovedEvent, MovedSubscription, decoded, encoded},
 };
 use crate::{
     call::{
@@ -29,7 +30,7 @@ use crate::{
     },
     registry::write_of,
     store::{
-        CallFilter, CallWrite, Commit, Committed, Loaded, Store, StoreError, StoredCall, TimelineEntry,
+        CallFilter, CallWrite, Commit, Committed, Loaded, Store, StoreError, StoredCall, StoredTarget, TimelineEntry,
         moving::{Graves, PastEvent},
     },
 };
@@ -186,11 +187,12 @@ enum Fate {
 
 impl Import<'_> {
     async fn take(&mut self, batch: Vec<(u64, Line)>) -> Result<(), TransferError> {
-        let (mut calls, mut events) = (Vec::new(), Vec::new());
+        let (mut calls, mut events, mut subscriptions) = (Vec::new(), Vec::new(), Vec::new());
         for (number, line) in batch {
             match line {
                 Line::Call(call) => calls.push((number, *call)),
                 Line::Event(event) => events.push((number, *event)),
+                Line::Subscription(subscription) => subscriptions.push((number, subscription)),
                 Line::Ringback(_) | Line::Tombstone(_) | Line::End(_) => {}
             }
         }
@@ -208,6 +210,17 @@ impl Import<'_> {
         for (number, event) in events {
             self.stray(number, event).await?;
         }
+        for (number, subscription) in subscriptions {
+            self.subscription(number, subscription).await?;
+        }
+        Ok(())
+    }
+
+    async fn subscription(&self, number: u64, moved: MovedSubscription) -> Result<(), TransferError> {
+        let broken = || TransferError::Line { number, why: "the subscription is broken".to_owned() };
+        let body = decoded(&moved.body).ok_or_else(broken)?;
+        let target = StoredTarget { id: moved.id, scope: None, revision: moved.revision, body };
+        self.store.put_target(target, None).await?;
         Ok(())
     }
 

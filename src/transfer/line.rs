@@ -29,6 +29,8 @@ pub enum Line {
     Call(Box<MovedCall>),
     /// An event that belongs to no record, and each repeat of it.
     Event(Box<MovedEvent>),
+    /// Somebody who wants to be told, with their secrets.
+    Subscription(MovedSubscription),
     /// A deleted call.
     Tombstone(MovedGrave),
     /// The last line.
@@ -47,6 +49,24 @@ pub struct Head {
     pub exported_at: i64,
     /// The key of the tombstones' hashes, base64.
     pub tombstone_key: String,
+}
+
+/// A subscription.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MovedSubscription {
+    /// Its id.
+    pub id: String,
+    /// Counts every write.
+    pub revision: u64,
+    /// What it is, secrets included, base64.
+    pub body: String,
+}
+
+impl std::fmt::Debug for MovedSubscription {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "MovedSubscription({})", self.id)
+    }
 }
 
 /// What closes an export.

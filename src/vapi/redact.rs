@@ -76,6 +76,15 @@ pub fn redact<'a>(node: &Node<'a>, arena: &'a Arena) -> Node<'a> {
     Redactor { arena, last_prompt: None }.walk(node, Branch::Plain(0)).unwrap_or(*node)
 }
 
+/// A whole body without its secrets, as canonical JSON; `None` when it is no JSON.
+#[must_use]
+pub fn redacted(body: &[u8]) -> Option<String> {
+    let arena = Arena::default();
+    let mut json = Vec::with_capacity(body.len());
+    redact(&json::parse(body, &arena).ok()?, &arena).write(&mut json);
+    String::from_utf8(json).ok()
+}
+
 /// Walks a tree. Every step gives what to put in place of what it saw, or `None` when that may stay.
 struct Redactor<'a> {
     arena: &'a Arena,

@@ -11,7 +11,7 @@ use ringback::{
         record::FetchReason,
     },
     store::{
-        CallFilter, Columns, PublishedRow, Store, StoreError, StoredCall,
+        CallFilter, Columns, PublishedRow, Store, StoreError, StoredCall, StoredTarget,
         postgres::{PostgresOptions, PostgresStore},
         redis::{RedisOptions, RedisStore},
     },
@@ -64,6 +64,19 @@ async fn put_private(store: &Store, id: &str) {
     let mut event = delivery(&format!("report of {id}"), id);
     event.body = r#"{"transcript":"my grandmother in Bickendorf"}"#.into();
     store.commit(writing_with(event, &call, private_columns())).await.unwrap();
+}
+
+/// Stores somebody to be told, with a secret.
+async fn put_target(store: &Store, id: &str, scope: Option<&str>) {
+    let body = br#"{"secret":"grandmother"}"#.to_vec();
+    let target = StoredTarget { id: id.to_owned(), scope: scope.map(str::to_owned), revision: 1, body };
+    assert!(store.put_target(target, None).await.unwrap());
+}
+
+async fn reads_targets(store: &Store, ids: &[&str]) {
+    for id in ids {
+        assert_eq!(store.target(id).await.unwrap().unwrap().body, br#"{"secret":"grandmother"}"#, "{id}");
+    }
 }
 
 async fn finds_what_is_hidden(store: &Store, ids: &[&str]) {
@@ -127,6 +140,8 @@ async fn no_word_of_the_caller_is_in_the_files() {
     let path = folder.path().join("ringback.db");
     let store = open_with(&path, &[1]);
     put_private(&store, "call-1").await;
+    put_target(&store, "subscription-1", None).await;
+    reads_targets(&store, &["subscription-1"]).await;
     reads_everything(&store, "call-1").await;
     finds_what_is_hidden(&store, &["call-1"]).await;
     store.close().await.unwrap();
@@ -201,13 +216,11 @@ async fn whoever_has_the_wrong_key_changes_no_schema() {
     let Some(database) = postgres::database().await else { return };
     database.open_with(&[1]).await.close().await.unwrap();
     let root = database.root().await;
-    root.batch_execute("DROP TABLE ringback.unpublished, ringback.documents; DELETE FROM ringback.migrations WHERE version >= 1005")
-        .await
-        .unwrap();
+    root.batch_execute("DROP TABLE ringback.documents; DELETE FROM ringback.migrations WHERE version >= 1007").await.unwrap();
     for wrong in [&[][..], &[2]] {
         let why = refusal(PostgresStore::open(&PostgresOptions { keys: keys(wrong), ..database.options() }).await);
         assert!(why.contains("DATA_KEY"), "{why}");
-        let there: Option<String> = root.query_one("SELECT to_regclass('ringback.unpublished')::text", &[]).await.unwrap().get(0);
+        let there: Option<String> = root.query_one("SELECT to_regclass('ringback.documents')::text", &[]).await.unwrap().get(0);
         assert_eq!(there, None);
     }
     database.open_with(&[1]).await.close().await.unwrap();
@@ -244,11 +257,14 @@ async fn keys_change<F: Future<Output = Store>>(reopen: impl Fn(&'static [u8]) -
     for id in &ids[..125] {
         put_private(&clear, id).await;
     }
+    put_target(&clear, "in clear", None).await;
     clear.close().await.unwrap();
     let first = reopen(&[1]).await;
     for id in &ids[125..] {
         put_private(&first, id).await;
     }
+    put_target(&first, "sealed", None).await;
+    put_target(&first, "of a call", Some("call-100")).await;
     // Values from before there was a key are read and found.
     reads_everything(&first, "call-100").await;
     finds_what_is_hidden(&first, &all).await;
@@ -260,7 +276,7 @@ async fn keys_change<F: Future<Output = Store>>(reopen: impl Fn(&'static [u8]) -
     loop {
         match rekey(&both, ("", START), &mut steps(1)).await {
             Ok(done) => {
-                assert_eq!(done, 500, "each once");
+                assert_eq!(done, 503, "each once");
                 break;
             }
             Err(TransferError::Stopped) => rounds += 1,
@@ -277,6 +293,7 @@ async fn keys_change<F: Future<Output = Store>>(reopen: impl Fn(&'static [u8]) -
         reads_everything(&new, id).await;
     }
     finds_what_is_hidden(&new, &all).await;
+    reads_targets(&new, &["in clear", "sealed", "of a call"]).await;
     let again = next(&found(&new, "call-100").await);
     assert!(new.commit(writing_with(delivery("later", "call-100"), &again, private_columns())).await.is_ok());
     new.close().await.unwrap();
@@ -298,8 +315,12 @@ async fn on_sqlite_keys_change_and_nothing_old_is_left() {
 async fn on_postgres_keys_change_and_nothing_old_is_left() {
     let Some(database) = postgres::database().await else { return };
     keys_change(async |seeds| database.open_with(seeds).await).await;
-    let rows = database.root().await.query("SELECT c::text FROM ringback.calls c", &[]).await.unwrap();
+    let root = database.root().await;
+    let rows = root.query("SELECT c::text FROM ringback.calls c", &[]).await.unwrap();
     let text: String = rows.iter().map(|row| row.get::<_, String>(0)).collect();
+    let bodies = root.query("SELECT body FROM ringback.targets", &[]).await.unwrap();
+    let bodies: Vec<u8> = bodies.iter().flat_map(|row| row.get::<_, Vec<u8>>(0)).collect();
+    assert!(!bodies.is_empty() && !holds(&bodies, "grandmother"));
     for word in PRIVATE {
         assert!(!text.contains(word), "{word}");
     }
@@ -311,6 +332,8 @@ async fn on_redis_keys_change_and_nothing_old_is_left() {
     keys_change(async |seeds| database.open_with(seeds).await).await;
     let mut raw = database.raw().await;
     let call: Vec<Vec<u8>> = ::redis::cmd("HVALS").arg("ringback:call:call-100").query_async(&mut raw).await.unwrap();
+    let target: Vec<Vec<u8>> = ::redis::cmd("HVALS").arg("ringback:target:in clear").query_async(&mut raw).await.unwrap();
+    assert!(!target.is_empty() && !holds(&target.concat(), "grandmother"));
     for word in PRIVATE {
         assert!(!holds(&call.concat(), word), "{word}");
     }

@@ -4,7 +4,7 @@
 
 use ringback::{
     call::{event::CallEvent, record::FetchReason},
-    store::{CallFilter, Committed, Store, StoredCall, TimelineEntry, memory::MemoryStore},
+    store::{CallFilter, Committed, Store, StoredCall, StoredTarget, TimelineEntry, memory::MemoryStore},
     transfer::{
         TransferError, Watcher,
         export::{Written, export, written},
@@ -173,6 +173,34 @@ async fn nothing_of_a_deleted_call_is_exported() {
     fill(&store).await;
     let lines = String::from_utf8(exported(&store).await).unwrap();
     assert!(lines.contains("call-099") && !lines.contains("call-100") && !lines.contains("never-heard-of"));
+}
+
+#[tokio::test]
+async fn subscriptions_move_with_their_secrets_and_overwrite_none() {
+    for to in Place::all().await {
+        let from = Place::file(&[1]);
+        let store = from.open().await;
+        for (id, scope) in [("mine", None), ("yours", None), ("callback", Some("call-1"))] {
+            assert!(store.put_target(target(id, scope, "from there"), None).await.unwrap());
+        }
+        let lines = exported(&store).await;
+        let there = to.open().await;
+        assert!(there.put_target(target("yours", None, "was here"), None).await.unwrap());
+        there.close().await.unwrap();
+        for _ in 0..2 {
+            imported(&to, &lines).await;
+        }
+        let there = to.open().await;
+        let targets = there.targets(None).await.unwrap().targets;
+        assert_eq!(targets, [target("mine", None, "from there"), target("yours", None, "was here")]);
+        assert_eq!(there.target("callback").await.unwrap(), None, "it belongs to its call's service");
+        there.close().await.unwrap();
+    }
+}
+
+fn target(id: &str, scope: Option<&str>, secret: &str) -> StoredTarget {
+    let (scope, body) = (scope.map(str::to_owned), format!(r#"{{"secret":"{secret}"}}"#).into_bytes());
+    StoredTarget { id: id.to_owned(), scope, revision: 3, body }
 }
 
 #[tokio::test]

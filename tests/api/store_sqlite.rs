@@ -179,7 +179,7 @@ async fn what_the_first_schema_kept_is_served_by_todays() {
     tamper(
         &path,
         "ALTER TABLE calls ADD COLUMN fingerprint INTEGER NOT NULL DEFAULT 7; ALTER TABLE calls DROP COLUMN news; DROP TABLE news; \
-         DROP TABLE news_gone; DROP TABLE documents; PRAGMA user_version = 1001",
+         DROP TABLE news_gone; DROP TABLE targets; DROP TABLE outbox; DROP TABLE deliveries; DROP TABLE documents; PRAGMA user_version = 1001",
     );
     let packed = zstd::bulk::compress(b"somebody in springfield", 1).unwrap();
     Connection::open(&path).unwrap().execute("UPDATE records SET search = ?1", [packed]).unwrap();

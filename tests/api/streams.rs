@@ -237,7 +237,7 @@ async fn a_repeat_tells_nothing() {
 #[tokio::test]
 async fn what_can_not_be_is_refused() {
     let app = Story::new().begin().await;
-    for query in ["types=call.dnoe", "close=soon"] {
+    for query in ["types=call.dnoe", "types=call.done,x", "close=soon", "status=complete", "phone=anybody", "phone=1,x"] {
         for place in [ALL.to_owned(), format!("{}/events", path(CALL))] {
             let answer = app.get(&format!("{place}?{query}")).await;
             assert_eq!(answer.refusal(), (400, "INVALID_PARAMETER".to_owned()), "{place}?{query}");

@@ -7,13 +7,16 @@
 //! |---|---|
 //! | [`loss`], [`stop`], [`disk`] | what was acknowledged survives SIGKILL, SIGTERM and a full disk |
 //! | [`servers`] | the same with a PostgreSQL server or a Redis behind several instances, whoever of them is killed |
+//! | [`told`] | subscribers hear of everything that was committed, whoever is killed |
 //! | [`trace`] | a 200 leaves only after the store's log was flushed to disk |
 //! | [`hostile`] | nonsense, floods and dawdlers at the socket |
 //! | [`cli`] | commands, exit codes, refused starts, what is logged |
+//! | [`clients`] | clients that people really use: a browser, curl, Node, the Vapi SDK's types |
 //! | [`start`] | how fast a large store opens, and how much memory an idle service takes |
 #![expect(clippy::panic, reason = "a test ends where it fails")]
 
 mod cli;
+mod clients;
 mod disk;
 mod hostile;
 mod loss;
@@ -25,4 +28,5 @@ mod servers;
 mod start;
 mod stop;
 mod support;
+mod told;
 mod trace;

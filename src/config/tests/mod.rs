@@ -4,6 +4,7 @@ mod access;
 mod at_rest;
 mod documents;
 mod environment;
+mod outbound;
 mod postgres;
 mod proxies;
 mod redis;

@@ -20,14 +20,22 @@ use crate::{
 /// One event of a stream.
 #[derive(Debug)]
 pub struct Bulletin {
-    /// What happened.
-    pub kind: NewsKind,
+    /// What happened to a call; `None`: something else.
+    pub kind: Option<NewsKind>,
+    /// Its `type`.
+    pub word: &'static str,
     /// The call, as it stands; `None` when it is erased, or was not heard of before.
     pub call: Option<Arc<StoredCall>>,
     /// Its place in the log; `None` for what goes out live only.
     pub position: Option<u64>,
     /// The event as JSON, on one line.
     pub json: String,
+}
+
+impl Bulletin {
+    fn of(kind: NewsKind, call: Option<Arc<StoredCall>>, position: Option<u64>, json: String) -> Self {
+        Self { kind: Some(kind), word: kind.as_str(), call, position, json }
+    }
 }
 
 /// The `id` of an event: its position as 16 hexadecimal digits.
@@ -43,17 +51,17 @@ pub(super) fn position_of(id: &str) -> Option<u64> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Event<'a, T> {
-    id: Option<String>,
-    r#type: &'static str,
-    timestamp: At,
-    call_id: Option<&'a CallId>,
-    sequence: Option<u64>,
-    data: T,
+pub(super) struct Event<'a, T> {
+    pub(super) id: Option<String>,
+    pub(super) r#type: &'static str,
+    pub(super) timestamp: At,
+    pub(super) call_id: Option<&'a CallId>,
+    pub(super) sequence: Option<u64>,
+    pub(super) data: T,
 }
 
 impl<T: Serialize> Event<'_, T> {
-    fn json(&self) -> String {
+    pub(super) fn json(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
     }
 }
@@ -91,30 +99,36 @@ impl Registry {
     pub(super) async fn bulletin(&self, entry: &NewsEntry) -> Result<Option<Arc<Bulletin>>, StoreError> {
         if entry.item.kind == NewsKind::Deleted {
             let json = event(entry, json!({})).json();
-            return Ok(Some(Arc::new(Bulletin { kind: NewsKind::Deleted, call: None, position: Some(entry.position), json })));
+            return Ok(Some(Arc::new(Bulletin::of(NewsKind::Deleted, None, Some(entry.position), json))));
         }
         let Some(call) = self.as_told(&entry.call_id, entry.item.sequence).await? else { return Ok(None) };
-        let json = match (entry.item.kind, entry.item.about.as_deref()) {
-            (NewsKind::Transcript, Some(about)) => self.line_told(entry, &call, about).await?,
+        let json = self.words(entry, &call, View::Full).await?;
+        Ok(Some(Arc::new(Bulletin::of(entry.item.kind, Some(call), Some(entry.position), json))))
+    }
+
+    /// An entry of the log in words, as its call stands.
+    pub(super) async fn words(&self, entry: &NewsEntry, call: &StoredCall, view: View) -> Result<String, StoreError> {
+        Ok(match (entry.item.kind, entry.item.about.as_deref()) {
+            (NewsKind::Deleted, _) => event(entry, json!({})).json(),
+            (NewsKind::Transcript, Some(about)) => self.line_told(entry, call, about).await?,
             (NewsKind::Tool, Some(id)) => {
                 let tool = call.record.tool_calls.get(id).map(|tool| ToolCallView::of(id, tool));
                 event(entry, tool).json()
             }
-            (kind, _) => self.state(entry, &call, kind),
-        };
-        Ok(Some(Arc::new(Bulletin { kind: entry.item.kind, call: Some(call), position: Some(entry.position), json })))
+            (kind, _) => self.state(entry, call, kind, view),
+        })
     }
 
     /// How a call stands, told without an entry in the log.
     pub(super) fn standing(&self, call: &Arc<StoredCall>) -> Arc<Bulletin> {
         let kind = if call.record.is_done() { NewsKind::Done } else { NewsKind::Updated };
         let item = NewsItem { at: call.updated_at, sequence: call.news, kind, about: None };
-        let json = self.state(&NewsEntry { position: 0, call_id: call.id.clone(), item }, call, kind);
-        Arc::new(Bulletin { kind, call: Some(Arc::clone(call)), position: None, json })
+        let json = self.state(&NewsEntry { position: 0, call_id: call.id.clone(), item }, call, kind, View::Full);
+        Arc::new(Bulletin::of(kind, Some(Arc::clone(call)), None, json))
     }
 
-    fn state(&self, entry: &NewsEntry, call: &StoredCall, kind: NewsKind) -> String {
-        let mut view = render::view(call, View::Full, &self.0.base);
+    fn state(&self, entry: &NewsEntry, call: &StoredCall, kind: NewsKind, view: View) -> String {
+        let mut view = render::view(call, view, &self.0.base);
         if kind == NewsKind::Updated {
             view.transcript = Cow::Borrowed("");
             view.messages = Vec::new();
@@ -138,7 +152,7 @@ impl Registry {
         };
         let (kind, timestamp, data) = (NewsKind::Transcript, At(self.0.clock.now()), Said::of(line, false));
         let json = Event { id: None, r#type: kind.as_str(), timestamp, call_id: Some(id), sequence: None, data }.json();
-        self.0.streams.send_passing(id, &Arc::new(Bulletin { kind, call, position: None, json }));
+        self.0.streams.send_passing(id, &Arc::new(Bulletin::of(kind, call, None, json)));
     }
 
     /// The call as it stood after this news, or later.

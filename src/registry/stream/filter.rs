@@ -31,15 +31,19 @@ impl Filter {
     /// Is this wanted? Of a call that is erased nobody knows what it was: only who wants all calls hears of it.
     #[must_use]
     pub fn wants(&self, bulletin: &Bulletin) -> bool {
-        let typed = self.types.is_empty() || self.types.iter().any(|word| word == bulletin.kind.as_str());
+        let typed = self.types.is_empty() || self.types.iter().any(|word| word == bulletin.word);
         typed && (self.is_open() || bulletin.call.as_deref().is_some_and(|call| self.fits(call)))
     }
 
-    fn is_open(&self) -> bool {
+    /// Is every call wanted?
+    #[must_use]
+    pub fn is_open(&self) -> bool {
         self.assistants.is_empty() && self.phones.is_empty() && self.statuses.is_empty()
     }
 
-    fn fits(&self, call: &StoredCall) -> bool {
+    /// Is news of this call wanted, whatever it is?
+    #[must_use]
+    pub fn fits(&self, call: &StoredCall) -> bool {
         let record = &call.record;
         let any = |wanted: &[String], there: Option<&str>| {
             wanted.is_empty() || there.is_some_and(|there| wanted.iter().any(|wanted| wanted == there))
@@ -57,7 +61,7 @@ impl Filter {
     }
 
     /// Does hearing of this kind end what the reader waits for?
-    pub(super) fn ends(kind: NewsKind, close_when_done: bool, of_one_call: bool) -> bool {
-        (kind == NewsKind::Done && close_when_done) || (kind == NewsKind::Deleted && of_one_call)
+    pub(super) fn ends(kind: Option<NewsKind>, close_when_done: bool, of_one_call: bool) -> bool {
+        (kind == Some(NewsKind::Done) && close_when_done) || (kind == Some(NewsKind::Deleted) && of_one_call)
     }
 }

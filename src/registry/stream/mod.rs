@@ -19,6 +19,7 @@
 
 mod bulletin;
 mod filter;
+mod letter;
 mod reader;
 mod tail;
 
@@ -36,6 +37,7 @@ use tokio::sync::{Notify, mpsc};
 pub use self::{
     bulletin::Bulletin,
     filter::{Filter, TYPES},
+    letter::Letter,
     reader::{Reader, Said, Since},
 };
 pub(super) use tail::tell;
@@ -61,6 +63,10 @@ struct Hub {
     seats: Mutex<Seats>,
     /// There may be something new in the log.
     news: Notify,
+    /// The same, for whoever delivers it: this instance committed it.
+    ours: Notify,
+    /// Another one may have.
+    theirs: Notify,
     fresh: moka::sync::Cache<(CallId, u64), Arc<StoredCall>>,
     count: AtomicUsize,
 }
@@ -105,7 +111,14 @@ impl Drop for Place {
 impl Default for Streams {
     fn default() -> Self {
         let fresh = moka::sync::Cache::builder().max_capacity(MOST_FRESH).time_to_live(FRESH_FOR).build();
-        Self(Arc::new(Hub { seats: Mutex::default(), news: Notify::new(), fresh, count: AtomicUsize::new(0) }))
+        Self(Arc::new(Hub {
+            seats: Mutex::default(),
+            news: Notify::new(),
+            ours: Notify::new(),
+            theirs: Notify::new(),
+            fresh,
+            count: AtomicUsize::new(0),
+        }))
     }
 }
 
@@ -127,15 +140,39 @@ impl Streams {
     /// There may be something new in the log.
     pub(super) fn hint(&self) {
         self.0.news.notify_one();
+        self.0.theirs.notify_one();
+    }
+
+    /// This instance put something into the log.
+    pub(super) fn hint_ours(&self) {
+        if self.position().is_some() {
+            self.0.news.notify_one();
+        }
+        self.0.ours.notify_one();
+    }
+
+    /// Waits until this instance put something into the log.
+    pub async fn ours(&self) {
+        self.0.ours.notified().await;
+    }
+
+    /// Waits until another instance may have put something into the log.
+    pub async fn theirs(&self) {
+        self.0.theirs.notified().await;
     }
 
     /// A call was committed, and this much of its news with it: whoever tells them need not load it.
     pub(super) fn committed(&self, call: &Arc<StoredCall>, news: impl Iterator<Item = u64>) {
-        if self.position().is_some() {
-            for sequence in news {
+        let is_heard = self.position().is_some();
+        let mut told = false;
+        for sequence in news {
+            told = true;
+            if is_heard {
                 self.0.fresh.insert((call.id.clone(), sequence), Arc::clone(call));
             }
-            self.hint();
+        }
+        if told {
+            self.hint_ours();
         }
     }
 
@@ -194,6 +231,13 @@ impl Streams {
             }
             true
         });
+    }
+
+    /// Hands out what is about no call and stands in no log, to those who hear of all calls and have room.
+    fn send_wide(&self, bulletin: &Arc<Bulletin>) {
+        for seat in &self.0.seats().wide {
+            let _ = seat.sender.try_send(Arc::clone(bulletin));
+        }
     }
 
     /// The log was looked at up to here.

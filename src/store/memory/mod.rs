@@ -4,6 +4,7 @@ mod document;
 mod keep;
 mod moving;
 mod news;
+mod outbox;
 mod state;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -137,6 +138,7 @@ impl MemoryStore {
         let told = state.call(id).map(|call| call.news);
         let known = state.forget(id);
         state.log.erase(id, told, at);
+        state.outbox.erase(id, at);
         if known || always {
             state.bury(self.shared.tombstones.hash(id), at);
         }

@@ -11,6 +11,7 @@ use super::{
     document::Documents,
     keep::{NewCall, NewEvent},
     news::NewsLog,
+    outbox::Outbox,
 };
 use crate::{
     call::{event::Keep, id::CallId, time::Millis},
@@ -54,6 +55,7 @@ pub(super) struct State {
     dues: HashSet<CallId>,
     tombstones: HashMap<TombstoneHash, Millis>,
     pub(super) log: NewsLog,
+    pub(super) outbox: Outbox,
     pub(super) documents: Documents,
     bytes: u64,
 }
@@ -224,7 +226,9 @@ impl State {
 
     pub(super) fn health(&self) -> StoreHealth {
         let oldest_due = self.waiting().map(|(_, due)| due.at).min();
-        StoreHealth { size_bytes: self.bytes, pending: self.dues.len() as u64, oldest_due, ..StoreHealth::default() }
+        let (push_pending, push_dead) = self.outbox.counts();
+        let pending = self.dues.len() as u64;
+        StoreHealth { size_bytes: self.bytes, pending, oldest_due, push_pending, push_dead, ..StoreHealth::default() }
     }
 
     /// Drops everything about a call; false when nothing was known.
@@ -241,6 +245,9 @@ impl State {
         }
         if let Some(id) = id {
             self.dues.remove(id);
+        }
+        if let Some(call) = group.call {
+            self.outbox.erase(call.id(), call.call.updated_at);
         }
         true
     }

@@ -14,6 +14,7 @@
 //! | `writer`, `line`, `batch`, `write`, `commit` | the tasks that commit; their connections; what a group comes to; its statements; one commit |
 //! | `news` | the log of what was told |
 //! | `document` | small things that are kept beside calls |
+//! | `outbox`, `deliveries` | whom to tell; what is on its way |
 //! | `published`, `unpublished` | the documents' table; what could not be written there at once |
 //! | `linking`, `told` | telling tables of other programs how their calls went |
 //! | `pool`, `rows`, `list`, `upkeep` | reading; rows and what they mean; lists; due times, deletion, retention |
@@ -22,6 +23,7 @@
 
 mod batch;
 mod commit;
+mod deliveries;
 mod document;
 mod fault;
 mod line;
@@ -32,6 +34,7 @@ mod moving;
 mod news;
 mod opening;
 mod options;
+mod outbox;
 mod pool;
 mod published;
 mod rows;
@@ -355,7 +358,9 @@ impl PostgresStore {
 
 const SIZE: &str = "SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
     WHERE c.relkind = 'r' AND (n.nspname = 'ringback' OR c.oid = to_regclass('public.vapi_call_results'))";
-const HEALTH: &str = "SELECT count(*), min(at), current_setting('transaction_read_only') = 'on' FROM ringback.dues";
+const HEALTH: &str = "SELECT count(*), min(at), current_setting('transaction_read_only') = 'on', \
+    (SELECT count(*) FROM ringback.deliveries WHERE state = 'pending'), (SELECT count(*) FROM ringback.deliveries WHERE state = 'dead') \
+    FROM ringback.dues";
 /// What is written to see whether anything can be: as much as a webhook, and nothing that compresses.
 const PROBE_UUIDS: usize = 8_192;
 const PROBE: &str = "INSERT INTO ringback.meta (key, value) VALUES ('probe', $1) ON CONFLICT (key) DO UPDATE SET value = EXCLUDED.value";
@@ -375,5 +380,7 @@ async fn health(db: &Db, probes: bool, size_bytes: u64) -> Result<StoreHealth, F
         disk_bytes: None,
         pending: row.try_get::<_, i64>(0)?.cast_unsigned(),
         oldest_due: row.try_get::<_, Option<i64>>(1)?.map(Millis),
+        push_pending: row.try_get::<_, i64>(3)?.cast_unsigned(),
+        push_dead: row.try_get::<_, i64>(4)?.cast_unsigned(),
     })
 }

@@ -6,6 +6,7 @@ use super::{
     PostgresStore, document,
     fault::Fault,
     link::Db,
+    outbox,
     pool::Kind,
     rows::{call_id, timeline_entry},
     step::{Step, Value},
@@ -116,19 +117,31 @@ const BODIES: &str = "SELECT seq, id, call_id, body FROM ringback.events WHERE s
 const PUT_BODIES: &str = "UPDATE ringback.events e SET body = i.body FROM unnest($1::bigint[], $2::bytea[]) AS i (seq, body) \
     WHERE e.seq = i.seq AND e.body IS NOT NULL";
 
-async fn reseal(db: &Db, after: Option<&str>, limit: usize, packer: &Packer) -> Result<Resealed, Fault> {
+/// The same with what is kept beside calls: targets, then documents.
+async fn reseal_beside(db: &Db, after: Option<&str>, limit: usize, packer: &Packer) -> Result<Resealed, Fault> {
     if let Some(place) = placed(after) {
         return document::reseal(db, place, limit, packer).await;
+    }
+    let targets = outbox::reseal(db, outbox::resealed_until(after).unwrap_or_default(), limit, packer).await?;
+    if targets.seen > 0 {
+        return Ok(targets);
+    }
+    document::reseal(db, ("", ""), limit, packer).await
+}
+
+async fn reseal(db: &Db, after: Option<&str>, limit: usize, packer: &Packer) -> Result<Resealed, Fault> {
+    if placed(after).is_some() || outbox::resealed_until(after).is_some() {
+        return reseal_beside(db, after, limit, packer).await;
     }
     let rows = db.query(&Step::new(BODIES, vec![Value::whole(place(after)), count(limit)])).await?;
     let read = |row: &Row| -> Result<_, Fault> {
         let body = packer.reseal(Place::Body { call: row.try_get(2)?, event: row.try_get(1)? }, row.try_get(3)?)?;
         Ok((row.try_get::<_, i64>(0)?, body))
     };
-    let all = rows.iter().map(read).collect::<Result<Vec<_>, Fault>>()?;
-    if all.is_empty() {
-        return document::reseal(db, ("", ""), limit, packer).await;
+    if rows.is_empty() {
+        return reseal_beside(db, None, limit, packer).await;
     }
+    let all = rows.iter().map(read).collect::<Result<Vec<_>, Fault>>()?;
     let (seen, next) = (all.len(), all.last().map(|(seq, _)| seq.to_string()));
     let stale: Vec<(i64, Vec<u8>)> = all.into_iter().filter_map(|(seq, body)| Some((seq, body?))).collect();
     if !stale.is_empty() {

@@ -26,6 +26,7 @@ const STEPS: &[(i64, &str)] = &[
     (1_003, include_str!("../migrations/postgres/0003_links.sql")),
     (1_004, include_str!("../migrations/postgres/0004_news.sql")),
     (1_005, include_str!("../migrations/postgres/0005_unpublished.sql")),
+    (1_006, include_str!("../migrations/postgres/0006_outbox.sql")),
     (1_007, include_str!("../migrations/postgres/0007_documents.sql")),
 ];
 /// Who may see what; at each start.

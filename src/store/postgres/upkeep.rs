@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{
     commit::lock_of,
+    deliveries,
     fault::Fault,
     link::Db,
     news::LOG,
@@ -98,7 +99,10 @@ pub(super) async fn erase(db: &Db, id: &CallId, hash: &TombstoneHash, at: Millis
     let texts = told(&[Signal::Erased(id.clone())]);
     let values = vec![Value::text(id.as_str()), Value::bytes(hash), Value::whole(at.0), Value::yes_or_no(always)];
     let notify = vec![Value::text(CHANNEL), Value::texts(&texts, |text| Some(text))];
-    let rows = everywhere(db, &[lock_of(hash), LOG], &[Step::new(ERASE, values), Step::new(NOTIFY, notify)]).await?;
+    let ids = [id.as_str()];
+    let mut steps = vec![Step::new(ERASE, values), Step::new(NOTIFY, notify)];
+    steps.extend(deliveries::erase(&ids));
+    let rows = everywhere(db, &[lock_of(hash), LOG], &steps).await?;
     let row = rows.first().ok_or_else(|| Fault::Refused("a row is missing".to_owned()))?;
     Ok(row.try_get(0)?)
 }
@@ -143,8 +147,10 @@ pub(super) async fn purge_calls(db: &Db, before: Millis, limit: usize, key: &Tom
     }
     let mut locks: Vec<i64> = ids.iter().map(|id| lock_of(&key.hash(id))).collect();
     locks.sort_unstable();
-    let purge = Step::new(PURGE, vec![Value::texts(&ids, |id| Some(id.as_str())), Value::whole(before.0)]);
-    let gone = everywhere(db, &locks, &[purge]).await?;
+    let ids: Vec<&str> = ids.iter().map(CallId::as_str).collect();
+    let steps = vec![Step::new(PURGE, vec![Value::texts(&ids, |id| Some(id)), Value::whole(before.0)])];
+    let steps: Vec<_> = steps.into_iter().chain(deliveries::erase(&ids)).collect();
+    let gone = everywhere(db, &locks, &steps).await?;
     let mut gone = gone.iter().map(CallRow::read).collect::<Result<Vec<_>, _>>()?;
     gone.sort_by(|a, b| a.age().cmp(&b.age()));
     Ok(gone)

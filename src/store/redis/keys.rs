@@ -12,6 +12,12 @@
 //! | `bodies`, `unfolded`, `stray` | events with a body, that could not be read, that have no record |
 //! | `tombstones` | hashes of erased calls |
 //! | `log`, `log:*`, `told`, `gone` | streams of all news and of one call's; the latest position, and up to where the log is gone |
+//! | `target:*`, `subscriptions`, `callbacks`, `scope:*` | a target; the ids of all of a kind, and of one call's |
+//! | `outbox` | numbers about deliveries: generation, position, the last name, how many of each state |
+//! | `delivery:*`, `attempts:*`, `sent:*` | a delivery, its tries; of a target, deliveries by event |
+//! | `deliveries`, `deliveries:of:*`, `deliveries:state:*`, `settled` | deliveries: all, of a call, of a target by state; by when they were settled |
+//! | `line:*`, `turns`, `updates:*` | pending ones of a target and call, whose turn it is, which may be replaced |
+//! | `ready`, `ready:*` | targets by when their first delivery can be leased; the deliveries of one |
 //! | `doc:kind:*` | a document |
 //! | `docs:all:kind`, `docs:due:kind`, `docs:leased:kind`, `docs:aliases:kind`, `docs:ends` | documents: all by `created_at`; those that are due: free ones, held ones; ids by alias; all that end |
 //! | `seq`, `news`, `answer:*` | counters of events and signals; answers of scripts, for some seconds |

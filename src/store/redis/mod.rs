@@ -13,12 +13,14 @@
 //! | `keys`, `scripts` | how keys are named and lists sorted; the Lua scripts |
 //! | `writer`, `commit` | the tasks that commit; one commit |
 //! | `news` | the log of what was told |
+//! | `outbox`, `deliveries` | whom to tell; what is on its way |
 //! | `document` | small things that are kept beside calls |
 //! | `rows`, `list`, `upkeep` | hashes and what they mean; lists; due times, deletion, retention |
 //! | `moving` | what it takes to move a store and to rekey it |
 //! | `fault` | what went wrong, and what follows from it |
 
 mod commit;
+mod deliveries;
 mod document;
 mod fault;
 mod keys;
@@ -27,6 +29,7 @@ mod list;
 mod moving;
 mod news;
 mod options;
+mod outbox;
 mod rows;
 mod scripts;
 mod server;
@@ -81,6 +84,9 @@ const SIGNALS: usize = 4_096;
 const OPEN_PATIENCE: Duration = Duration::from_secs(8);
 /// How long the tasks may take to end.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(6);
+
+/// Deliveries that are pending, and that were given up.
+type Counts = (Option<u64>, Option<u64>);
 
 /// The engine behind `redis://…`. A cheap handle; when the last one is dropped, its tasks end.
 #[derive(Debug, Clone)]
@@ -301,8 +307,9 @@ impl RedisStore {
         let mut words = redis::pipe();
         words.cmd("ZCARD").arg(key("waiting"));
         words.cmd("ZRANGE").arg(key("waiting")).arg(0).arg(0).arg("WITHSCORES");
+        words.cmd("HMGET").arg(key("outbox")).arg(&["pending", "dead"][..]);
         let words = &words;
-        let (pending, first): (u64, Vec<(String, i64)>) =
+        let (pending, first, push): (u64, Vec<(String, i64)>, Counts) =
             self.shared.lines.ask(Kind::Lookup, |mut db| async move { words.query_async(&mut db).await }).await?;
         let memory = Traits::read(&memory);
         let used = memory.number("used_memory").unwrap_or_default();
@@ -313,6 +320,8 @@ impl RedisStore {
             disk_bytes: most,
             pending,
             oldest_due: first.first().map(|(_, at)| Millis(*at)),
+            push_pending: push.0.unwrap_or_default(),
+            push_dead: push.1.unwrap_or_default(),
         })
     }
 

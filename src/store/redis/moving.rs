@@ -7,6 +7,7 @@ use super::{
     fault::Fault,
     keys::{key, key_of},
     link::{Db, Kind, Lines},
+    outbox,
     rows::{call_id, told_events},
     scripts::Scripts,
 };
@@ -105,13 +106,30 @@ async fn bury(lines: &Lines, scripts: &Scripts, graves: &Graves) -> Result<bool,
 /// Call and body of an event.
 type BodyRow = (Option<String>, Option<Vec<u8>>);
 
-async fn reseal(lines: &Lines, scripts: &Scripts, (after, limit): (Option<&str>, usize), packer: &Packer) -> Result<Resealed, Fault> {
+/// The same with what is kept beside calls: targets, then documents.
+async fn reseal_beside(
+    lines: &Lines,
+    scripts: &Scripts,
+    (after, limit): (Option<&str>, usize),
+    packer: &Packer,
+) -> Result<Resealed, Fault> {
     if let Some(place) = placed(after) {
         return document::reseal(lines, scripts, (place, limit), packer).await;
     }
+    let targets = outbox::reseal(lines, scripts, (outbox::resealed_until(after).unwrap_or_default(), limit), packer).await?;
+    if targets.seen > 0 {
+        return Ok(targets);
+    }
+    document::reseal(lines, scripts, (("", ""), limit), packer).await
+}
+
+async fn reseal(lines: &Lines, scripts: &Scripts, (after, limit): (Option<&str>, usize), packer: &Packer) -> Result<Resealed, Fault> {
+    if placed(after).is_some() || outbox::resealed_until(after).is_some() {
+        return reseal_beside(lines, scripts, (after, limit), packer).await;
+    }
     let members = page(lines, "bodies", after, limit).await?;
     if members.is_empty() {
-        return document::reseal(lines, scripts, (("", ""), limit), packer).await;
+        return reseal_beside(lines, scripts, (None, limit), packer).await;
     }
     let mut words = pipe();
     for (event, _) in &members {

@@ -7,6 +7,8 @@ use redis::{Script, ScriptInvocation};
 use super::keys::PREFIX;
 
 const COMMON: &str = include_str!("scripts/common.lua");
+/// What scripts about targets and deliveries share, and those that erase calls.
+const OUTBOX: &str = include_str!("scripts/outbox.lua");
 const DOCUMENTS: &str = include_str!("scripts/documents.lua");
 
 /// All scripts, and the channel on which they tell what changed. The server keeps them by their hash, and is given them again when it forgot.
@@ -24,6 +26,15 @@ pub(super) struct Scripts {
     note: Script,
     reseal: Script,
     bury: Script,
+    targets: Script,
+    target: Script,
+    untarget: Script,
+    retarget: Script,
+    fan_out: Script,
+    take: Script,
+    mark: Script,
+    again: Script,
+    forget_deliveries: Script,
     put_documents: Script,
     lease_documents: Script,
     drop_document: Script,
@@ -41,14 +52,15 @@ impl Scripts {
     /// For the database of this number: channels belong to the whole server.
     pub(super) fn new(db: i64) -> Self {
         let script = |code: &str| Script::new(&format!("{COMMON}\n{code}"));
+        let outbox = |code: &str| script(&format!("{OUTBOX}\n{code}"));
         let of_documents = |code: &str| script(&format!("{DOCUMENTS}\n{code}"));
         Self {
             channel: format!("{PREFIX}{db}:news"),
             commit: script(include_str!("scripts/commit.lua")),
             due: script(include_str!("scripts/due.lua")),
             lease: script(include_str!("scripts/lease.lua")),
-            delete: script(include_str!("scripts/delete.lua")),
-            purge: script(include_str!("scripts/purge.lua")),
+            delete: outbox(include_str!("scripts/delete.lua")),
+            purge: outbox(include_str!("scripts/purge.lua")),
             leftovers: script(include_str!("scripts/leftovers.lua")),
             bodies: script(include_str!("scripts/bodies.lua")),
             forget: script(include_str!("scripts/forget.lua")),
@@ -56,6 +68,15 @@ impl Scripts {
             note: script(include_str!("scripts/note.lua")),
             reseal: script(include_str!("scripts/reseal.lua")),
             bury: script(include_str!("scripts/bury.lua")),
+            targets: outbox(include_str!("scripts/targets.lua")),
+            target: outbox(include_str!("scripts/target.lua")),
+            untarget: outbox(include_str!("scripts/untarget.lua")),
+            retarget: outbox(include_str!("scripts/retarget.lua")),
+            fan_out: outbox(include_str!("scripts/fan_out.lua")),
+            take: outbox(include_str!("scripts/take.lua")),
+            mark: outbox(include_str!("scripts/mark.lua")),
+            again: outbox(include_str!("scripts/again.lua")),
+            forget_deliveries: outbox(include_str!("scripts/forget_deliveries.lua")),
             put_documents: of_documents(include_str!("scripts/put_documents.lua")),
             lease_documents: of_documents(include_str!("scripts/lease_documents.lua")),
             drop_document: of_documents(include_str!("scripts/drop_document.lua")),
@@ -108,6 +129,42 @@ impl Scripts {
 
     pub(super) fn bury(&self) -> ScriptInvocation<'_> {
         self.call(&self.bury)
+    }
+
+    pub(super) fn targets(&self) -> ScriptInvocation<'_> {
+        self.call(&self.targets)
+    }
+
+    pub(super) fn target(&self) -> ScriptInvocation<'_> {
+        self.call(&self.target)
+    }
+
+    pub(super) fn untarget(&self) -> ScriptInvocation<'_> {
+        self.call(&self.untarget)
+    }
+
+    pub(super) fn retarget(&self) -> ScriptInvocation<'_> {
+        self.call(&self.retarget)
+    }
+
+    pub(super) fn fan_out(&self) -> ScriptInvocation<'_> {
+        self.call(&self.fan_out)
+    }
+
+    pub(super) fn take(&self) -> ScriptInvocation<'_> {
+        self.call(&self.take)
+    }
+
+    pub(super) fn mark(&self) -> ScriptInvocation<'_> {
+        self.call(&self.mark)
+    }
+
+    pub(super) fn again(&self) -> ScriptInvocation<'_> {
+        self.call(&self.again)
+    }
+
+    pub(super) fn forget_deliveries(&self) -> ScriptInvocation<'_> {
+        self.call(&self.forget_deliveries)
     }
 
     pub(super) fn put_documents(&self) -> ScriptInvocation<'_> {

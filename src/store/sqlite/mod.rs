@@ -9,6 +9,7 @@
 //! | `writer`, `checkpoint` | the thread that commits whatever is queued; the thread that copies the log |
 //! | `commit`, `upkeep` | what is written: one commit; due times, deletion, retention |
 //! | `news` | the log of what was told |
+//! | `outbox`, `deliveries` | whom to tell; what is on its way |
 //! | `document` | small things that are kept beside calls |
 //! | `readers`, `rows`, `list` | the pool of connections that read; rows and what they mean; lists |
 //! | `backup`, `snapshot`, `moving` | a copy of a running store, to keep or to read; what it takes to move and to rekey one |
@@ -16,11 +17,13 @@
 mod backup;
 mod checkpoint;
 mod commit;
+mod deliveries;
 mod document;
 mod list;
 mod moving;
 mod news;
 mod open;
+mod outbox;
 mod readers;
 mod rows;
 mod schema;
@@ -262,10 +265,11 @@ impl SqliteStore {
             if failing.load(Ordering::Relaxed) {
                 upkeep::probe(db)?;
             }
-            upkeep::waiting(db)
+            Ok((upkeep::waiting(db)?, deliveries::counts(db)?))
         };
         let slow = |_elapsed| StoreError::Unavailable(format!("the writer gave no sign of life within {PROBE_TIMEOUT:?}"));
-        let (pending, oldest_due) = tokio::time::timeout(PROBE_TIMEOUT, self.write(probe)).await.map_err(slow)??;
+        let ((pending, oldest_due), (push_pending, push_dead)) =
+            tokio::time::timeout(PROBE_TIMEOUT, self.write(probe)).await.map_err(slow)??;
         let size = |suffix| std::fs::metadata(open::beside(&self.shared.path, suffix)).map_or(0, |file| file.len());
         let room = disk::room(&self.shared.path);
         Ok(StoreHealth {
@@ -274,6 +278,8 @@ impl SqliteStore {
             disk_bytes: room.map(|(_, all)| all),
             pending,
             oldest_due,
+            push_pending,
+            push_dead,
         })
     }
 

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{commit::put_due, rows::CallRow};
+use super::{commit::put_due, deliveries, rows::CallRow};
 use crate::{
     call::{id::CallId, time::Millis},
     store::{Due, tombstone::TombstoneHash},
@@ -45,6 +45,7 @@ pub(super) fn next_due(db: &Connection) -> rusqlite::Result<Option<Millis>> {
 
 /// Nobody holds a lease when a store is opened: it has one process, and that just began.
 pub(super) fn end_leases(db: &Connection) -> rusqlite::Result<()> {
+    db.execute("UPDATE deliveries SET held = NULL WHERE due IS NOT NULL AND held IS NOT NULL", [])?;
     db.execute("UPDATE documents SET lease_until = NULL WHERE due IS NOT NULL AND lease_until IS NOT NULL", [])?;
     db.execute("UPDATE dues SET lease_until = NULL WHERE lease_until IS NOT NULL", []).map(|_| ())
 }
@@ -55,6 +56,7 @@ pub(super) fn erase(db: &Connection, id: &str) -> rusqlite::Result<bool> {
     let events = db.prepare_cached("DELETE FROM events WHERE call_id = ?1")?.execute([id])?;
     // That an earlier life of the call was erased stays told.
     db.prepare_cached("DELETE FROM news WHERE call_id = ?1 AND kind <> 'call.deleted'")?.execute([id])?;
+    deliveries::erase(db, id)?;
     let Some(n) = number_of(db, id)? else { return Ok(events > 0) };
     for sql in ["DELETE FROM dues WHERE call = ?1", "DELETE FROM records WHERE call = ?1", "DELETE FROM calls WHERE n = ?1"] {
         db.prepare_cached(sql)?.execute([n])?;

@@ -12,6 +12,8 @@ pub(in crate::store) enum Place<'a> {
         /// The event.
         event: &'a str,
     },
+    /// The body of this target.
+    Target(&'a str),
     /// The body of the document of this kind and id.
     Document(&'a str, &'a str),
 }
@@ -19,17 +21,17 @@ pub(in crate::store) enum Place<'a> {
 impl<'a> Place<'a> {
     pub(super) fn call(self) -> &'a str {
         match self {
-            Self::Record(call) => call,
+            Self::Record(owner) | Self::Target(owner) | Self::Document(_, owner) => owner,
             Self::Body { call, .. } => call.unwrap_or_default(),
-            Self::Document(_, id) => id,
         }
     }
 
     pub(super) fn part(self) -> Vec<u8> {
         match self {
             Self::Record(_) => b"record".to_vec(),
-            Self::Body { event, .. } => [b"body\0", event.as_bytes()].concat(),
+            Self::Target(_) => b"target".to_vec(),
             Self::Document(kind, _) => [b"document\0", kind.as_bytes()].concat(),
+            Self::Body { event, .. } => [b"body\0", event.as_bytes()].concat(),
         }
     }
 }

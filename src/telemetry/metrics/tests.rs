@@ -6,7 +6,7 @@ use crate::{call::time::Millis, telemetry::exposition::CONTENT_TYPE};
 const BLINK: Duration = Duration::from_millis(3);
 
 /// Every name that CONTRACT section 9 promises and this release has, with its type.
-const PROMISED: [(&str, &str); 20] = [
+const PROMISED: [(&str, &str); 23] = [
     ("ringback_build_info", "gauge"),
     ("ringback_http_requests_total", "counter"),
     ("ringback_http_request_duration_seconds", "histogram"),
@@ -26,6 +26,9 @@ const PROMISED: [(&str, &str); 20] = [
     ("ringback_store_up", "gauge"),
     ("ringback_store_operation_duration_seconds", "histogram"),
     ("ringback_store_size_bytes", "gauge"),
+    ("ringback_push_attempts_total", "counter"),
+    ("ringback_push_dead_letters", "gauge"),
+    ("ringback_push_pending", "gauge"),
     ("ringback_store_free_bytes", "gauge"),
 ];
 
@@ -42,6 +45,7 @@ fn busy() -> Metrics {
     metrics.set_enrichment_backlog(2, Duration::from_millis(1_500));
     metrics.vapi_requested("get_call", VapiStatus::Code(429));
     metrics.vapi_requested("get_call", VapiStatus::Failed("timeout"));
+    metrics.push_attempted("subscription", "delivered");
     metrics.set_waiters(3);
     metrics.cache_hit();
     metrics.set_cache_bytes(1_024);
@@ -83,6 +87,7 @@ fn what_happened_is_counted_under_its_labels() {
         "ringback_enrichment_oldest_pending_seconds 1.5",
         "ringback_vapi_requests_total{operation=\"get_call\",status=\"429\"} 1",
         "ringback_vapi_requests_total{operation=\"get_call\",status=\"timeout\"} 1",
+        "ringback_push_attempts_total{kind=\"subscription\",result=\"delivered\"} 1",
         "ringback_waiters 3",
         "ringback_cache_requests_total{result=\"hit\"} 1",
         "ringback_cache_requests_total{result=\"miss\"} 0",

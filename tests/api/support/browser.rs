@@ -39,8 +39,8 @@ const AXE: &str = include_str!("../../vendor/axe.min.js");
 
 /// Is the dashboard to be tested? Where no Chromium is installed, somebody has to say that it need not be.
 pub(crate) fn is_tested() -> bool {
-    if std::env::var_os("RINGBACK_SKIP_BROWSER").is_some_and(|word| word == "1") {
-        eprintln!("left out, as RINGBACK_SKIP_BROWSER says");
+    if std::env::var_os("RINGBACK_SKIP_CLIENTS").is_some_and(|word| word == "1") {
+        eprintln!("left out, as RINGBACK_SKIP_CLIENTS says");
         return false;
     }
     true
@@ -85,7 +85,7 @@ impl Tab {
             .args(["--disable-dev-shm-usage", "--lang=en-US", "--autoplay-policy=no-user-gesture-required"])
             .viewport(None)
             .build()
-            .unwrap_or_else(|error| panic!("apt-get install chromium, or set RINGBACK_SKIP_BROWSER=1: {error}"));
+            .unwrap_or_else(|error| panic!("apt-get install chromium, or set RINGBACK_SKIP_CLIENTS=1: {error}"));
         let (browser, mut handler) = Browser::launch(config).await.expect("Chromium starts");
         let mut listeners = JoinSet::new();
         listeners.spawn(async move { while handler.next().await.is_some() {} });

@@ -4,6 +4,8 @@ mod client;
 mod doors;
 mod environment;
 mod fake;
+mod listen;
+mod listen_webhooks;
 mod logs;
 mod moving;
 mod store;

@@ -6,8 +6,8 @@ use super::{DONE, USAGE};
 use crate::support::{home::Home, program::Program};
 
 /// What there is. What later releases bring is absent.
-const COMMANDS: [&str; 11] =
-    ["serve", "healthcheck", "migrate", "backup", "export", "import", "rekey", "result", "simulate", "replay", "openapi"];
+const COMMANDS: [&str; 12] =
+    ["serve", "healthcheck", "migrate", "backup", "export", "import", "rekey", "result", "listen", "simulate", "replay", "openapi"];
 
 #[test]
 fn help_lists_what_there_is_and_nothing_else() {

@@ -7,6 +7,8 @@ pub(crate) mod messages;
 pub(crate) mod program;
 pub(crate) mod road;
 pub(crate) mod service;
+pub(crate) mod subscriber;
+pub(crate) mod target;
 pub(crate) mod wire;
 
 use std::{

@@ -6,6 +6,7 @@ local token, id, grave, at, always = argument(), argument(), argument(), argumen
 return once(token, function()
   local news = call('HMGET', prefix .. 'call:' .. id, 'revision', 'news')
   local known = erase(id)
+  erase_deliveries(id)
   if news[1] then
     local sequence = string.format('%.0f', tonumber(news[2] or '0') + 1)
     log(id, { at = at, sequence = sequence, kind = 'call.deleted', about = '' })

@@ -12,6 +12,7 @@ for n, member in ipairs(call('ZRANGEBYLEX', prefix .. 'by:age', '-', '(' .. befo
   local id = string.sub(member, WIDTH + 1)
   gone[n] = { id, call('HMGET', prefix .. 'call:' .. id, unpack(fields)) }
   erase(id)
+  erase_deliveries(id)
   tell(id .. ' -')
 end
 return gone

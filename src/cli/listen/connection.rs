@@ -1,0 +1,152 @@
+//! The stream of a running service: opened, read, and opened again where it was cut.
+
+use std::time::Duration;
+
+use reqwest::{Client, Response, StatusCode, Url, header};
+use secrecy::ExposeSecret as _;
+use serde_json::Value;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::sse::{Event, Parser};
+use crate::{config::ClientConfig, vapi::client::plain_http};
+
+/// How long the head of an answer may take.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// A service that listens says something every 15 s; a stream that is silent for this long is dead.
+const LONGEST_SILENCE: Duration = Duration::from_secs(45);
+/// The first pause before a stream is opened again. It doubles.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+/// The longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+/// Characters of somebody's explanation that are shown.
+const LONGEST_WHY: usize = 300;
+
+/// Why there is no stream, and whether that may pass, as a restart does.
+pub(super) struct Failure {
+    pub(super) why: String,
+    passes: bool,
+    /// The service asks for so much patience.
+    patience: Duration,
+}
+
+/// What is heard next.
+pub(super) enum Next {
+    /// These events; often none.
+    Events(Vec<Event>),
+    /// The stream was cut, or could not be opened: it will be tried again.
+    Cut(String),
+    /// It is open again.
+    Again,
+    /// The service says that there will be nothing more.
+    Over,
+}
+
+/// A stream that goes on.
+pub(super) struct Connection {
+    http: Client,
+    config: ClientConfig,
+    url: Url,
+    last: Option<String>,
+    open: Option<(Response, Parser)>,
+    pause: Duration,
+    again_at: Instant,
+}
+
+impl Connection {
+    /// Opens the stream for the first time. Then nothing is tried again: an address or a token may be wrong.
+    pub(super) async fn open(config: ClientConfig, url: Url, last: Option<String>) -> Result<Self, Failure> {
+        let http = plain_http().map_err(|error| Failure::for_good(error.to_string()))?;
+        let mut connection = Self { http, config, url, last, open: None, pause: FIRST_PAUSE, again_at: Instant::now() };
+        connection.open = connection.ask().await?.map(|answer| (answer, Parser::default()));
+        Ok(connection)
+    }
+
+    /// Is there a stream at all? If not, the service has said that there is nothing to hear.
+    pub(super) fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// What is heard next. Dropped before it is done, it loses nothing but a try.
+    pub(super) async fn next(&mut self) -> Result<Next, Failure> {
+        let Some((answer, parser)) = &mut self.open else {
+            sleep_until(self.again_at).await;
+            return match self.ask().await {
+                Ok(Some(answer)) => {
+                    self.open = Some((answer, Parser::default()));
+                    Ok(Next::Again)
+                }
+                Ok(None) => Ok(Next::Over),
+                Err(failure) if failure.passes => Ok(self.cut(failure.why, failure.patience)),
+                Err(failure) => Err(failure),
+            };
+        };
+        let why = match timeout(LONGEST_SILENCE, answer.chunk()).await {
+            Ok(Ok(Some(bytes))) => match parser.read(&bytes) {
+                Ok(events) => {
+                    self.pause = FIRST_PAUSE;
+                    if let Some(id) = events.iter().rev().find_map(|event| event.id.as_ref()) {
+                        self.last = Some(id.clone());
+                    }
+                    return Ok(Next::Events(events));
+                }
+                Err(_too_long) => "a line of the stream has no end",
+            },
+            Ok(Ok(None)) => "the stream ended",
+            Ok(Err(_)) => "the stream was cut",
+            Err(_silent) => "the stream is silent",
+        };
+        Ok(self.cut(why.to_owned(), Duration::ZERO))
+    }
+
+    fn cut(&mut self, why: String, patience: Duration) -> Next {
+        self.open = None;
+        self.again_at = Instant::now() + self.pause.max(patience);
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        Next::Cut(why)
+    }
+
+    /// `None`: the service says that there will be nothing to hear.
+    async fn ask(&self) -> Result<Option<Response>, Failure> {
+        let mut request = self.http.get(self.url.clone()).header(header::ACCEPT, "text/event-stream");
+        if let Some(token) = &self.config.token {
+            request = request.bearer_auth(token.expose_secret());
+        }
+        if let Some(last) = &self.last {
+            request = request.header("last-event-id", last);
+        }
+        let base = &self.config.url;
+        let silent = |why: String| Failure { why: format!("{base} does not answer: {why}"), passes: true, patience: Duration::ZERO };
+        let answer = timeout(HEAD_TIMEOUT, request.send()).await.map_err(|_late| silent("no answer in time".to_owned()))?;
+        let answer = answer.map_err(|error| silent(error.without_url().to_string()))?;
+        match answer.status() {
+            StatusCode::OK if is_stream(&answer) => Ok(Some(answer)),
+            StatusCode::NO_CONTENT => Ok(None),
+            _ => Err(Failure::of(base, answer).await),
+        }
+    }
+}
+
+fn is_stream(answer: &Response) -> bool {
+    let kind = answer.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    kind.starts_with("text/event-stream")
+}
+
+impl Failure {
+    pub(super) fn for_good(why: String) -> Self {
+        Self { why, passes: false, patience: Duration::ZERO }
+    }
+
+    async fn of(base: &str, answer: Response) -> Self {
+        let code = answer.status().as_u16();
+        let passes = matches!(code, 429 | 502..=504);
+        let seconds = answer.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        let patience = Duration::from_secs(seconds.unwrap_or_default()).min(LONGEST_PAUSE);
+        let body = timeout(HEAD_TIMEOUT, answer.bytes()).await.ok().and_then(Result::ok).unwrap_or_default();
+        let said: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let why = match said["message"].as_str() {
+            Some(message) => format!("{code}: {}", message.chars().filter(|it| !it.is_control()).take(LONGEST_WHY).collect::<String>()),
+            None => format!("{base} answers {code} without a stream; is that a Ringback?"),
+        };
+        Self { why, passes, patience }
+    }
+}

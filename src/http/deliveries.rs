@@ -1,0 +1,194 @@
+//! What was sent to a subscription, and what came of it.
+
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{
+    Api,
+    auth::{Admin, Caller, Read},
+    parameters::Parameters,
+    subscriptions::{Body, SubscriptionPath, invalid, refused, told},
+};
+use crate::{
+    call::view::At,
+    envelope::{Envelope, NoData, Pagination},
+    error::ApiError,
+    push::Again,
+    store::{Attempt, Delivery, DeliveryFilter, DeliveryState},
+};
+
+/// Rows of a page when nothing is said.
+const DEFAULT_LIMIT: usize = 20;
+/// Rows of a page at most.
+const MOST_ROWS: usize = 100;
+
+/// One try.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct AttemptView {
+    /// When it began.
+    #[schema(value_type = String, format = DateTime)]
+    at: At,
+    /// How long it took, in milliseconds.
+    took_ms: u64,
+    /// The HTTP status of the answer, if there was one.
+    status: Option<u16>,
+    /// Why it counts as failed.
+    error: Option<String>,
+}
+
+impl From<Attempt> for AttemptView {
+    fn from(attempt: Attempt) -> Self {
+        Self { at: At(attempt.at), took_ms: attempt.took_ms, status: attempt.status, error: attempt.error }
+    }
+}
+
+/// One event on its way to a subscription.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct DeliveryView {
+    /// The event's id, the header `webhook-id`.
+    id: String,
+    /// The event's type.
+    r#type: String,
+    /// The call.
+    call_id: Option<String>,
+    /// Counts within the call.
+    sequence: Option<u64>,
+    /// `pending`, `delivered` or `dead`.
+    state: &'static str,
+    /// Tries since it was made, or made again.
+    tries: u32,
+    /// When it was made.
+    #[schema(value_type = String, format = DateTime)]
+    created_at: At,
+    /// When it is tried next; `null` while an earlier one of its call is on its way.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    next_attempt_at: Option<At>,
+    /// When it was delivered or given up.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    settled_at: Option<At>,
+    /// The latest tries, oldest first.
+    attempts: Vec<AttemptView>,
+}
+
+/// What is to be sent again: `ids`, or all `since` a moment.
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "read for the document only")]
+pub(super) struct RedeliverDraft {
+    /// Ids of events.
+    ids: Option<Vec<String>>,
+    /// Deliveries made from this time on (RFC 3339).
+    since: Option<String>,
+    /// Of these the `delivered` or the `dead` ones; both unless given.
+    state: Option<String>,
+}
+
+/// What came of it.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(super) struct Redelivered {
+    /// So many deliveries are pending again.
+    redelivered: usize,
+}
+
+pub(super) fn word(state: DeliveryState) -> &'static str {
+    match state {
+        DeliveryState::Pending => "pending",
+        DeliveryState::Delivered => "delivered",
+        DeliveryState::Dead => "dead",
+    }
+}
+
+fn shown(delivery: Delivery) -> DeliveryView {
+    let Delivery { event, state, tries, due, created_at, settled_at, attempts, .. } = delivery;
+    DeliveryView {
+        id: event.id,
+        r#type: event.kind,
+        call_id: event.call_id.map(|id| id.as_str().to_owned()),
+        sequence: event.sequence,
+        state: word(state),
+        tries,
+        created_at: At(created_at),
+        next_attempt_at: due.map(At),
+        settled_at: settled_at.map(At),
+        attempts: attempts.into_iter().map(AttemptView::from).collect(),
+    }
+}
+
+/// What was sent to a subscription or will be, newest first.
+#[utoipa::path(
+    get,
+    path = "/api/v1/vapi/subscriptions/{id}/deliveries",
+    operation_id = "listDeliveries",
+    tag = "Subscriptions",
+    params(
+        ("id" = String, Path, description = "The subscription's id"),
+        ("state" = Option<String>, Query, description = "pending, delivered or dead"),
+        ("limit" = Option<usize>, Query, description = "1 to 100, default 20"),
+        ("cursor" = Option<String>, Query, description = "`pagination.nextCursor` of the page before"),
+    ),
+    responses(
+        (status = 200, description = "A page", body = Envelope<Vec<DeliveryView>>),
+        (status = 404, description = "NOT_FOUND", body = Envelope<NoData>),
+    ),
+    security(("bearer" = ["read"]))
+)]
+pub(super) async fn list(
+    State(api): State<Api>,
+    caller: Caller<Read>,
+    SubscriptionPath(id): SubscriptionPath,
+    parameters: Parameters,
+) -> Result<Response, ApiError> {
+    let state = match parameters.text("state") {
+        None => None,
+        Some("pending") => Some(DeliveryState::Pending),
+        Some("delivered") => Some(DeliveryState::Delivered),
+        Some("dead") => Some(DeliveryState::Dead),
+        Some(_) => return Err(ApiError::InvalidParameter("state takes pending, delivered, dead.".to_owned())),
+    };
+    let limit = parameters.number("limit", 1, MOST_ROWS, DEFAULT_LIMIT)?;
+    let odd = || ApiError::InvalidParameter("cursor must be pagination.nextCursor of an earlier page.".to_owned());
+    let cursor = parameters.text("cursor").map(|text| text.parse().map_err(|_no_number| odd())).transpose()?;
+    api.push.subscription(&id).await.map_err(refused)?;
+    let filter = DeliveryFilter { target: Some(id), call: None, state, cursor, limit };
+    let page = api.registry.store().deliveries(filter).await?;
+    let rows: Vec<_> = page.deliveries.into_iter().map(shown).collect();
+    let count = rows.len();
+    let pagination = Pagination { limit, offset: None, has_more: page.next.is_some(), next_cursor: page.next.map(|next| next.to_string()) };
+    Ok((told(caller), Json(Envelope::of(rows).paged(count, pagination))).into_response())
+}
+
+/// Sends deliveries again that were delivered or given up.
+#[utoipa::path(
+    post,
+    path = "/api/v1/vapi/subscriptions/{id}/redeliver",
+    operation_id = "redeliver",
+    tag = "Subscriptions",
+    params(("id" = String, Path, description = "The subscription's id")),
+    request_body = RedeliverDraft,
+    responses(
+        (status = 200, description = "They are pending again", body = Envelope<Redelivered>),
+        (status = 404, description = "NOT_FOUND", body = Envelope<NoData>),
+        (status = 422, description = "VALIDATION_FAILED: `details` names the fields", body = Envelope<NoData>),
+    ),
+    security(("bearer" = ["admin"]))
+)]
+pub(super) async fn redeliver(
+    State(api): State<Api>,
+    caller: Caller<Admin>,
+    SubscriptionPath(id): SubscriptionPath,
+    Body(body): Body,
+) -> Result<Response, ApiError> {
+    let again = again(&body)?;
+    let redelivered = api.push.redeliver(&id, again).await.map_err(refused)?;
+    Ok((told(caller), Json(Envelope::of(Redelivered { redelivered }))).into_response())
+}
+
+fn again(body: &Value) -> Result<Again, ApiError> {
+    Again::read(body).map_err(|problems| invalid(&problems))
+}

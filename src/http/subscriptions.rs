@@ -1,0 +1,315 @@
+//! `/subscriptions`: who is told what.
+
+mod shown;
+
+use axum::{
+    Json, Router,
+    extract::{FromRequest, FromRequestParts, Request, State},
+    http::{StatusCode, header, request::Parts},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use self::shown::{SecretDraft, Subscription, SubscriptionDraft, shown, shown_with_secret};
+use super::{
+    Api,
+    auth::{Admin, Caller, Needs, Read},
+    deliveries,
+    observe::Told,
+};
+use crate::{
+    envelope::{Envelope, NoData, Pagination},
+    error::ApiError,
+    push::{Draft, Problem, Refusal, Tested, target::Standing},
+};
+
+/// Bytes of a body here: the largest takes many headers.
+const MOST_BYTES: u64 = 128 * 1_024;
+/// What is said of an id that is none.
+const MISSING: &str = "There is no subscription of this id.";
+/// Characters of an id, at most.
+const LONGEST_ID: usize = 64;
+
+/// The routes.
+pub(super) fn routes() -> Router<Api> {
+    Router::new()
+        .route("/api/v1/vapi/subscriptions", get(list).post(create))
+        .route("/api/v1/vapi/subscriptions/{id}", get(read).patch(change).delete(remove))
+        .route("/api/v1/vapi/subscriptions/{id}/rotate", post(rotate))
+        .route("/api/v1/vapi/subscriptions/{id}/pause", post(pause))
+        .route("/api/v1/vapi/subscriptions/{id}/resume", post(resume))
+        .route("/api/v1/vapi/subscriptions/{id}/test", post(test))
+        .route("/api/v1/vapi/subscriptions/{id}/deliveries", get(deliveries::list))
+        .route("/api/v1/vapi/subscriptions/{id}/redeliver", post(deliveries::redeliver))
+}
+
+/// The `{id}` of the path.
+#[derive(Debug)]
+pub(super) struct SubscriptionPath(pub(super) String);
+
+impl FromRequestParts<Api> for SubscriptionPath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, ApiError> {
+        let axum::extract::Path(id) =
+            axum::extract::Path::<String>::from_request_parts(parts, api).await.map_err(|_odd| ApiError::NotFound(MISSING))?;
+        let fits = id.len() <= LONGEST_ID && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        if fits { Ok(Self(id)) } else { Err(ApiError::NotFound(MISSING)) }
+    }
+}
+
+/// A body of JSON; an empty one is an empty object.
+#[derive(Debug)]
+pub(super) struct Body(pub(super) Value);
+
+impl FromRequest<Api> for Body {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, api: &Api) -> Result<Self, ApiError> {
+        let (parts, body) = request.into_parts();
+        let announced = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        let held = api.bodies.read(body, announced, MOST_BYTES).await?;
+        if held.bytes.iter().all(u8::is_ascii_whitespace) {
+            return Ok(Self(json!({})));
+        }
+        let read = serde_json::from_slice(&held.bytes);
+        read.map(Self)
+            .map_err(|error| ApiError::InvalidPayload(format!("The body is no JSON: line {}, column {}.", error.line(), error.column())))
+    }
+}
+
+/// What came of a removal.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(super) struct Removed {
+    /// It was there, and is gone.
+    deleted: bool,
+}
+
+/// What came of a test event.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct TestOutcome {
+    /// Its id, the header `webhook-id`.
+    event_id: String,
+    /// It was taken: a 2xx answer.
+    delivered: bool,
+    /// How the try went.
+    attempt: deliveries::AttemptView,
+}
+
+pub(super) fn told<N: Needs>(caller: Caller<N>) -> axum::Extension<Told> {
+    axum::Extension(Told { token: caller.token, ..Told::default() })
+}
+
+pub(super) fn invalid(problems: &[Problem]) -> ApiError {
+    let details = problems.iter().map(|problem| json!({"field": problem.field, "message": problem.message}));
+    ApiError::ValidationFailed(details.collect())
+}
+
+pub(super) fn refused(refusal: Refusal) -> ApiError {
+    match refusal {
+        Refusal::Invalid(problems) => invalid(&problems),
+        Refusal::Missing => ApiError::NotFound(MISSING),
+        Refusal::Store(error) => error.into(),
+    }
+}
+
+/// All subscriptions, oldest first.
+#[utoipa::path(
+    get,
+    path = "/api/v1/vapi/subscriptions",
+    operation_id = "listSubscriptions",
+    tag = "Subscriptions",
+    responses((status = 200, description = "All of them", body = Envelope<Vec<Subscription>>)),
+    security(("bearer" = ["read"]))
+)]
+pub(super) async fn list(State(api): State<Api>, caller: Caller<Read>) -> Result<Response, ApiError> {
+    let rows: Vec<_> = api.push.subscriptions().await?.into_iter().map(shown).collect();
+    let count = rows.len();
+    let pagination = Pagination { limit: count, offset: None, next_cursor: None, has_more: false };
+    Ok((told(caller), Json(Envelope::of(rows).paged(count, pagination))).into_response())
+}
+
+/// Makes a subscription: an address is told what happens from now on, signed as Standard Webhooks has it.
+#[utoipa::path(
+    post,
+    path = "/api/v1/vapi/subscriptions",
+    operation_id = "createSubscription",
+    tag = "Subscriptions",
+    request_body = SubscriptionDraft,
+    responses(
+        (status = 201, description = "Made; `data.secret` is shown this once", body = Envelope<Subscription>),
+        (status = 400, description = "INVALID_PAYLOAD", body = Envelope<NoData>),
+        (status = 413, description = "PAYLOAD_TOO_LARGE", body = Envelope<NoData>),
+        (status = 422, description = "VALIDATION_FAILED: `details` names the fields", body = Envelope<NoData>),
+    ),
+    security(("bearer" = ["admin"]))
+)]
+pub(super) async fn create(State(api): State<Api>, caller: Caller<Admin>, Body(body): Body) -> Result<Response, ApiError> {
+    let draft = Draft::new(&body).map_err(|problems| invalid(&problems))?;
+    let made = api.push.subscribe(draft).await.map_err(refused)?;
+    Ok((StatusCode::CREATED, told(caller), Json(Envelope::of(shown_with_secret(made)))).into_response())
+}
+
+/// One subscription.
+#[utoipa::path(
+    get,
+    path = "/api/v1/vapi/subscriptions/{id}",
+    operation_id = "readSubscription",
+    tag = "Subscriptions",
+    params(("id" = String, Path, description = "The subscription's id")),
+    responses(
+        (status = 200, description = "The subscription", body = Envelope<Subscription>),
+        (status = 404, description = "NOT_FOUND", body = Envelope<NoData>),
+    ),
+    security(("bearer" = ["read"]))
+)]
+pub(super) async fn read(
+    State(api): State<Api>,
+    caller: Caller<Read>,
+    SubscriptionPath(id): SubscriptionPath,
+) -> Result<Response, ApiError> {
+    let named = api.push.subscription(&id).await.map_err(refused)?;
+    Ok((told(caller), Json(Envelope::of(shown(named)))).into_response())
+}
+
+/// Changes what the body names; the rest stays. Lists, maps and headers are replaced whole.
+#[utoipa::path(
+    patch,
+    path = "/api/v1/vapi/subscriptions/{id}",
+    operation_id = "changeSubscription",
+    tag = "Subscriptions",
+    params(("id" = String, Path, description = "The subscription's id")),
+    request_body = SubscriptionDraft,
+    responses(
+        (status = 200, description = "The subscription as it is now", body = Envelope<Subscription>),
+        (status = 404, description = "NOT_FOUND", body = Envelope<NoData>),
+        (status = 413, description = "PAYLOAD_TOO_LARGE", body = Envelope<NoData>),
+        (status = 422, description = "VALIDATION_FAILED: `details` names the fields", body = Envelope<NoData>),
+    ),
+    security(("bearer" = ["admin"]))
+)]
+pub(super) async fn change(
+    State(api): State<Api>,
+    caller: Caller<Admin>,
+    SubscriptionPath(id): SubscriptionPath,
+    Body(body): Body,
+) -> Result<Response, ApiError> {
+    let draft = Draft::changes(&body).map_err(|problems| invalid(&problems))?;
+    let named = api.push.revise(&id, draft).await.map_err(refused)?;
+    Ok((told(caller), Json(Envelope::of(shown(named)))).into_response())
+}
+
+/// Drops a subscription and what is on its way to it.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/vapi/subscriptions/{id}",
+    operation_id = "deleteSubscription",
+    tag = "Subscriptions",
+    params(("id" = String, Path, description = "The subscription's id")),
+    responses((status = 200, description = "It is gone", body = Envelope<Removed>)),
+    security(("bearer" = ["admin"]))
+)]
+pub(super) async fn remove(
+    State(api): State<Api>,
+    caller: Caller<Admin>,
+    SubscriptionPath(id): SubscriptionPath,
+) -> Result<Response, ApiError> {
+    let deleted = api.push.unsubscribe(&id).await?;
+    Ok((told(caller), Json(Envelope::of(Removed { deleted }))).into_response())
+}
+
+/// Gives it another secret; the one before signs along for 24 hours.
+#[utoipa::path(
+    post,
+    path = "/api/v1/vapi/subscriptions/{id}/rotate",
+    operation_id = "rotateSubscription",
+    tag = "Subscriptions",
+    params(("id" = String, Path, description = "The subscription's id")),
+    request_body = SecretDraft,
+    responses(
+        (status = 200, description = "`data.secret` is shown this once", body = Envelope<Subscription>),
+        (status = 404, description = "NOT_FOUND", body = Envelope<NoData>),
+        (status = 422, description = "VALIDATION_FAILED: `details` names the fields", body = Envelope<NoData>),
+    ),
+    security(("bearer" = ["admin"]))
+)]
+pub(super) async fn rotate(
+    State(api): State<Api>,
+    caller: Caller<Admin>,
+    SubscriptionPath(id): SubscriptionPath,
+    Body(body): Body,
+) -> Result<Response, ApiError> {
+    let secret = Draft::secret(&body).map_err(|problems| invalid(&problems))?;
+    let named = api.push.rotate(&id, secret).await.map_err(refused)?;
+    Ok((told(caller), Json(Envelope::of(shown_with_secret(named)))).into_response())
+}
+
+/// Collects its news instead of telling them.
+#[utoipa::path(
+    post,
+    path = "/api/v1/vapi/subscriptions/{id}/pause",
+    operation_id = "pauseSubscription",
+    tag = "Subscriptions",
+    params(("id" = String, Path, description = "The subscription's id")),
+    responses(
+        (status = 200, description = "The subscription as it is now", body = Envelope<Subscription>),
+        (status = 404, description = "NOT_FOUND", body = Envelope<NoData>),
+    ),
+    security(("bearer" = ["admin"]))
+)]
+pub(super) async fn pause(api: State<Api>, caller: Caller<Admin>, id: SubscriptionPath) -> Result<Response, ApiError> {
+    stand(api, caller, id, Standing::Paused).await
+}
+
+/// Tells its news again, those that were collected first; also after it was disabled.
+#[utoipa::path(
+    post,
+    path = "/api/v1/vapi/subscriptions/{id}/resume",
+    operation_id = "resumeSubscription",
+    tag = "Subscriptions",
+    params(("id" = String, Path, description = "The subscription's id")),
+    responses(
+        (status = 200, description = "The subscription as it is now", body = Envelope<Subscription>),
+        (status = 404, description = "NOT_FOUND", body = Envelope<NoData>),
+    ),
+    security(("bearer" = ["admin"]))
+)]
+pub(super) async fn resume(api: State<Api>, caller: Caller<Admin>, id: SubscriptionPath) -> Result<Response, ApiError> {
+    stand(api, caller, id, Standing::Active).await
+}
+
+async fn stand(
+    State(api): State<Api>,
+    caller: Caller<Admin>,
+    SubscriptionPath(id): SubscriptionPath,
+    standing: Standing,
+) -> Result<Response, ApiError> {
+    let named = api.push.stand(&id, standing).await.map_err(refused)?;
+    Ok((told(caller), Json(Envelope::of(shown(named)))).into_response())
+}
+
+/// Sends an event `subscription.test` at once, and tells what came of it. It is tried once, and stands in no list.
+#[utoipa::path(
+    post,
+    path = "/api/v1/vapi/subscriptions/{id}/test",
+    operation_id = "testSubscription",
+    tag = "Subscriptions",
+    params(("id" = String, Path, description = "The subscription's id")),
+    responses(
+        (status = 200, description = "How it went", body = Envelope<TestOutcome>),
+        (status = 404, description = "NOT_FOUND", body = Envelope<NoData>),
+    ),
+    security(("bearer" = ["admin"]))
+)]
+pub(super) async fn test(
+    State(api): State<Api>,
+    caller: Caller<Admin>,
+    SubscriptionPath(id): SubscriptionPath,
+) -> Result<Response, ApiError> {
+    let Tested { event_id, delivered, attempt } = api.push.test(&id).await.map_err(refused)?;
+    let outcome = TestOutcome { event_id, delivered, attempt: attempt.into() };
+    Ok((told(caller), Json(Envelope::of(outcome))).into_response())
+}

@@ -1,0 +1,59 @@
+//! What is to be sent again.
+
+use serde_json::Value;
+
+use super::{Problem, Push, Refusal, input::Input};
+use crate::{
+    call::time::Millis,
+    store::{DeliveryState, Redelivery},
+};
+
+/// Events named at once, at most.
+const MOST_IDS: usize = 1_000;
+/// Characters of an event's id, at most.
+const LONGEST_ID: usize = 128;
+
+/// Which deliveries are to be made again.
+#[derive(Debug, Clone)]
+pub struct Again(Redelivery);
+
+impl Again {
+    /// Reads `{ids}` or `{since, state}`.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn read(body: &Value) -> Result<Self, Vec<Problem>> {
+        let mut input = Input::new(body, "");
+        let short = |id: &str| if (1..=LONGEST_ID).contains(&id.len()) { Ok(()) } else { Err("must be ids of events".to_owned()) };
+        let ids = input.texts("ids", MOST_IDS, short);
+        let moment = |text: &str| Millis::parse_rfc3339(text).ok_or_else(|| "must be a time like 2026-01-31T12:00:00Z".to_owned());
+        let since = input.optional("since", moment);
+        let state = input.optional("state", |text| match text {
+            "delivered" => Ok(DeliveryState::Delivered),
+            "dead" => Ok(DeliveryState::Dead),
+            _ => Err("must be delivered or dead: what is pending is on its way".to_owned()),
+        });
+        let (has_ids, has_since) = (input.member("ids").is_some(), input.member("since").is_some());
+        match (has_ids, has_since) {
+            (true, true) => input.problem("since", "can't stand beside ids"),
+            (false, false) => input.problem("ids", "is required, or since"),
+            (true, false) if state.is_some() => input.problem("state", "goes with since, not with ids"),
+            _ => {}
+        }
+        let which = if has_ids { Some(Redelivery::Events(ids)) } else { since.map(|since| Redelivery::Since(since, state)) };
+        input.finish(which.map(Self))
+    }
+}
+
+impl Push {
+    /// Sends deliveries of a subscription again that are not pending; returns how many.
+    ///
+    /// # Errors
+    /// [`Refusal`] when there is none of this id, or the store can't.
+    pub async fn redeliver(&self, id: &str, which: Again) -> Result<usize, Refusal> {
+        self.loaded(id).await?;
+        let count = self.0.parts.registry.store().redeliver(id, which.0, self.0.parts.clock.now()).await?;
+        self.0.due.notify_one();
+        Ok(count)
+    }
+}

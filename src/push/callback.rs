@@ -1,0 +1,149 @@
+//! Who waits for one call: a webhook, or a paused execution of n8n or Kestra. This is what is checked and stored of it.
+
+use reqwest::Url;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    Problem, Push,
+    input::{Input, url},
+    target::{Hidden, Much, Target},
+};
+use crate::store::{StoreError, StoredTarget};
+
+/// Letters of an execution's id, at most.
+const LONGEST_EXECUTION: usize = 128;
+/// The one moment there is to be told at.
+const WHEN: &str = "done";
+
+/// Who waits, and how they are told.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Callback {
+    /// A webhook: the event, without a signature, for there is no secret.
+    Webhook {
+        /// Where to.
+        url: Hidden,
+        /// How much of the call.
+        view: Much,
+        /// Position of the log behind which its news begin.
+        #[serde(default)]
+        since: u64,
+    },
+    /// A paused execution of n8n.
+    N8nResume {
+        /// `$execution.resumeUrl`.
+        url: Hidden,
+        /// Position of the log behind which its news begin.
+        #[serde(default)]
+        since: u64,
+    },
+    /// A paused execution of Kestra.
+    KestraResume {
+        /// The execution.
+        execution_id: String,
+        /// Its tenant; `None`: the configured one.
+        tenant: Option<String>,
+        /// Position of the log behind which its news begin.
+        #[serde(default)]
+        since: u64,
+    },
+}
+
+impl Callback {
+    /// Reads what a request says; `field` is where it stands there.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn read(value: &Value, field: &str, kestra_is_known: bool) -> Result<Self, Vec<Problem>> {
+        let mut input = Input::new(value, field);
+        let callback = match input.text("kind").unwrap_or_default().as_str() {
+            "webhook" => webhook(&mut input),
+            "n8n-resume" => n8n(&mut input),
+            "kestra-resume" => kestra(&mut input, kestra_is_known),
+            _ => {
+                input.ignore_rest();
+                input.problem("kind", "must be webhook, n8n-resume or kestra-resume");
+                None
+            }
+        };
+        if input.text("on").is_some_and(|on| on != WHEN) {
+            input.problem("on", "must be done");
+        }
+        input.finish(callback)
+    }
+
+    /// Its `kind`.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Webhook { .. } => "webhook",
+            Self::N8nResume { .. } => "n8n-resume",
+            Self::KestraResume { .. } => "kestra-resume",
+        }
+    }
+
+    /// Position of the log behind which its news begin.
+    pub(super) fn since(&self) -> u64 {
+        match self {
+            Self::Webhook { since, .. } | Self::N8nResume { since, .. } | Self::KestraResume { since, .. } => *since,
+        }
+    }
+
+    fn beginning_at(mut self, position: u64) -> Self {
+        match &mut self {
+            Self::Webhook { since, .. } | Self::N8nResume { since, .. } | Self::KestraResume { since, .. } => *since = position,
+        }
+        self
+    }
+}
+
+fn webhook(input: &mut Input<'_>) -> Option<Callback> {
+    let (url, view) = (input.required("url", url), input.much("view"));
+    Some(Callback::Webhook { url: url?, view, since: 0 })
+}
+
+fn n8n(input: &mut Input<'_>) -> Option<Callback> {
+    let url = input.required("url", |text| {
+        let hidden = url(text)?;
+        // A client writes the address in its own way, and n8n signs every letter of it.
+        let parsed = Url::parse(text).map_err(|_no_url| "must be an address".to_owned())?;
+        let as_sent = parsed.query().map_or_else(|| parsed.path().to_owned(), |query| format!("{}?{query}", parsed.path()));
+        let kept = text.ends_with(&as_sent) || as_sent == "/";
+        if kept { Ok(hidden) } else { Err("must be $execution.resumeUrl, letter by letter as n8n gives it".to_owned()) }
+    });
+    Some(Callback::N8nResume { url: url?, since: 0 })
+}
+
+fn kestra(input: &mut Input<'_>, is_known: bool) -> Option<Callback> {
+    let is_id = |text: &str| {
+        let letters = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        (1..=LONGEST_EXECUTION).contains(&text.len()) && text.bytes().all(letters)
+    };
+    let id = |text: &str| if is_id(text) { Ok(text.to_owned()) } else { Err("must be letters, digits, - and _".to_owned()) };
+    let execution_id = input.required("executionId", id);
+    let tenant = input.optional("tenant", id);
+    if !is_known {
+        input.problem("kind", "can't be kestra-resume: KESTRA_URL is not set");
+    }
+    Some(Callback::KestraResume { execution_id: execution_id?, tenant, since: 0 })
+}
+
+impl Push {
+    /// Has somebody told when a call is done. `scope` is the call's id or that of its placing (`placementId` in the metadata); of one scope there
+    /// is one callback, and the first counts. To be called before the call can be done: what was told earlier is not told again.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it could not be stored, or perhaps was.
+    pub async fn call_back(&self, scope: &str, callback: Callback) -> Result<(), StoreError> {
+        let since = self.begin_here().await?;
+        let digest = Sha256::digest(scope);
+        let id = format!("cb_{}", hex::encode(&digest[..16]));
+        let body = Target::Callback(callback.beginning_at(since)).write();
+        let target = StoredTarget { id, scope: Some(scope.to_owned()), revision: 1, body };
+        self.0.parts.registry.store().put_target(target, None).await?;
+        self.changed();
+        Ok(())
+    }
+}

@@ -1,0 +1,172 @@
+//! Takes deliveries that are due, has each tried, and notes what came of it.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::{
+    sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    time::sleep,
+};
+use tracing::warn;
+
+use super::{
+    Push,
+    fan::Known,
+    lanes::{Lanes, MOST_TAKEN},
+    target::Standing,
+};
+use crate::{
+    call::time::{Millis, SECOND},
+    lifecycle::Lifecycle,
+    store::{Delivery, DeliveryLease, DeliveryMark, StoreError},
+};
+
+/// A lease outlives a try of 15 s and the note of what came of it.
+const LEASE: i64 = 30 * SECOND;
+/// Due deliveries are looked for at least this often: other instances make them too.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// Nothing could be taken although something is due: somebody else holds it, or its target is full.
+const HELD_PAUSE: Duration = Duration::from_millis(200);
+/// After the store failed.
+const STORE_PAUSE: Duration = Duration::from_millis(500);
+/// Deliveries that one step takes.
+const STEP: usize = 1_000;
+
+/// A try that ended: what to note, and whether there was an answer.
+pub(super) struct Done {
+    pub(super) mark: DeliveryMark,
+    pub(super) answered: bool,
+}
+
+/// Tells until `lifecycle` stops it; then it waits for the tries on their way.
+pub(super) async fn dispatch(push: Push, lifecycle: Lifecycle) {
+    let (done, dones) = unbounded_channel();
+    let mut desk = Desk { push, lifecycle, lanes: Lanes::default(), marks: Vec::new(), done, dones, failing: false };
+    while !desk.lifecycle.is_soft_stopped() {
+        let pause = desk.turn().await;
+        tokio::select! {
+            Some(done) = desk.dones.recv() => desk.take(done),
+            () = desk.push.0.due.notified() => {}
+            () = sleep(pause) => {}
+            () = desk.lifecycle.soft_stopped() => {}
+        }
+    }
+    while !(desk.lanes.is_empty() && desk.marks.is_empty()) {
+        desk.note().await;
+        tokio::select! {
+            Some(done) = desk.dones.recv() => desk.take(done),
+            () = sleep(STORE_PAUSE), if !desk.marks.is_empty() || desk.lanes.is_empty() => {}
+        }
+        desk.note().await;
+    }
+}
+
+struct Desk {
+    push: Push,
+    lifecycle: Lifecycle,
+    lanes: Lanes,
+    /// To be noted.
+    marks: Vec<DeliveryMark>,
+    done: UnboundedSender<Done>,
+    dones: UnboundedReceiver<Done>,
+    failing: bool,
+}
+
+impl Desk {
+    /// Notes what has ended and begins what is due. Returns how long there is nothing to do.
+    async fn turn(&mut self) -> Duration {
+        while let Ok(done) = self.dones.try_recv() {
+            self.take(done);
+        }
+        self.note().await;
+        let outcome = self.begin().await;
+        if let Err(error) = &outcome
+            && !self.failing
+        {
+            warn!(%error, "Due deliveries can't be taken; they are when the store can be asked again");
+        }
+        self.failing = outcome.is_err();
+        let pause = outcome.unwrap_or(STORE_PAUSE);
+        if self.marks.is_empty() { pause } else { pause.min(STORE_PAUSE) }
+    }
+
+    fn take(&mut self, done: Done) {
+        self.lanes.end(&done.mark.target, done.answered);
+        self.marks.push(done.mark);
+    }
+
+    /// What can't be noted is noted later, or never: then its lease runs out, and it is tried again.
+    async fn note(&mut self) {
+        let now = self.push.0.parts.clock.now();
+        self.marks.retain(|mark| mark.lease > now);
+        if self.marks.is_empty() {
+            return;
+        }
+        if let Err(error) = self.push.0.parts.registry.store().mark_deliveries(self.marks.clone()).await {
+            warn!(%error, "What came of some deliveries can't be noted");
+        } else {
+            self.marks.clear();
+        }
+    }
+
+    async fn begin(&mut self) -> Result<Duration, StoreError> {
+        let store = self.push.0.parts.registry.store();
+        let state = store.outbox().await?;
+        let room = self.lanes.room();
+        if room == 0 || (!state.subscriptions && !state.callbacks) {
+            return Ok(LOOK_EVERY);
+        }
+        let known = self.push.known(&state).await?;
+        let now = self.push.0.parts.clock.now();
+        let except = left_alone(&known).chain(self.lanes.full()).cloned().collect();
+        let lease = DeliveryLease { now, until: now.plus(LEASE), limit: room, per_target: MOST_TAKEN, except };
+        let leased = store.lease_deliveries(lease).await?;
+        let began = leased.deliveries.len();
+        for delivery in leased.deliveries {
+            self.lanes.begin(&delivery.target);
+            let (push, known, done) = (self.push.clone(), std::sync::Arc::clone(&known), self.done.clone());
+            self.lifecycle.spawn_quiet(async move {
+                // Nobody hears it if the service was stopped hard meanwhile.
+                let _ = done.send(push.tried(delivery, &known, now.plus(LEASE)).await);
+            });
+        }
+        Ok(pause(leased.next, now, began))
+    }
+}
+
+fn pause(next: Option<Millis>, now: Millis, began: usize) -> Duration {
+    let wait = next.map(|next| Duration::from_millis(u64::try_from(next.since(now)).unwrap_or_default()));
+    match wait {
+        Some(Duration::ZERO) if began > 0 => Duration::ZERO,
+        Some(wait) => wait.clamp(HELD_PAUSE, LOOK_EVERY),
+        None => LOOK_EVERY,
+    }
+}
+
+/// Targets whose deliveries wait, whatever is due.
+fn left_alone(known: &Known) -> impl Iterator<Item = &String> {
+    let paused = known.subscriptions.iter().filter(|named| named.subscription.standing == Standing::Paused).map(|named| &named.id);
+    paused.chain(&known.strange)
+}
+
+impl Push {
+    /// Makes every try that is due now; returns how many.
+    pub(super) async fn dispatch_due(&self) -> Result<usize, StoreError> {
+        let store = self.0.parts.registry.store();
+        let mut tried = 0;
+        loop {
+            let state = store.outbox().await?;
+            let known = self.known(&state).await?;
+            let now = self.0.parts.clock.now();
+            let except = left_alone(&known).cloned().collect();
+            let lease = DeliveryLease { now, until: now.plus(LEASE), limit: STEP, per_target: STEP, except };
+            let leased = store.lease_deliveries(lease).await?.deliveries;
+            if leased.is_empty() {
+                return Ok(tried);
+            }
+            tried += leased.len();
+            let done = join_all(leased.into_iter().map(|delivery: Delivery| self.tried(delivery, &known, now.plus(LEASE)))).await;
+            store.mark_deliveries(done.into_iter().map(|done| done.mark).collect()).await?;
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! A subscriber that fails in every way there is.
+
+use serde_json::json;
+
+use super::{about, begin, deliveries, each, id, later, subscribe, subscribed, tell};
+use crate::support::{
+    app::{Engine, TestApp, on_every_engine},
+    calls::talk,
+    stream::Listener,
+    subscriber::{Say, Subscriber},
+    vapi::CALL,
+};
+
+on_every_engine! {
+    every_failure_is_tried_again_and_tells_why
+    ten_tries_over_three_days_and_then_it_is_given_up
+    who_asks_for_patience_gets_it
+    who_is_gone_is_switched_off_and_the_others_are_told
+}
+
+async fn first_error(app: &TestApp, id: &str) -> String {
+    let listed = deliveries(app, id, "state=pending").await;
+    assert_eq!(listed.len(), 1, "{listed:?}");
+    assert!(listed[0]["nextAttemptAt"].is_string(), "{listed:?}");
+    listed[0]["attempts"][0]["error"].as_str().expect("a reason").to_owned()
+}
+
+async fn every_failure_is_tried_again_and_tells_why(engine: Engine) {
+    let app = begin(engine).await;
+    for (number, (say, why)) in [
+        (Say::Status(500), "it answered 500"),
+        (Say::Status(404), "it answered 404"),
+        (Say::Status(408), "it answered 408"),
+        (Say::Status(302), "it answered with a redirect"),
+        (Say::Redirect, "it answered with a redirect"),
+        (Say::Endless, "the answer is too large"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let subscriber = Subscriber::start().await;
+        subscriber.says([say.clone()]);
+        let id = subscribed(&app, &subscriber.url(), &["call.done"]).await;
+        app.hears_report(&talk(&format!("call-{number}"))).await;
+        tell(&app).await;
+        assert_eq!(first_error(&app, &id).await, why, "{say:?}");
+        later(&app, 10).await;
+        assert_eq!(deliveries(&app, &id, "state=delivered").await.len(), 1, "{say:?}");
+        assert!(subscriber.told().iter().all(|told| told.target == "/hook"), "no redirect is followed");
+        about(&app, "DELETE", &id, "").await;
+    }
+    // A port that was free a moment ago.
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let id = subscribed(&app, &format!("http://{gone}/"), &["call.done"]).await;
+    app.hears_report(&talk(CALL)).await;
+    tell(&app).await;
+    assert_eq!(first_error(&app, &id).await, "it could not be reached", "it refuses");
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn who_says_nothing_is_given_up_after_fifteen_seconds_and_who_speaks_no_tls_at_once() {
+    let (app, silent, plain) = (begin(Engine::Memory).await, Subscriber::start().await, Subscriber::start().await);
+    silent.always_says(Some(Say::Hang));
+    let id = subscribed(&app, &silent.url(), &["call.done"]).await;
+    let tls = subscribed(&app, &plain.url().replace("http:", "https:"), &["call.done"]).await;
+    app.hears_report(&talk(CALL)).await;
+    let begun = std::time::Instant::now();
+    tell(&app).await;
+    assert!((14..18).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+    assert_eq!(first_error(&app, &id).await, "no answer in time");
+    assert_eq!(first_error(&app, &tls).await, "it could not be reached");
+    assert!(plain.told().is_empty());
+    app.finish().await;
+}
+
+async fn ten_tries_over_three_days_and_then_it_is_given_up(engine: Engine) {
+    let (app, subscriber) = (begin(engine).await, Subscriber::start().await);
+    subscriber.always_says(Some(Say::Status(503)));
+    let id = subscribed(&app, &subscriber.url(), &["call.done"]).await;
+    app.hears_report(&talk(CALL)).await;
+    assert_eq!(tell(&app).await, 1);
+    for (tries, wait) in (1..).zip([5_i64, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400]) {
+        assert_eq!(later(&app, wait * 4 / 5 - 1).await, 0, "not before, after {tries}");
+        assert_eq!(later(&app, wait * 2 / 5 + 2).await, 1, "not much later, after {tries}");
+    }
+    let dead = deliveries(&app, &id, "state=dead").await;
+    assert_eq!((&dead[0]["tries"], dead[0]["attempts"].as_array().map(Vec::len)), (&json!(10), Some(10)));
+    assert_eq!(later(&app, 200_000).await, 0);
+    let ids: std::collections::BTreeSet<_> = subscriber.told().iter().map(|told| told.header("webhook-id").to_owned()).collect();
+    assert_eq!((subscriber.told().len(), ids.len()), (10, 1), "one id for all tries");
+    app.app().keeper().look().await;
+    let metrics = app.get("/metrics").await.text();
+    assert!(metrics.contains("ringback_push_dead_letters 1") && metrics.contains("ringback_push_pending 0"), "{metrics}");
+    assert!(metrics.contains(r#"ringback_push_attempts_total{kind="subscription",result="dead"} 1"#), "{metrics}");
+    assert!(metrics.contains(r#"ringback_push_attempts_total{kind="subscription",result="failed"} 9"#), "{metrics}");
+    app.finish().await;
+}
+
+async fn who_asks_for_patience_gets_it(engine: Engine) {
+    let (app, subscriber) = (begin(engine).await, Subscriber::start().await);
+    subscriber.says([Say::Later(60), Say::Later(1)]);
+    subscribed(&app, &subscriber.url(), &["call.done"]).await;
+    app.hears_report(&talk(CALL)).await;
+    tell(&app).await;
+    assert_eq!((later(&app, 58).await, later(&app, 3).await), (0, 1), "a minute instead of five seconds");
+    assert_eq!((later(&app, 200).await, later(&app, 200).await), (0, 1), "five minutes instead of a second");
+    app.finish().await;
+}
+
+async fn who_is_gone_is_switched_off_and_the_others_are_told(engine: Engine) {
+    let (app, gone, other, filtered) =
+        (begin(engine).await, Subscriber::start().await, Subscriber::start().await, Subscriber::start().await);
+    let url = app.listen().await;
+    let mut stream = Listener::open(&format!("{url}/api/v1/vapi/events?types=subscription.disabled"), None).await;
+    let mut elsewhere = Listener::open(&format!("{url}/api/v1/vapi/calls/{CALL}/events?types=subscription.disabled"), None).await;
+    let id = id(&subscribe(&app, json!({"url": gone.url(), "events": ["call.ended", "call.done", "subscription.disabled"]})).await);
+    subscribed(&app, &other.url(), &["subscription.disabled"]).await;
+    subscribe(&app, json!({"url": filtered.url(), "events": ["subscription.disabled"], "filter": {"status": "completed"}})).await;
+    gone.says([Say::Status(410)]);
+    app.hears_report(&talk(CALL)).await;
+    tell(&app).await;
+    assert_eq!((gone.told().len(), about(&app, "GET", &id, "").await["status"].clone()), (1, json!("disabled")));
+    assert_eq!(each(&deliveries(&app, &id, "").await, "state"), json!(["dead", "dead"]), "what waited behind it is given up too");
+    let [told] = &other.told()[..] else { panic!("{:?}", other.told()) };
+    let event = told.json();
+    assert_eq!(
+        (&event["type"], &event["data"]["subscriptionId"], &event["callId"]),
+        (&json!("subscription.disabled"), &json!(id), &json!(null))
+    );
+    assert_eq!(told.header("webhook-id"), event["id"]);
+    assert!(filtered.told().is_empty() && gone.told().len() == 1);
+    let heard = stream.next().await.expect("an event");
+    assert_eq!((heard.id, heard.event.as_str(), &heard.data["data"]["subscriptionId"]), (None, "subscription.disabled", &json!(id)));
+    elsewhere.is_quiet().await;
+
+    app.hears_report(&talk("meanwhile")).await;
+    tell(&app).await;
+    assert_eq!(deliveries(&app, &id, "").await.len(), 2, "nothing is collected for it");
+    about(&app, "POST", &id, "/resume").await;
+    app.hears_report(&talk("afterwards")).await;
+    tell(&app).await;
+    assert_eq!(gone.told().len(), 3);
+    app.finish().await;
+}

@@ -1,0 +1,99 @@
+//! Whoever subscribed hears of every call that was committed, however often the service is killed, and of nothing else.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    thread,
+    time::Duration,
+};
+
+use serde_json::json;
+
+use crate::support::{
+    home::Home,
+    ledger::Ledger,
+    load::Load,
+    program::Program,
+    random_below,
+    service::Service,
+    soon,
+    subscriber::{Subscriber, Told},
+};
+
+/// Kills.
+const ROUNDS: u32 = 25;
+/// The kill comes at most this long after the first message, in milliseconds.
+const LATEST_KILL: u64 = 150;
+/// So long everything has to be told afterwards: a refused event comes again after 6 s at most.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+fn program(home: &Home) -> Program {
+    Program::guarded(home).set("OUTBOUND_ALLOW", "127.0.0.1").set("RUST_LOG", "error,ringback::cli=info")
+}
+
+/// What is still on its way, and why.
+fn pending(service: &Service) -> String {
+    let all = service.read("/api/v1/vapi/subscriptions").json();
+    let id = all["data"][0]["id"].as_str().unwrap_or_default().to_owned();
+    service.read(&format!("/api/v1/vapi/subscriptions/{id}/deliveries?state=pending&limit=100")).json().to_string()
+}
+
+fn subscribe(service: &Service, url: &str) {
+    let body = json!({"url": url, "events": ["call.ended", "call.done"]}).to_string();
+    let answer = service.wire().ask("POST", "/api/v1/vapi/subscriptions", &[], body.as_bytes()).expect("an answer");
+    assert_eq!(answer.status, 201, "{}", answer.json());
+}
+
+/// Calls that the service says are done.
+fn done(service: &Service, ledger: &Ledger) -> BTreeSet<String> {
+    let mut wire = service.wire();
+    let mut is_done = |call: &&String| {
+        let answer = wire.ask("GET", &format!("/api/v1/vapi/calls/{call}/result"), &[], b"").expect("an answer");
+        answer.status == 200 && answer.json()["done"] == true
+    };
+    ledger.keys().filter(|call| is_done(call)).cloned().collect()
+}
+
+fn told_to_be_done(told: &[Told]) -> BTreeSet<String> {
+    told.iter().filter(|told| told.kind == "call.done").map(|told| told.call.clone()).collect()
+}
+
+/// Within its call, nothing is told for the first time after something newer was.
+fn is_in_order(told: &[Told]) {
+    let mut seen: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
+    for told in told {
+        let sequences = seen.entry(&told.call).or_default();
+        if !sequences.contains(&told.sequence) {
+            assert!(sequences.iter().all(|earlier| *earlier < told.sequence), "{told:?} after {sequences:?}");
+            sequences.push(told.sequence);
+        }
+    }
+}
+
+#[test]
+fn whoever_is_killed_everything_that_was_committed_is_told_in_order_and_nothing_else() {
+    let (home, subscriber) = (Home::new(), Subscriber::start());
+    let first = program(&home).serve();
+    subscribe(&first, &subscriber.url);
+    first.kill();
+    let mut ledger = Ledger::new();
+    for _ in 0..ROUNDS {
+        let service = program(&home).serve();
+        let load = Load::until_cut(service.address());
+        thread::sleep(Duration::from_millis(random_below(LATEST_KILL)));
+        service.kill();
+        ledger.append(&mut load.ended());
+    }
+    let service = program(&home).serve();
+    let done = done(&service, &ledger);
+    assert!(done.len() >= 10, "that was no load: {} calls", done.len());
+    let all = soon(PATIENCE, || told_to_be_done(&subscriber.told()).is_superset(&done));
+    let told = subscriber.told();
+    assert!(all, "never told: {:?}\n{}", done.difference(&told_to_be_done(&told)).collect::<Vec<_>>(), pending(&service));
+    assert_eq!(told_to_be_done(&told), done, "told of a call that is not done");
+    is_in_order(&told);
+    let ended = |call: &String| told.iter().any(|told| told.call == *call && told.kind == "call.ended");
+    assert!(done.iter().all(ended), "each was told to have ended as well");
+    let repeats = told.len() - told.iter().map(|told| &told.id).collect::<BTreeSet<_>>().len();
+    eprintln!("{} calls, {} events, {repeats} of them repeats, {ROUNDS} kills", done.len(), told.len());
+    service.stop();
+}
