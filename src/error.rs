@@ -78,7 +78,7 @@ pub enum ApiError {
     /// 429: as many streams are open as there may be.
     #[error("Too many streams")]
     TooManyStreams,
-    /// 429: too many failed proofs from one address.
+    /// 429: too many failed proofs or sign-ins from one address.
     #[error("Too many failed attempts")]
     RateLimited,
     /// 502: there is no key to ask Vapi with, or Vapi refuses it.
@@ -146,7 +146,7 @@ impl ApiError {
             Self::Forbidden(scope) => format!("This needs a token of scope {} or wider.", scope.as_str()),
             Self::AuthNotConfigured(what) | Self::NotFound(what) => (*what).to_owned(),
             Self::ValidationFailed(_) => "Correct the fields that `details` names.".to_owned(),
-            Self::ForeignOrigin => "A page of another origin may not write here; list the origin in CORS_ORIGINS to let it.".to_owned(),
+            Self::ForeignOrigin => "A page of another origin may not write here; list the origin in CORS_ORIGINS to let it. If it is our own page behind a proxy, set PUBLIC_URL to its address.".to_owned(),
             Self::CallNotFound(_) => {
                 "Nothing was heard of this call yet. Ask again later, or wait at /calls/{id}/result?wait=30.".to_owned()
             }
@@ -158,7 +158,7 @@ impl ApiError {
             Self::PayloadTooLarge(limit) => format!("A body may have {limit} bytes; raise MAX_BODY_MB to take more."),
             Self::InvalidPayload(why) | Self::InvalidParameter(why) | Self::VapiUnavailable(why) => why.clone(),
             Self::TooManyStreams => "This instance has as many streams open as it takes. Try again later.".to_owned(),
-            Self::RateLimited => "Too many failed proofs from this address within a minute.".to_owned(),
+            Self::RateLimited => "Too many failed attempts from this address within a minute. Wait a minute, then try again.".to_owned(),
             Self::VapiAccount => "Set VAPI_API_KEY, or correct it: Vapi answers 401 or 403 to a wrong one.".to_owned(),
             Self::StoreUnavailable(_) => "The store can't be reached right now. Try again.".to_owned(),
             Self::ShuttingDown => "This instance is stopping. Try again.".to_owned(),

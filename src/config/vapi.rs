@@ -24,12 +24,14 @@ pub const WEBHOOK_ROUTE: &str = "/api/v1/vapi/webhook";
 /// Marks a key of Standard Webhooks.
 const STANDARD_PREFIX: &str = "whsec_";
 /// Paths that are routes of ours, or have routes of ours beneath them.
-const TAKEN: [&str; 11] = [
+const TAKEN: [&str; 13] = [
     "/api/v1/vapi/backfill",
     "/api/v1/vapi/calls",
     "/api/v1/vapi/cache",
     "/api/v1/webhooks/vapi/test",
     "/vapi",
+    "/dashboard",
+    "/session",
     "/t",
     "/livez",
     "/readyz",

@@ -7,8 +7,11 @@ use axum::{
     http::{HeaderMap, HeaderValue, Method, header, request::Parts},
 };
 
-use super::Api;
-use crate::{config::Scope, error::ApiError};
+use super::{
+    Api,
+    session::{self, Session},
+};
+use crate::{call::time::Millis, config::Scope, error::ApiError};
 
 /// Headers that show that somebody stands between us and the client, such as a tunnel; and all that begin with [`FORWARDED`].
 const FORWARDING_HEADERS: [&str; 6] = ["cf-connecting-ip", "forwarded", "true-client-ip", "via", "x-original-host", "x-real-ip"];
@@ -88,6 +91,10 @@ impl Needs for Admin {
 pub struct Caller<N: Needs> {
     /// The token's name; `None` on an open route or an open loopback.
     pub token: Option<String>,
+    /// What the caller may do in all.
+    pub scope: Scope,
+    /// When the session ends, if the caller signed in at the dashboard.
+    pub until: Option<Millis>,
     needs: std::marker::PhantomData<N>,
 }
 
@@ -102,8 +109,14 @@ impl<N: Needs> FromRequestParts<Api> for Caller<N> {
             (None, Some(token)) => Some((token.as_str(), N::SCOPES_IN_QUERY)),
             (None, None) => None,
         };
-        let token = admit::<N>(api, &parts.headers, in_url)?;
-        Ok(Self { token, needs: std::marker::PhantomData })
+        let shows_token = in_url.is_some() || parts.headers.contains_key(header::AUTHORIZATION);
+        let session = if shows_token { None } else { session::of(api, &parts.method, &parts.headers).await? };
+        let until = session.as_ref().map(|session| session.until);
+        let (token, scope) = match session {
+            Some(session) => of_session::<N>(session)?,
+            None => admit::<N>(api, &parts.headers, in_url)?,
+        };
+        Ok(Self { token, scope, until, needs: std::marker::PhantomData })
     }
 }
 
@@ -117,8 +130,13 @@ fn token_in_query(parts: &Parts) -> Option<String> {
     pairs.into_iter().find_map(|(name, value)| (name == "access_token" && !value.is_empty()).then_some(value))
 }
 
+/// Who signed in may do what the token may.
+fn of_session<N: Needs>(session: Session) -> Result<(Option<String>, Scope), ApiError> {
+    if session.scope >= N::SCOPE { Ok((Some(session.token), session.scope)) } else { Err(ApiError::Forbidden(N::SCOPE)) }
+}
+
 /// A token `in_url` stands there with the scopes that may.
-fn admit<N: Needs>(api: &Api, headers: &HeaderMap, in_url: Option<(&str, &[Scope])>) -> Result<Option<String>, ApiError> {
+fn admit<N: Needs>(api: &Api, headers: &HeaderMap, in_url: Option<(&str, &[Scope])>) -> Result<(Option<String>, Scope), ApiError> {
     let access = &api.config.access;
     let opened = N::OPEN_TO_READERS && access.open_reads;
     let shown = in_url.map(|(token, _)| token).or_else(|| bearer(headers));
@@ -127,16 +145,16 @@ fn admit<N: Needs>(api: &Api, headers: &HeaderMap, in_url: Option<(&str, &[Scope
         let too_wide = in_url.is_some_and(|(_, scopes)| !scopes.contains(&token.scope) && token.scope >= N::SCOPE);
         return match token.scope >= N::SCOPE {
             _ if too_wide => Err(ApiError::Unauthorized),
-            true => Ok(Some(token.name.clone())),
+            true => Ok((Some(token.name.clone()), token.scope)),
             // What is open to everyone is open to the owner of a small token too.
-            false if opened => Ok(Some(token.name.clone())),
+            false if opened => Ok((Some(token.name.clone()), token.scope)),
             false => Err(ApiError::Forbidden(N::SCOPE)),
         };
     }
     match access.tokens.is_empty() {
-        _ if opened => Ok(None),
+        _ if opened => Ok((None, N::SCOPE)),
         true if !api.config.http.is_loopback() => Err(ApiError::AuthNotConfigured(SET_TOKENS)),
-        true if is_of_this_machine(headers) => Ok(None),
+        true if is_of_this_machine(headers) => Ok((None, Scope::Admin)),
         true => Err(ApiError::AuthNotConfigured(SET_TOKENS)),
         false => Err(ApiError::Unauthorized),
     }
@@ -177,9 +195,14 @@ pub(super) fn refuse_foreign(api: &Api, headers: &HeaderMap) -> Result<(), ApiEr
 
 fn is_foreign(api: &Api, headers: &HeaderMap, origin: &[u8]) -> bool {
     let origin = String::from_utf8_lossy(origin);
+    let listed = api.config.http.cors_origins.iter().any(|listed| listed.trim_end_matches('/') == origin);
+    !is_own(api, headers, origin.as_bytes()) && !listed
+}
+
+/// Is this the origin of our own pages?
+pub(super) fn is_own(api: &Api, headers: &HeaderMap, origin: &[u8]) -> bool {
+    let origin = String::from_utf8_lossy(origin);
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let same_host = origin.split_once("://").is_some_and(|(_, authority)| authority.eq_ignore_ascii_case(host));
-    let listed =
-        api.config.http.cors_origins.iter().chain(&api.config.http.public_url).any(|listed| listed.trim_end_matches('/') == origin);
-    !same_host && !listed
+    same_host || api.config.http.public_url.as_deref().is_some_and(|public| public.trim_end_matches('/') == origin)
 }

@@ -5,7 +5,7 @@ use std::{borrow::Cow, sync::Arc};
 use axum::{
     Json,
     body::Bytes,
-    http::{StatusCode, Uri, header},
+    http::{HeaderName, StatusCode, Uri, header},
     response::{IntoResponse, Redirect, Response},
 };
 use utoipa::{IntoParams, Modify, OpenApi};
@@ -78,6 +78,9 @@ struct Document;
 /// A whole result as an example, as the service gave it; a test sees to it that no key is missing.
 const EXAMPLE: &str = include_str!("example.json");
 
+/// Whoever is signed in could be made to press its buttons from inside another page.
+const FRAMED_BY_NOBODY: (HeaderName, &str) = (header::CONTENT_SECURITY_POLICY, "frame-ancestors 'none'");
+
 struct Example;
 
 impl Modify for Example {
@@ -121,14 +124,9 @@ pub(super) async fn page(uri: Uri) -> Result<Response, ApiError> {
                 Cow::Borrowed(bytes) => Bytes::from_static(bytes),
                 Cow::Owned(bytes) => bytes.into(),
             };
-            Ok((StatusCode::OK, [(header::CONTENT_TYPE, file.content_type)], bytes).into_response())
+            Ok((StatusCode::OK, [(header::CONTENT_TYPE, file.content_type.as_str()), FRAMED_BY_NOBODY], bytes).into_response())
         }
         Ok(None) => Err(ApiError::RouteNotFound),
         Err(error) => Err(ApiError::Internal(error.to_string())),
     }
-}
-
-/// `GET /`: until there is more to look at, the way to the documentation.
-pub(super) async fn entrance() -> Redirect {
-    Redirect::temporary("/docs/index.html")
 }

@@ -8,9 +8,11 @@ mod backfill;
 mod body;
 mod cache;
 mod calls;
+mod dashboard;
 mod deadline;
 mod deliveries;
 mod docs;
+mod failures;
 mod health;
 mod list;
 mod meters;
@@ -23,6 +25,7 @@ mod proof;
 mod recording;
 mod result;
 pub mod server;
+mod session;
 mod socket;
 mod stream;
 mod subscriptions;
@@ -107,7 +110,7 @@ const WEBHOOK_PATHS: [&str; 4] = ["/api/v1/vapi/webhook", "/api/v1/vapi/webhooks
 const SESSIONS_PATH: &str = "/api/v1/sessions/vapi/webhook";
 
 /// Templates of all routes, by which requests are counted.
-pub const TEMPLATES: [&str; 36] = [
+pub const TEMPLATES: [&str; 38] = [
     "/",
     "/api/v1/sessions/vapi/webhook",
     "/api/v1/vapi/backfill",
@@ -136,12 +139,14 @@ pub const TEMPLATES: [&str; 36] = [
     "/api/v1/vapi/ws",
     "/api/v1/webhooks/vapi",
     "/api/v1/webhooks/vapi/test",
+    "/dashboard/{*file}",
     "/docs",
     "/docs/{*file}",
     "/livez",
     "/metrics",
     "/openapi.json",
     "/readyz",
+    "/session",
     "/t/{token}/api/v1/vapi/calls/{id}",
     "/t/{token}/api/v1/vapi/calls/{id}/result",
 ];
@@ -173,7 +178,9 @@ pub fn router(api: &Api) -> Router {
         .route("/openapi.json", get(docs::document))
         .route("/docs", get(docs::page))
         .route("/docs/{*file}", get(docs::page))
-        .route("/", get(docs::entrance));
+        .route("/session", get(session::read).post(session::sign_in).delete(session::sign_out))
+        .route("/dashboard/{*file}", get(dashboard::file))
+        .route("/", get(dashboard::page));
     for path in webhook_paths(&api.config) {
         router = if path == SESSIONS_PATH {
             router.route(path, post(webhook::receive_session))

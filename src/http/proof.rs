@@ -1,19 +1,15 @@
 //! A webhook's body reaches a handler only after its proof: [`VerifiedWebhook`] is an extractor.
 
-use std::{
-    collections::HashMap,
-    net::IpAddr,
-    sync::{Mutex, PoisonError},
-};
+use std::net::IpAddr;
 
 use axum::{
     extract::{FromRequest, Request},
     http::{HeaderMap, Uri, header},
 };
 
-use super::{Api, auth::is_of_this_machine, body::Held, observe::client_ip};
+use super::{Api, auth::is_of_this_machine, body::Held, failures::Failures, observe::client_ip};
 use crate::{
-    call::{id::CallId, time::Millis},
+    call::id::CallId,
     error::ApiError,
     vapi::{
         message::Delivery,
@@ -23,10 +19,6 @@ use crate::{
 
 /// Failed proofs of one address within a minute; further failures are 429.
 const MOST_FAILURES: u32 = 50;
-/// The minute, in milliseconds.
-const FAILURE_WINDOW: i64 = 60_000;
-/// Addresses remembered at most; past it the oldest windows are forgotten.
-const MOST_ADDRESSES: usize = 10_000;
 
 const SET_SECRET: &str = "Webhooks from elsewhere need a proof: set VAPI_WEBHOOK_SECRET, here and as the server credential at Vapi.";
 const NO_PROOF: &str =
@@ -36,31 +28,16 @@ const WRONG_PROOF: &str = "The proof does not fit any of VAPI_WEBHOOK_SECRET, or
 /// Checks proofs and remembers who failed.
 pub struct Gate {
     verifier: Option<Verifier>,
-    failures: Mutex<HashMap<IpAddr, (Millis, u32)>>,
+    failures: Failures,
+    /// Who failed to sign in at the dashboard.
+    pub(super) sign_ins: Failures,
 }
 
 impl Gate {
     /// A gate for the configured secrets; `None`: no secret is configured.
     #[must_use]
     pub fn new(verifier: Option<Verifier>) -> Self {
-        Self { verifier, failures: Mutex::default() }
-    }
-
-    /// Counts a failure; true once the address has had too many. A valid proof is never refused, whatever came before it.
-    fn too_many(&self, client: IpAddr, now: Millis) -> bool {
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        if failures.len() >= MOST_ADDRESSES {
-            failures.retain(|_, (since, _)| now.since(*since) < FAILURE_WINDOW);
-        }
-        if failures.len() >= MOST_ADDRESSES && !failures.contains_key(&client) {
-            failures.clear();
-        }
-        let (since, count) = failures.entry(client).or_insert((now, 0));
-        if now.since(*since) >= FAILURE_WINDOW {
-            (*since, *count) = (now, 0);
-        }
-        *count = count.saturating_add(1);
-        *count > MOST_FAILURES
+        Self { verifier, failures: Failures::default(), sign_ins: Failures::default() }
     }
 }
 
@@ -126,7 +103,8 @@ fn open_gate(api: &Api, headers: &HeaderMap) -> Result<(), ApiError> {
 
 fn refused(api: &Api, client: IpAddr, rejection: Rejection) -> ApiError {
     api.metrics.webhook_rejected(rejection.as_str());
-    if api.gate.too_many(client, api.clock.now()) {
+    // A valid proof is never refused, whatever came before it.
+    if api.gate.failures.count(client, api.clock.now()) > MOST_FAILURES {
         return ApiError::RateLimited;
     }
     match rejection {

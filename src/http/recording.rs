@@ -77,7 +77,11 @@ async fn streamed(client: &VapiClient, link: &reqwest::Url, headers: &HeaderMap)
     if !matches!(sound.status(), StatusCode::OK | StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE) {
         return Err(ApiError::VapiUnavailable(format!("The place where Vapi keeps the recording answered {}.", sound.status().as_u16())));
     }
-    let mut response = Response::builder().status(sound.status());
+    // Whatever it says it is: opened as a page of ours, it must not run.
+    let mut response = Response::builder()
+        .status(sound.status())
+        .header(header::CONTENT_SECURITY_POLICY, "sandbox; default-src 'none'")
+        .header(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     for name in PASSED_ON {
         if let Some(value) = sound.headers().get(&name) {
             response = response.header(name, value);

@@ -77,6 +77,10 @@ pub(super) async fn all(
     wish: Wish,
     OwnOrigin(upgrade): OwnOrigin,
 ) -> Result<Response, ApiError> {
+    // A session ends, and nothing would end its socket; the dashboard needs none.
+    if caller.until.is_some() {
+        return Err(ApiError::Unauthorized);
+    }
     let reader = listen(&api, None, wish).await?;
     let told = Told { token: caller.token, ..Told::default() };
     let counted = Counted::new(&api, "websocket");

@@ -1,6 +1,6 @@
 //! `GET /calls/{id}/events`, `GET /events`: calls as they go on, as server-sent events.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, future::pending, time::Duration};
 
 use axum::{
     extract::{FromRequestParts, State},
@@ -11,6 +11,7 @@ use axum::{
     },
 };
 use futures_util::{Stream, StreamExt as _, stream};
+use tokio::time::sleep;
 
 use super::{
     Api,
@@ -21,7 +22,7 @@ use super::{
     parameters::{CallPath, Parameters},
 };
 use crate::{
-    call::id::CallId,
+    call::{id::CallId, time::Millis},
     envelope::{Envelope, NoData},
     error::ApiError,
     registry::{Filter, Known, Reader, Said, Since, TYPES},
@@ -145,7 +146,7 @@ pub(super) async fn one(
         return Ok((axum::Extension(told), StatusCode::NO_CONTENT).into_response());
     }
     let reader = listen(&api, Some(id), wish).await?;
-    Ok((axum::Extension(told), events(&api, reader)).into_response())
+    Ok((axum::Extension(told), events(&api, reader, caller.until)).into_response())
 }
 
 /// All calls as they go on, from now or from Last-Event-ID on.
@@ -174,7 +175,7 @@ pub(super) async fn one(
 pub(super) async fn all(State(api): State<Api>, caller: Caller<ReadStream>, wish: Wish) -> Result<Response, ApiError> {
     let reader = listen(&api, None, wish).await?;
     let told = Told { token: caller.token, ..Told::default() };
-    Ok((axum::Extension(told), events(&api, reader)).into_response())
+    Ok((axum::Extension(told), events(&api, reader, caller.until)).into_response())
 }
 
 /// Lets a client listen as it wishes.
@@ -186,9 +187,18 @@ pub(super) async fn listen(api: &Api, scope: Option<CallId>, wish: Wish) -> Resu
     reader.ok_or(ApiError::TooManyStreams)
 }
 
-fn events(api: &Api, reader: Reader) -> Response {
+/// Who listens with a session listens no longer than that lasts.
+fn events(api: &Api, reader: Reader, until: Option<Millis>) -> Response {
     let listening = (reader, Counted::new(api, "sse"));
-    answer(stream::unfold(listening, |(mut reader, counted)| async move { Some((event(&reader.next().await?), (reader, counted))) }))
+    let events = stream::unfold(listening, |(mut reader, counted)| async move { Some((event(&reader.next().await?), (reader, counted))) });
+    let left = until.map(|until| Duration::from_millis(until.since(api.clock.now()).max(0).unsigned_abs()));
+    let over = async move {
+        match left {
+            Some(left) => sleep(left).await,
+            None => pending().await,
+        }
+    };
+    answer(events.take_until(Box::pin(over)))
 }
 
 /// An answer that tells these events as they come.

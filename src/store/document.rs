@@ -25,11 +25,13 @@ pub enum DocumentKind {
     Batch,
     /// How far something came that goes on after a restart.
     Progress,
+    /// Somebody who signed in at the dashboard; its id is a hash of what the browser shows.
+    Session,
 }
 
 impl DocumentKind {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Placement, Self::Answer, Self::Batch, Self::Progress];
+    pub const ALL: [Self; 5] = [Self::Placement, Self::Answer, Self::Batch, Self::Progress, Self::Session];
 
     /// Its name in stores.
     #[must_use]
@@ -39,6 +41,7 @@ impl DocumentKind {
             Self::Answer => "answer",
             Self::Batch => "batch",
             Self::Progress => "progress",
+            Self::Session => "session",
         }
     }
 }

@@ -114,9 +114,13 @@ async fn a_method_that_a_route_does_not_have_is_405_and_the_others_are_named() {
 }
 
 #[tokio::test]
-async fn the_front_door_leads_to_the_documentation() {
+async fn the_front_door_is_the_dashboard_and_the_documentation_has_one_of_its_own() {
     let app = Story::new().begin().await;
-    for path in ["/", "//", "/docs", "/docs/"] {
+    for path in ["/", "//"] {
+        let answer = app.get(path).await;
+        assert_eq!((answer.status, answer.header("content-type")), (200, "text/html; charset=utf-8"), "{path}");
+    }
+    for path in ["/docs", "/docs/"] {
         let answer = app.get(path).await;
         assert_eq!((answer.status, answer.header("location")), (307, "/docs/index.html"), "{path}");
     }

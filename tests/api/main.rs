@@ -7,6 +7,7 @@ mod assistants;
 mod at_rest;
 mod backfill;
 mod cache;
+mod dashboard;
 mod deleting;
 mod deliveries;
 mod engines;

@@ -11,8 +11,8 @@ use crate::support::{
     vapi::CALL,
 };
 
-/// Pages for people, which the document is shown on.
-const PAGES: [&str; 3] = ["/", "/docs", "/docs/{*file}"];
+/// Pages for people, and what only they use.
+const PAGES: [&str; 5] = ["/", "/dashboard/{*file}", "/docs", "/docs/{*file}", "/session"];
 const METHODS: [&str; 5] = ["get", "head", "post", "delete", "patch"];
 const SCOPES: [&str; 4] = ["poll", "read", "place", "admin"];
 

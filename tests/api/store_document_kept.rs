@@ -121,7 +121,7 @@ async fn keys_change<F: Future<Output = Store>>(reopen: impl Fn(&'static [u8]) -
             assert_eq!(store.document(*kind, id, START).await.unwrap(), Some(private(*kind, id)));
         }
     };
-    for (seeds, part) in [(&[][..], 0..200), (&[1], 200..600)] {
+    for (seeds, part) in [(&[][..], 0..200), (&[1], 200..names.len())] {
         let store = reopen(seeds).await;
         assert!(put(&store, all(part)).await);
         store.close().await.unwrap();

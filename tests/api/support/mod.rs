@@ -3,6 +3,7 @@
 pub(crate) mod answer;
 pub(crate) mod app;
 pub(crate) mod bodies;
+pub(crate) mod browser;
 pub(crate) mod calls;
 pub(crate) mod endpoint;
 pub(crate) mod kestra;

@@ -1,0 +1,81 @@
+//! `GET /`: the page for people, and the files it consists of, all from inside the binary. `vendor/` has other people's, with their licences.
+
+use axum::{
+    extract::State,
+    http::{HeaderName, HeaderValue, Uri, header},
+    response::{IntoResponse, Response},
+};
+
+use super::Api;
+use crate::error::ApiError;
+
+/// Nothing from elsewhere, nothing inline, no markup made from text, and nobody's frame around it.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; media-src 'self'; \
+    base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
+/// What every file goes out with.
+const HEADERS: [(HeaderName, &str); 4] = [
+    (header::CONTENT_SECURITY_POLICY, POLICY),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+];
+/// A browser that came over TLS comes over nothing else for a year.
+const TLS_ONLY: HeaderValue = HeaderValue::from_static("max-age=31536000");
+
+const HTML: &str = "text/html; charset=utf-8";
+const CSS: &str = "text/css; charset=utf-8";
+const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
+
+const PAGE: &str = include_str!("page/index.html");
+
+/// The files by the rest of their path.
+macro_rules! files {
+    ($($name:literal $folder:literal $kind:expr;)*) => {
+        &[$(($name, $kind, include_str!(concat!($folder, "/", $name)))),*]
+    };
+}
+
+const OWN: &[(&str, &str, &str)] = files! {
+    "api.js" "page" JAVASCRIPT;
+    "app.js" "page" JAVASCRIPT;
+    "call.js" "page" JAVASCRIPT;
+    "calls.js" "page" JAVASCRIPT;
+    "connect.js" "page" JAVASCRIPT;
+    "health.js" "page" JAVASCRIPT;
+    "html.js" "page" JAVASCRIPT;
+    "icon.svg" "page" "image/svg+xml";
+    "now.js" "page" JAVASCRIPT;
+    "parts.js" "page" JAVASCRIPT;
+    "signin.js" "page" JAVASCRIPT;
+    "style.css" "page" CSS;
+    "timeline.js" "page" JAVASCRIPT;
+    "words.js" "page" JAVASCRIPT;
+};
+
+const VENDORED: &[(&str, &str, &str)] = files! {
+    "hooks.mjs" "vendor" JAVASCRIPT;
+    "htm.mjs" "vendor" JAVASCRIPT;
+    "preact.mjs" "vendor" JAVASCRIPT;
+};
+
+/// `GET /`: open to everyone; what it shows is asked for with the session.
+pub(super) async fn page(State(api): State<Api>) -> Response {
+    answer(&api, HTML, PAGE)
+}
+
+/// `GET /dashboard/{file}`: what the page consists of.
+pub(super) async fn file(State(api): State<Api>, uri: Uri) -> Result<Response, ApiError> {
+    let path = uri.path().trim_start_matches("/dashboard/");
+    let (files, name) = path.strip_prefix("vendor/").map_or((OWN, path), |name| (VENDORED, name));
+    let found = files.iter().find(|(known, ..)| *known == name);
+    found.map(|(_, kind, text)| answer(&api, kind, text)).ok_or(ApiError::RouteNotFound)
+}
+
+fn answer(api: &Api, kind: &'static str, text: &'static str) -> Response {
+    let mut response = ([(header::CONTENT_TYPE, kind)], HEADERS, text).into_response();
+    // Browsers take no notice of it over plain HTTP, so it may stand there for those who come from this machine.
+    if api.config.http.public_url.as_deref().is_some_and(|url| url.starts_with("https:")) {
+        response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, TLS_ONLY);
+    }
+    response
+}

@@ -1,0 +1,262 @@
+//! `/session`: people sign in at the dashboard with a token of the API, and their browser shows a cookie from then on.
+//!
+//! Properties wanted:
+//! - A session can do what its token can, and ends with it: when the token leaves `API_TOKENS`, changes, or changes its scope.
+//! - Who reads the store can't show a session: it has hashes only.
+//! - A page of another origin can neither use a session nor start one.
+//! - Guessing tokens is slow, from one address.
+
+use axum::{
+    Json,
+    extract::{Request, State},
+    http::{HeaderMap, HeaderValue, Method, header},
+    response::{IntoResponse, Response},
+};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use ring::rand::{SecureRandom as _, SystemRandom};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    Api, TEMPLATES,
+    auth::{self, Caller, Read},
+    deadline::{CHANGE_DEADLINE, in_time},
+    observe::{Told, client_ip},
+};
+use crate::{
+    call::time::Millis,
+    config::{ApiToken, Scope},
+    envelope::Envelope,
+    error::ApiError,
+    store::{Document, DocumentKind, DocumentWrite},
+};
+
+/// How long a session lasts, in milliseconds: a working day and then some.
+const LASTS: i64 = 12 * 3_600_000;
+/// The same in seconds.
+const MAX_AGE: i64 = LASTS / 1_000;
+/// Failed sign-ins of one address within a minute; then nobody signs in from there until it is over.
+const MOST_FAILURES: u32 = 20;
+/// Bytes of the body of a sign-in.
+const LONGEST_BODY: u64 = 4_096;
+/// The cookie over TLS: browsers take one of this name from nobody but this very host, over TLS.
+const SECURE_COOKIE: &str = "__Host-ringback";
+/// The cookie over plain HTTP.
+const PLAIN_COOKIE: &str = "ringback";
+const CANCEL: &str = "/api/v1/vapi/calls/{id}/cancel";
+
+const ALL_SCOPES: [Scope; 4] = [Scope::Poll, Scope::Read, Scope::Place, Scope::Admin];
+const NO_TOKENS: &str = "Nobody can sign in: set API_TOKENS, start the service again, and sign in with one of them.";
+const WRONG_BODY: &str = "A sign-in is a JSON object with a text `token`.";
+
+/// Somebody who signed in.
+#[derive(Debug)]
+pub(super) struct Session {
+    /// The token's name.
+    pub(super) token: String,
+    /// What the token may do.
+    pub(super) scope: Scope,
+    /// When it ends.
+    pub(super) until: Millis,
+}
+
+/// A session as it is stored.
+#[derive(Serialize, Deserialize, PartialEq, Eq)]
+struct Kept {
+    token: String,
+    scope: String,
+    /// A hash of the token's hash: with another token of the same name it is over.
+    mark: String,
+}
+
+impl Kept {
+    fn of(token: &ApiToken) -> Self {
+        Self { token: token.name.clone(), scope: token.scope.as_str().to_owned(), mark: hex::encode(Sha256::digest(token.digest)) }
+    }
+}
+
+#[derive(Deserialize)]
+struct SignIn {
+    token: String,
+}
+
+/// Who is signed in, and what the page has to know of the service.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Status {
+    signed_in: bool,
+    can_sign_in: bool,
+    token: Option<String>,
+    scope: Option<&'static str>,
+    may: Vec<&'static str>,
+    /// Seconds, so that a browser whose clock is wrong knows as well.
+    ends_in: Option<i64>,
+    service: Option<Service>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_excessive_bools, reason = "answers to unrelated questions")]
+struct Service {
+    version: &'static str,
+    webhook_url: Option<String>,
+    webhook_secret: bool,
+    vapi_key: bool,
+    encrypted: bool,
+    can_cancel: bool,
+}
+
+impl Status {
+    fn nobody(api: &Api) -> Self {
+        let can_sign_in = !api.config.access.tokens.is_empty();
+        Self { signed_in: false, can_sign_in, token: None, scope: None, may: Vec::new(), ends_in: None, service: None }
+    }
+
+    fn of(api: &Api, token: Option<String>, scope: Scope, until: Option<Millis>) -> Self {
+        let webhook = &api.config.webhook;
+        let service = Service {
+            version: env!("CARGO_PKG_VERSION"),
+            webhook_url: webhook.url.clone(),
+            webhook_secret: !webhook.secrets.is_empty(),
+            vapi_key: api.client.is_some(),
+            encrypted: api.registry.store().data_key().is_some(),
+            can_cancel: TEMPLATES.contains(&CANCEL),
+        };
+        let may = ALL_SCOPES.into_iter().filter(|may| *may <= scope).map(Scope::as_str).collect();
+        let ends_in = until.map(|until| until.since(api.clock.now()) / 1_000);
+        Self { signed_in: true, token, scope: Some(scope.as_str()), may, ends_in, service: Some(service), ..Self::nobody(api) }
+    }
+
+    fn answer(self) -> Response {
+        let told = Told { token: self.token.clone(), ..Told::default() };
+        (axum::Extension(told), Json(Envelope::of(self))).into_response()
+    }
+}
+
+/// The session that a request shows, if it goes on. Where there are no tokens nobody is signed in.
+pub(super) async fn of(api: &Api, method: &Method, headers: &HeaderMap) -> Result<Option<Session>, ApiError> {
+    let Some(shown) = cookie(headers).filter(|_| !api.config.access.tokens.is_empty()) else { return Ok(None) };
+    let now = api.clock.now();
+    let found = in_time(CHANGE_DEADLINE, api.registry.store().document(DocumentKind::Session, &name_of(shown), now)).await?;
+    let Some(session) = found.and_then(|document| going_on(api, &document)) else { return Ok(None) };
+    if is_from_own_page(api, method, headers) { Ok(Some(session)) } else { Err(ApiError::ForeignOrigin) }
+}
+
+fn going_on(api: &Api, document: &Document) -> Option<Session> {
+    let kept: Kept = serde_json::from_slice(&document.body).ok()?;
+    let token = api.config.access.tokens.iter().find(|token| Kept::of(token) == kept)?;
+    Some(Session { token: token.name.clone(), scope: token.scope, until: document.expires_at? })
+}
+
+/// Browsers say of every write where it comes from; what another page reads with our cookie they keep from it, save sockets, which say it too.
+/// A port is no other site to them, so that the cookie's `SameSite` does not suffice.
+fn is_from_own_page(api: &Api, method: &Method, headers: &HeaderMap) -> bool {
+    let reads = matches!(*method, Method::GET | Method::HEAD);
+    headers.get(header::ORIGIN).map_or(reads, |origin| auth::is_own(api, headers, origin.as_bytes()))
+}
+
+/// `GET /session`: who is signed in.
+pub(super) async fn read(State(api): State<Api>, caller: Result<Caller<Read>, ApiError>) -> Result<Response, ApiError> {
+    match caller {
+        Ok(caller) => Ok(Status::of(&api, caller.token, caller.scope, caller.until).answer()),
+        Err(error @ ApiError::StoreUnavailable(_)) => Err(error),
+        Err(_nobody) => Ok(Status::nobody(&api).answer()),
+    }
+}
+
+/// `POST /session`: signs in.
+pub(super) async fn sign_in(State(api): State<Api>, request: Request) -> Result<Response, ApiError> {
+    let (parts, body) = request.into_parts();
+    let (headers, client) = (&parts.headers, client_ip(&api, &parts.extensions, &parts.headers));
+    if headers.get(header::ORIGIN).is_some_and(|origin| !auth::is_own(&api, headers, origin.as_bytes())) {
+        return Err(ApiError::ForeignOrigin);
+    }
+    if api.config.access.tokens.is_empty() {
+        return Err(ApiError::AuthNotConfigured(NO_TOKENS));
+    }
+    if api.gate.sign_ins.of(client, api.clock.now()) >= MOST_FAILURES {
+        return Err(ApiError::RateLimited);
+    }
+    let body = api.bodies.read(body, None, LONGEST_BODY).await?;
+    let shown: SignIn = serde_json::from_slice(&body.bytes).map_err(|_json| ApiError::InvalidPayload(WRONG_BODY.to_owned()))?;
+    let Some(token) = api.config.access.find(shown.token.trim()) else {
+        api.gate.sign_ins.count(client, api.clock.now());
+        return Err(ApiError::Unauthorized);
+    };
+    if token.scope < Scope::Read {
+        return Err(ApiError::Forbidden(Scope::Read));
+    }
+    let (secret, until) = begin(&api, token).await?;
+    let mut response = Status::of(&api, Some(token.name.clone()), token.scope, Some(until)).answer();
+    set_cookie(&mut response, &secret, MAX_AGE, is_over_tls(&api, headers))?;
+    Ok(response)
+}
+
+/// `DELETE /session`: signs out, whether or not anybody was signed in.
+pub(super) async fn sign_out(State(api): State<Api>, method: Method, headers: HeaderMap) -> Result<Response, ApiError> {
+    if let Some(shown) = cookie(&headers) {
+        if !is_from_own_page(&api, &method, &headers) {
+            return Err(ApiError::ForeignOrigin);
+        }
+        in_time(CHANGE_DEADLINE, api.registry.store().drop_document(DocumentKind::Session, &name_of(shown))).await?;
+    }
+    let mut response = Status::nobody(&api).answer();
+    set_cookie(&mut response, "", 0, false)?;
+    set_cookie(&mut response, "", 0, true)?;
+    Ok(response)
+}
+
+/// Begins a session; returns what the browser is to show, and when it ends.
+async fn begin(api: &Api, token: &ApiToken) -> Result<(String, Millis), ApiError> {
+    let mut secret = [0; 32];
+    SystemRandom::new().fill(&mut secret).map_err(|_unspecified| ApiError::Internal("there is no randomness".to_owned()))?;
+    let secret = URL_SAFE_NO_PAD.encode(secret);
+    let now = api.clock.now();
+    let until = now.plus(LASTS);
+    let body = serde_json::to_vec(&Kept::of(token)).map_err(|error| ApiError::Internal(error.to_string()))?;
+    let document = Document {
+        kind: DocumentKind::Session,
+        id: name_of(&secret),
+        revision: 1,
+        alias: None,
+        due: None,
+        created_at: now,
+        expires_at: Some(until),
+        body,
+    };
+    let write = DocumentWrite { document, expected: None };
+    if in_time(CHANGE_DEADLINE, api.registry.store().put_documents(vec![write], now)).await? {
+        Ok((secret, until))
+    } else {
+        Err(ApiError::Internal("a session of this name is there already".to_owned()))
+    }
+}
+
+/// By what a session is found: the secret itself is stored nowhere.
+fn name_of(secret: &str) -> String {
+    hex::encode(Sha256::digest(secret))
+}
+
+fn cookie(headers: &HeaderMap) -> Option<&str> {
+    let find = |wanted: &str| {
+        let all = headers.get_all(header::COOKIE).iter().filter_map(|header| header.to_str().ok()).flat_map(|header| header.split(';'));
+        all.filter_map(|pair| pair.trim().split_once('=')).find_map(|(name, value)| (name == wanted && !value.is_empty()).then_some(value))
+    };
+    find(SECURE_COOKIE).or_else(|| find(PLAIN_COOKIE))
+}
+
+fn set_cookie(response: &mut Response, secret: &str, max_age: i64, is_over_tls: bool) -> Result<(), ApiError> {
+    let (name, secure) = if is_over_tls { (SECURE_COOKIE, "; Secure") } else { (PLAIN_COOKIE, "") };
+    let cookie = format!("{name}={secret}; Path=/; Max-Age={max_age}; HttpOnly; SameSite=Strict{secure}");
+    let cookie = HeaderValue::try_from(cookie).map_err(|error| ApiError::Internal(error.to_string()))?;
+    response.headers_mut().append(header::SET_COOKIE, cookie);
+    Ok(())
+}
+
+/// The browser says how it came here, whatever stands between.
+fn is_over_tls(api: &Api, headers: &HeaderMap) -> bool {
+    match headers.get(header::ORIGIN).map(HeaderValue::as_bytes) {
+        Some(origin) => origin.starts_with(b"https:"),
+        None => api.config.http.public_url.as_deref().is_some_and(|url| url.starts_with("https:")),
+    }
+}
