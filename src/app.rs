@@ -11,6 +11,7 @@ use crate::{
     call::{event::CallEvent, policy::Plan},
     clock::Clock,
     config::{self, Config, DatabaseUrl, SslMode, StoreConfig},
+    doctor::{Doctor, rounds::Rounds},
     enrich::Enricher,
     http::{self, Api, Budget, Gate, Probe, Shared},
     keep::{self, KeepPlan, Keeper},
@@ -141,6 +142,11 @@ impl App {
         lifecycle.spawn("follow", follow(api.registry.clone(), lifecycle.clone()));
         lifecycle.spawn("http", http::server::serve(listener, http::router(&api), lifecycle.clone()));
         lifecycle.spawn("enrich", enrich(api.registry.clone(), api.enricher.clone(), lifecycle.clone()));
+        if let Some(every) = api.config.doctor_every {
+            let doctor = Doctor::new(&api.config, api.client.clone(), api.clock.clone());
+            let rounds = Rounds::new(doctor, api.registry.store().clone(), api.metrics.clone());
+            lifecycle.spawn("doctor", rounds.run(every, lifecycle.clone()));
+        }
         lifecycle.spawn("keep", keeper.run(lifecycle.clone()));
         let code = lifecycle.supervise().await;
         if let Err(error) = api.registry.store().close().await {
@@ -183,6 +189,15 @@ async fn refold(registry: &Registry) {
             warn!(%error, "An event that was read again could not be folded");
         }
     }
+}
+
+/// What of a configuration is only found wrong when the parts are made of it. Makes nothing else, and asks nobody.
+///
+/// # Errors
+/// [`StartError`] as [`App::build`] has it.
+pub fn preflight(config: &Config, clock: &Clock) -> Result<Option<VapiClient>, StartError> {
+    verifier(config)?;
+    vapi_client(config, clock, &Metrics::new())
 }
 
 /// A copy of the configured store as it stands, if that is a file: its process may go on writing. `None` for servers, which are shared anyway.

@@ -4,6 +4,7 @@
 //! 130 interrupted.
 
 mod backup;
+mod doctor;
 mod healthcheck;
 mod listen;
 mod migrate;
@@ -59,6 +60,8 @@ enum Command {
     Result(result::ResultArgs),
     /// Follow calls as they go on, or Vapi's webhooks: shown, recorded, forwarded
     Listen(listen::ListenArgs),
+    /// Check configuration, store, clock, the public address and Vapi's settings
+    Doctor(doctor::DoctorArgs),
     /// Run a fake Vapi to try things on, without an account
     Simulate(simulate::SimulateArgs),
     /// Post recorded webhook bodies, signed afresh
@@ -114,6 +117,7 @@ pub fn main() -> ExitCode {
 async fn run(command: Command, environment: &Environment) -> ExitCode {
     match command {
         Command::Serve => serve::run(environment).await,
+        Command::Doctor(args) => doctor::run(&args, environment).await,
         Command::Migrate => migrate::run(environment).await,
         Command::Export(args) => moving::export(&args, environment).await,
         Command::Import(args) => moving::import(&args, environment).await,

@@ -54,6 +54,8 @@ const DELAY_SECONDS: RangeInclusive<u32> = 0..=86_400;
 const DELAYS: usize = 20;
 /// Bounds of the silence after which a live call is looked up; intervals double from there, so 0 would never end.
 const GRACE_SECONDS: RangeInclusive<u32> = 1..=86_400;
+/// Bounds of the pause between two examinations; the greatest is one week.
+const DOCTOR_SECONDS: RangeInclusive<u32> = 0..=604_800;
 /// Bounds of the two parts of a shutdown; the greatest is one hour.
 const SHUTDOWN_SECONDS: RangeInclusive<u32> = 0..=3_600;
 
@@ -78,6 +80,8 @@ pub struct Config {
     pub complete: CompleteConfig,
     /// Events that are usually only counted are kept too.
     pub keep_all_events: bool,
+    /// How often everything is examined; `None`: never.
+    pub doctor_every: Option<Duration>,
     /// How long a shutdown takes.
     pub shutdown: ShutdownConfig,
     /// What is logged.
@@ -143,6 +147,7 @@ impl Config {
             tools: ToolsConfig::read(&mut reader),
             complete: CompleteConfig::read(&mut reader),
             keep_all_events: reader.word("KEEP_EVENTS", &[("default", false), ("all", true)]),
+            doctor_every: Some(reader.seconds("DOCTOR_SECONDS", DOCTOR_SECONDS)).filter(|every| !every.is_zero()),
             shutdown: ShutdownConfig::read(&mut reader, exposed),
             log: LogConfig::read(&mut reader),
             http,

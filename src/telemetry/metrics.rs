@@ -29,7 +29,7 @@ const OTHER: &str = "other";
 /// Methods that are told apart.
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 /// Message types that are told apart: those of Vapi's `OpenAPI` document, those seen besides, and older ones.
-const MESSAGE_TYPES: [&str; 37] = [
+const MESSAGE_TYPES: [&str; 38] = [
     "assistant-request",
     "assistant.speechStarted",
     "assistant.started",
@@ -55,6 +55,7 @@ const MESSAGE_TYPES: [&str; 37] = [
     "language-changed",
     "model-output",
     "phone-call-control",
+    "ringback.doctor",
     "session.created",
     "session.deleted",
     "session.updated",
@@ -116,6 +117,11 @@ struct VapiLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CheckLabels {
+    check: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OperationLabels {
     operation: &'static str,
 }
@@ -156,6 +162,7 @@ struct Inner {
     enrichment_oldest: Seconds,
     vapi_requests: Family<VapiLabels, Counter>,
     tool_calls: Family<ToolLabels, Counter>,
+    doctor_findings: Family<CheckLabels, Gauge>,
     waiters: Gauge,
     stream_clients: Family<TransportLabels, Gauge>,
     cache_hits: Counter,
@@ -195,6 +202,7 @@ impl Metrics {
             enrichment_oldest: list.add("enrichment_oldest_pending_seconds", "How long the longest of them is overdue", Seconds::default()),
             vapi_requests: list.add("vapi_requests", "Requests to Vapi", Family::default()),
             tool_calls: list.add("tool_calls", "Tool calls, by what was answered", Family::default()),
+            doctor_findings: list.add("doctor_findings", "Warnings and errors of the latest examination", Family::default()),
             waiters: list.add("waiters", "Requests that wait for a result", Gauge::default()),
             stream_clients: list.add("stream_clients", "Clients that listen to calls", Family::default()),
             cache_hits: cache.get_or_create_owned(&ResultLabels { result: "hit" }),
@@ -283,6 +291,11 @@ impl Metrics {
     /// A tool call was answered; `tool` is its name in the configuration, `result` one of our words.
     pub fn tool_called(&self, tool: &str, result: &'static str) {
         self.0.tool_calls.get_or_create(&ToolLabels { tool: tool.to_owned(), result }).inc();
+    }
+
+    /// The latest examination found so many warnings and errors under this check.
+    pub fn set_doctor_findings(&self, check: &'static str, found: usize) {
+        self.0.doctor_findings.get_or_create(&CheckLabels { check }).set(number(found as u64));
     }
 
     /// So many requests wait for a result.

@@ -9,6 +9,7 @@
 //! - What an answer means is decided in [`answer`], which is pure.
 
 pub mod answer;
+mod settings;
 
 use std::{fmt, num::NonZeroU32, sync::Arc, time::Duration};
 
@@ -24,6 +25,7 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::{call::id::CallId, clock::Clock};
 
 pub use answer::{Fetched, RecordingKind, RecordingLink};
+pub use settings::{Setting, SettingError};
 
 /// Requests per second that Ringback allows itself: Vapi does not publish its limit.
 pub const REQUESTS_PER_SECOND: NonZeroU32 = NonZeroU32::new(5).expect("5 is not 0");
@@ -188,7 +190,12 @@ impl Shared {
             segments.pop_if_empty().extend(path);
         }
         let request = self.http.get(url).header(AUTHORIZATION, self.authorization.clone()).header(ACCEPT, "application/json");
-        let mut response = request.send().await.map_err(|error| in_words(&error))?;
+        let response = request.send().await.map_err(|error| in_words(&error))?;
+        self.whole(response).await
+    }
+
+    /// An answer, read to its end.
+    async fn whole(&self, mut response: reqwest::Response) -> Result<Whole, String> {
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| in_words(&error))? {
             if body.len() + chunk.len() > MAX_ANSWER_BYTES {

@@ -9,13 +9,29 @@ use std::{
 /// Every room, and the rooms it may look into. Strict both ways: a door that nobody uses has to go as well.
 ///
 /// A room only looks into rooms further down this list, so imports can't go round in circles.
-const DOORS: [(&str, &[&str]); 21] = [
+const DOORS: [(&str, &[&str]); 22] = [
     ("main", &["cli"]),
-    ("cli", &["app", "call", "clock", "config", "http", "simulate", "store", "telemetry", "transfer", "vapi"]),
+    ("cli", &["app", "call", "clock", "config", "doctor", "http", "simulate", "store", "telemetry", "transfer", "vapi"]),
     (
         "app",
-        &["call", "clock", "config", "enrich", "http", "keep", "lifecycle", "outbound", "registry", "store", "telemetry", "tools", "vapi"],
+        &[
+            "call",
+            "clock",
+            "config",
+            "doctor",
+            "enrich",
+            "http",
+            "keep",
+            "lifecycle",
+            "outbound",
+            "registry",
+            "store",
+            "telemetry",
+            "tools",
+            "vapi",
+        ],
     ),
+    ("doctor", &["call", "clock", "config", "lifecycle", "simulate", "store", "telemetry", "vapi"]),
     ("http", &["call", "clock", "config", "enrich", "envelope", "error", "lifecycle", "registry", "store", "telemetry", "tools", "vapi"]),
     ("tools", &["call", "clock", "config", "lifecycle", "outbound", "registry", "store", "telemetry", "vapi"]),
     ("enrich", &["call", "clock", "lifecycle", "registry", "store", "telemetry", "vapi"]),
@@ -40,11 +56,26 @@ const DOORS: [(&str, &[&str]); 21] = [
 const TRADES: [(&str, &[&str]); 5] = [
     ("axum", &["app", "config", "error", "http", "registry", "simulate", "vapi"]),
     ("clap", &["cli", "simulate"]),
-    ("reqwest", &["cli", "config", "http", "outbound", "simulate", "tools", "vapi"]),
+    ("reqwest", &["cli", "config", "doctor", "http", "outbound", "simulate", "tools", "vapi"]),
     ("rusqlite", &["store"]),
     (
         "tokio",
-        &["app", "cli", "enrich", "http", "keep", "lifecycle", "outbound", "registry", "simulate", "store", "telemetry", "tools", "vapi"],
+        &[
+            "app",
+            "cli",
+            "doctor",
+            "enrich",
+            "http",
+            "keep",
+            "lifecycle",
+            "outbound",
+            "registry",
+            "simulate",
+            "store",
+            "telemetry",
+            "tools",
+            "vapi",
+        ],
     ),
 ];
 

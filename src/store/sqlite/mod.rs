@@ -15,6 +15,7 @@
 mod backup;
 mod checkpoint;
 mod commit;
+mod inspect;
 mod list;
 mod moving;
 mod news;
@@ -33,7 +34,12 @@ use std::{
     time::Duration,
 };
 
-pub use self::{backup::backup, schema::Migrate, snapshot::Snapshot};
+pub use self::{
+    backup::backup,
+    inspect::{Inspection, inspect},
+    schema::Migrate,
+    snapshot::Snapshot,
+};
 use self::{
     commit::{APP, EncodedCommit, is_buried},
     readers::{Read, Readers},

@@ -6,8 +6,21 @@ use super::{DONE, USAGE};
 use crate::support::{home::Home, program::Program};
 
 /// What there is. What later releases bring is absent.
-const COMMANDS: [&str; 12] =
-    ["serve", "healthcheck", "migrate", "backup", "export", "import", "rekey", "result", "listen", "simulate", "replay", "openapi"];
+const COMMANDS: [&str; 13] = [
+    "serve",
+    "healthcheck",
+    "migrate",
+    "backup",
+    "export",
+    "import",
+    "rekey",
+    "result",
+    "listen",
+    "doctor",
+    "simulate",
+    "replay",
+    "openapi",
+];
 
 #[test]
 fn help_lists_what_there_is_and_nothing_else() {
@@ -61,7 +74,14 @@ fn what_is_mistyped_is_told_on_stderr_with_exit_code_2() {
         "simulate --port 99999",
         "healthcheck --nonsense",
         "openapi --yaml",
-        "doctor",
+        "doctor now",
+        "doctor --fix",
+        "doctor --yes",
+        "doctor --fix --yes",
+        "doctor --fix --assistant a-1",
+        "doctor --restore file",
+        "doctor --restore file --org --yes",
+        "doctor --assistant ../org",
         "export a b",
         "import",
         "rekey now",
