@@ -54,7 +54,7 @@ pub async fn examine(webhook: &WebhookConfig, clock: &Clock) -> Vec<Finding> {
     };
     let nonce = Uuid::new_v4().to_string();
     let body = probe::body(&nonce).to_string().into_bytes();
-    let unproven = match post(&http, url, &body, Vec::new()).await {
+    let unproven = match post(&http, url, &body, vec![(probe::HEADER, nonce.clone())]).await {
         Ok(answer) => answer,
         Err(why) => {
             let words = format!("{} does not answer: {why}", address(url, Some(url)));
@@ -119,7 +119,7 @@ fn judged(answer: &Answer, url: &str, nonce: &str, is_open: bool) -> Vec<Finding
         return vec![here(), refusal, of_time(answer.took)];
     }
     let finding = match status {
-        429 | 503 if answer.body["code"].is_string() => {
+        503 if answer.body["code"].is_string() => {
             reached(&format!("the service answers {status}")).advise("look at its log, and try again")
         }
         502..=504 => reached(&format!("a proxy answers {status}: the service behind the public address does not"))
@@ -130,9 +130,9 @@ fn judged(answer: &Answer, url: &str, nonce: &str, is_open: bool) -> Vec<Finding
     vec![finding]
 }
 
-/// A Ringback refuses what has no proof.
+/// A Ringback refuses what has no proof; more shortly where too much of that came from here, and takes what is proven all the same.
 fn is_refusal(answer: &Answer) -> bool {
-    answer.status == 401 && answer.body["code"] == "INVALID_SIGNATURE"
+    matches!((answer.status, answer.body["code"].as_str()), (401, Some("INVALID_SIGNATURE")) | (429, Some("RATE_LIMITED")))
 }
 
 fn of_proof(answer: &Result<Answer, String>, nonce: &str) -> Finding {

@@ -17,6 +17,7 @@ use crate::{
     error::ApiError,
     vapi::{
         message::Delivery,
+        probe,
         signature::{self, Rejection, Verifier},
     },
 };
@@ -87,7 +88,8 @@ impl FromRequest<Api> for VerifiedWebhook {
         };
         // Without any proof the body is not worth reading.
         if verifier.is_some_and(|verifier| !verifier.has_any_header(&parts.headers)) {
-            return Err(refused(api, client, Rejection::Missing));
+            let reason = if parts.headers.contains_key(probe::HEADER) { "doctor" } else { Rejection::Missing.as_str() };
+            return Err(refused(api, client, Rejection::Missing, reason));
         }
         let length = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         let body = api.bodies.read(body, length, api.config.http.max_body_bytes).await?;
@@ -100,7 +102,8 @@ impl FromRequest<Api> for VerifiedWebhook {
                     method: parts.method.as_str(),
                     path_and_query: path_and_query(&parts.uri),
                 };
-                let proof = verifier.verify(&request, api.clock.now()).map_err(|rejection| refused(api, client, rejection))?;
+                let proof =
+                    verifier.verify(&request, api.clock.now()).map_err(|rejection| refused(api, client, rejection, rejection.as_str()))?;
                 proven(&parts.headers, proof)
             }
         };
@@ -124,8 +127,9 @@ fn open_gate(api: &Api, headers: &HeaderMap) -> Result<(), ApiError> {
     if allowed { Ok(()) } else { Err(ApiError::AuthNotConfigured(SET_SECRET)) }
 }
 
-fn refused(api: &Api, client: IpAddr, rejection: Rejection) -> ApiError {
-    api.metrics.webhook_rejected(rejection.as_str());
+/// `reason` is what is counted.
+fn refused(api: &Api, client: IpAddr, rejection: Rejection, reason: &'static str) -> ApiError {
+    api.metrics.webhook_rejected(reason);
     if api.gate.too_many(client, api.clock.now()) {
         return ApiError::RateLimited;
     }

@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 
 /// Its `message.type`.
 pub const TYPE: &str = "ringback.doctor";
+/// Marks such a message that is sent without a proof, to see it refused: it is counted apart, so that no alert about refusals goes off.
+pub const HEADER: &str = "x-ringback-doctor";
 /// A longer body is no such message, in bytes: webhooks are not parsed for nothing.
 const LONGEST_BODY: usize = 512;
 /// Characters of the longest word that is said back.

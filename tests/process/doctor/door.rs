@@ -77,6 +77,19 @@ fn a_service_that_runs_with_another_secret_refuses_the_proof() {
 }
 
 #[test]
+fn a_proof_is_shown_also_where_too_many_wrong_ones_came_from() {
+    let house = House::new();
+    let service = house.serve();
+    let mut wire = service.wire();
+    for _ in 0..55 {
+        wire.ask("POST", WEBHOOK, &[("x-vapi-secret", "wrong")], b"{}").expect("an answer");
+    }
+    assert_eq!(wire.ask("POST", WEBHOOK, &[], b"{}").expect("an answer").status, 429);
+    let ended = house.doctor(&["--json"]);
+    assert_eq!((ended.code, complaints(&ended)), (0, Vec::new()), "{}", ended.stdout);
+}
+
+#[test]
 fn every_kind_of_proof_that_counts_is_good_enough() {
     let house = House::new();
     for (auth, secret) in [
