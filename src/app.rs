@@ -16,6 +16,7 @@ use crate::{
     call::event::CallEvent,
     clock::Clock,
     config::Config,
+    doctor::{Doctor, rounds::Rounds},
     enrich::Enricher,
     http::{self, Api, Budget, Gate, Probe, Shared},
     keep::Keeper,
@@ -120,6 +121,11 @@ impl App {
         lifecycle.spawn("enrich", enrich(api.registry.clone(), api.enricher.clone(), lifecycle.clone()));
         lifecycle.spawn("push", api.push.clone().run(lifecycle.clone()));
         lifecycle.spawn("reconcile", api.reconciler.clone().run());
+        if let Some(every) = api.config.doctor_every {
+            let doctor = Doctor::new(&api.config, api.client.clone(), api.clock.clone());
+            let rounds = Rounds::new(doctor, api.registry.store().clone(), api.metrics.clone());
+            lifecycle.spawn("doctor", rounds.run(every, lifecycle.clone()));
+        }
         lifecycle.spawn("keep", keeper.run(lifecycle.clone()));
         let code = lifecycle.supervise().await;
         if let Err(error) = api.registry.store().close().await {
@@ -162,6 +168,15 @@ async fn refold(registry: &Registry) {
             warn!(%error, "An event that was read again could not be folded");
         }
     }
+}
+
+/// What of a configuration is only found wrong when the parts are made of it. Makes nothing else, and asks nobody.
+///
+/// # Errors
+/// [`StartError`] as [`App::build`] has it.
+pub fn preflight(config: &Config, clock: &Clock) -> Result<Option<VapiClient>, StartError> {
+    verifier(config)?;
+    vapi_client(config, clock, &Metrics::new())
 }
 
 fn vapi_client(config: &Config, clock: &Clock, metrics: &Metrics) -> Result<Option<VapiClient>, StartError> {

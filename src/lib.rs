@@ -22,6 +22,7 @@
 //! | [`cli`] | the commands, one a file |
 //! | [`app`] | the one place where the parts are wired |
 //! | [`http`] | the HTTP face: route table, extractors, one file a resource |
+//! | [`doctor`] | is everything as it must be for webhooks to arrive? |
 //! | [`tools`] | has questions of the assistant answered, each once |
 //! | [`push`] | tells subscribers, and whoever waits for one call |
 //! | [`enrich`] | asks Vapi for what its webhooks did not bring |
@@ -70,6 +71,7 @@ pub mod call;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod doctor;
 pub mod enrich;
 pub mod envelope;
 pub mod error;

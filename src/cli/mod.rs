@@ -5,6 +5,7 @@
 
 mod backfill;
 mod backup;
+mod doctor;
 mod healthcheck;
 mod listen;
 mod migrate;
@@ -62,6 +63,8 @@ enum Command {
     Listen(listen::ListenArgs),
     /// Have the running service fetch what is missing from Vapi; can be interrupted
     Backfill(backfill::BackfillArgs),
+    /// Check configuration, store, clock, the public address and Vapi's settings
+    Doctor(doctor::DoctorArgs),
     /// Run a fake Vapi to try things on, without an account
     Simulate(simulate::SimulateArgs),
     /// Post recorded webhook bodies, signed afresh
@@ -117,6 +120,7 @@ pub fn main() -> ExitCode {
 async fn run(command: Command, environment: &Environment) -> ExitCode {
     match command {
         Command::Serve => serve::run(environment).await,
+        Command::Doctor(args) => doctor::run(&args, environment).await,
         Command::Migrate => migrate::run(environment).await,
         Command::Export(args) => moving::export(&args, environment).await,
         Command::Import(args) => moving::import(&args, environment).await,

@@ -59,6 +59,8 @@ const DELAYS: usize = 20;
 const GRACE_SECONDS: RangeInclusive<u32> = 1..=86_400;
 /// Bounds of the time from one sweep to the next; the greatest is one day.
 const SWEEP_SECONDS: RangeInclusive<u32> = 0..=86_400;
+/// Bounds of the pause between two examinations; the greatest is one week.
+const DOCTOR_SECONDS: RangeInclusive<u32> = 0..=604_800;
 /// Bounds of the two parts of a shutdown; the greatest is one hour.
 const SHUTDOWN_SECONDS: RangeInclusive<u32> = 0..=3_600;
 
@@ -85,6 +87,8 @@ pub struct Config {
     pub complete: CompleteConfig,
     /// Events that are usually only counted are kept too.
     pub keep_all_events: bool,
+    /// How often everything is examined; `None`: never.
+    pub doctor_every: Option<Duration>,
     /// How long a shutdown takes.
     pub shutdown: ShutdownConfig,
     /// What is logged.
@@ -155,6 +159,7 @@ impl Config {
             outbound: OutboundConfig::read(&mut reader),
             complete: CompleteConfig::read(&mut reader),
             keep_all_events: reader.word("KEEP_EVENTS", &[("default", false), ("all", true)]),
+            doctor_every: Some(reader.seconds("DOCTOR_SECONDS", DOCTOR_SECONDS)).filter(|every| !every.is_zero()),
             shutdown: ShutdownConfig::read(&mut reader, exposed),
             log: LogConfig::read(&mut reader),
             http,

@@ -163,6 +163,12 @@ const VARIABLES: &[Variable] = &[
     variable("KESTRA_API_TOKEN", "", SERVE, "An API token there, instead of user and password."),
     variable("KEEP_EVENTS", "default", SERVE, "`all` also keeps partial transcripts, speech updates and the like."),
     variable(
+        "DOCTOR_SECONDS",
+        "0",
+        SERVE,
+        "How often the running service makes the checks of `ringback doctor`, for `ringback_doctor_findings` and the log; `0` never.",
+    ),
+    variable(
         "SHUTDOWN_DELAY_SECONDS",
         "5",
         SERVE,

@@ -13,6 +13,7 @@ use crate::{
     error::ApiError,
     vapi::{
         message::Delivery,
+        probe,
         signature::{self, Rejection, Verifier},
     },
 };
@@ -56,6 +57,18 @@ impl FromRequest<Api> for VerifiedWebhook {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, ApiError> {
+        let is_test = request.headers().contains_key(probe::HEADER);
+        let verified = Self::verified(request, api).await;
+        // What the doctor sends without a proof was not meant to come in; whatever else was refused may be lost.
+        if verified.is_err() && !is_test {
+            api.reconciler.delivery_refused();
+        }
+        verified
+    }
+}
+
+impl VerifiedWebhook {
+    async fn verified(request: Request, api: &Api) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
         let client = client_ip(api, &parts.extensions, &parts.headers);
         let verifier = match &api.gate.verifier {
@@ -64,7 +77,8 @@ impl FromRequest<Api> for VerifiedWebhook {
         };
         // Without any proof the body is not worth reading.
         if verifier.is_some_and(|verifier| !verifier.has_any_header(&parts.headers)) {
-            return Err(refused(api, client, Rejection::Missing));
+            let reason = if parts.headers.contains_key(probe::HEADER) { "doctor" } else { Rejection::Missing.as_str() };
+            return Err(refused(api, client, Rejection::Missing, reason));
         }
         let length = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         let body = api.bodies.read(body, length, api.config.http.max_body_bytes).await?;
@@ -77,7 +91,8 @@ impl FromRequest<Api> for VerifiedWebhook {
                     method: parts.method.as_str(),
                     path_and_query: path_and_query(&parts.uri),
                 };
-                let proof = verifier.verify(&request, api.clock.now()).map_err(|rejection| refused(api, client, rejection))?;
+                let proof =
+                    verifier.verify(&request, api.clock.now()).map_err(|rejection| refused(api, client, rejection, rejection.as_str()))?;
                 proven(&parts.headers, proof)
             }
         };
@@ -101,8 +116,9 @@ fn open_gate(api: &Api, headers: &HeaderMap) -> Result<(), ApiError> {
     if allowed { Ok(()) } else { Err(ApiError::AuthNotConfigured(SET_SECRET)) }
 }
 
-fn refused(api: &Api, client: IpAddr, rejection: Rejection) -> ApiError {
-    api.metrics.webhook_rejected(rejection.as_str());
+/// `reason` is what is counted.
+fn refused(api: &Api, client: IpAddr, rejection: Rejection, reason: &'static str) -> ApiError {
+    api.metrics.webhook_rejected(reason);
     // A valid proof is never refused, whatever came before it.
     if api.gate.failures.count(client, api.clock.now()) > MOST_FAILURES {
         return ApiError::RateLimited;

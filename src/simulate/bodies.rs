@@ -7,6 +7,8 @@ mod artifact;
 mod money;
 mod snapshot;
 
+pub(super) use snapshot::ORGANISATION;
+
 use serde_json::{Map, Value, json};
 
 use super::script::{CallScript, Entry, Voice, as_map};

@@ -10,6 +10,7 @@
 //! | [`bodies`] | the JSON that Vapi makes of a script: webhooks, REST objects |
 //! | [`scenario`] | the stories that can be played |
 //! | [`sign`] | the proofs a webhook carries |
+//! | `settings` | assistants, phone numbers, the organisation |
 //! | [`fault`] | what can go wrong on purpose when Vapi is asked |
 //!
 //! A call's time is that of the clock when it was placed, plus what its script says at the chosen pace; nothing in a body comes from anywhere else.
@@ -23,6 +24,7 @@ mod play;
 mod rest;
 pub mod scenario;
 pub mod script;
+mod settings;
 pub mod sign;
 mod world;
 
@@ -194,6 +196,14 @@ impl FakeVapi {
     #[must_use]
     pub fn call(&self, id: &str) -> Option<Value> {
         self.world.rest_call(id)
+    }
+
+    /// Spoils its settings: the only assistant, the only phone number, the organisation.
+    pub fn spoil_settings(&self, spoil: impl FnOnce(&mut Value, &mut Value, &mut Value)) {
+        let mut settings = self.world.settings();
+        let (mut org, settings) = (settings.org.take().unwrap_or_default(), &mut *settings);
+        spoil(&mut settings.assistants[0], &mut settings.phone_numbers[0], &mut org);
+        settings.org = Some(org).filter(|org| !org.is_null());
     }
 
     /// The next answer of REST fails so. Faults queue up.

@@ -1,4 +1,4 @@
-//! The REST interface of the fake Vapi, as far as calls go.
+//! The REST interface of the fake Vapi: calls, and what `settings` adds.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use super::{
     bodies, fault, listing, play,
     script::as_map,
+    settings,
     world::{Kept, Request, World},
 };
 use crate::vapi::client::RecordingKind;
@@ -37,6 +38,7 @@ pub(super) fn router(world: Arc<World>) -> Router {
         .route("/call/{id}", get(read).patch(change).delete(remove))
         .route("/call/{id}/{recording}", get(recording))
         .route(&format!("{RECORDINGS}{{file}}"), get(async || ([(header::CONTENT_TYPE, "audio/wav")], silence())))
+        .merge(settings::router())
         .fallback(async || fault::vapi_error(StatusCode::NOT_FOUND, "Cannot find this route"))
         .layer(middleware::from_fn_with_state(Arc::clone(&world), guard))
         .with_state(world)
@@ -65,10 +67,17 @@ async fn guard(State(world): Shared, request: HttpRequest, next: Next) -> Respon
         )
     };
     let due = if open { None } else { world.faults().take(&path) };
-    match due {
+    let mut answer = match due {
         Some(due) => fault::spoil(due, right, world.stop.clone()).await,
         None => right,
+    };
+    // Whatever time it is here: clocks are compared by this.
+    let now = jiff::Timestamp::from_millisecond(world.options.clock.now().0).unwrap_or_default();
+    let date = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&now).ok();
+    if let Some(date) = date.and_then(|date| date.try_into().ok()) {
+        answer.headers_mut().insert(header::DATE, date);
     }
+    answer
 }
 
 async fn create(State(world): Shared, body: axum::body::Bytes) -> Response {

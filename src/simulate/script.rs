@@ -16,6 +16,10 @@ const LINE_EVERY: i64 = 2_900;
 const LINE_LASTS: i64 = 2_500;
 /// What stands where a tool has not answered yet, in Vapi's words.
 const PENDING: &str = "Tool Result Still Pending But Proceed Further If Possible.";
+/// The saved assistant that talks when none is asked for.
+pub(super) const ASSISTANT: &str = "ac096342-f2bb-4859-9e6b-32dfe706765e";
+/// Its number.
+pub(super) const PHONE_NUMBER: &str = "0f73516e-15a7-4305-8e1c-fa153431e12f";
 /// What a saved assistant is told to do.
 const PROMPT: &str = "You ask a local business for its availability and rate. You are polite, you ask one question at a time, \
     you never promise anything, and you say goodbye as soon as you know both or it is clear that you will not.";
@@ -147,8 +151,8 @@ impl CallScript {
     #[must_use]
     pub fn unanswered(id: impl Into<String>, created_at: Millis, reason: &str) -> Self {
         let request = json!({
-            "assistantId": "ac096342-f2bb-4859-9e6b-32dfe706765e",
-            "phoneNumberId": "0f73516e-15a7-4305-8e1c-fa153431e12f",
+            "assistantId": ASSISTANT,
+            "phoneNumberId": PHONE_NUMBER,
             "customer": {"number": "+15550199123"},
         });
         Self {

@@ -19,6 +19,7 @@ use super::{
     chance::Chance,
     fault::Faults,
     script::CallScript,
+    settings::Settings,
 };
 use crate::call::time::Millis;
 
@@ -99,6 +100,7 @@ pub(super) struct World {
     placed: AtomicU64,
     webhook_url: Mutex<Option<String>>,
     calls: Mutex<BTreeMap<String, Kept>>,
+    settings: Mutex<Settings>,
     faults: Mutex<Faults>,
     requests: Mutex<Vec<Request>>,
     deliveries: Mutex<Vec<Delivery>>,
@@ -117,6 +119,7 @@ impl World {
             placed: AtomicU64::new(0),
             webhook_url: Mutex::new(options.webhook_url.clone()),
             calls: Mutex::default(),
+            settings: Mutex::new(Settings::sound(options.webhook_url.as_deref())),
             faults: Mutex::default(),
             requests: Mutex::default(),
             deliveries: Mutex::default(),
@@ -127,6 +130,10 @@ impl World {
 
     pub(super) fn calls(&self) -> MutexGuard<'_, BTreeMap<String, Kept>> {
         open(&self.calls)
+    }
+
+    pub(super) fn settings(&self) -> MutexGuard<'_, Settings> {
+        open(&self.settings)
     }
 
     pub(super) fn faults(&self) -> MutexGuard<'_, Faults> {

@@ -29,7 +29,7 @@ const OTHER: &str = "other";
 /// Methods that are told apart.
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 /// Message types that are told apart: those of Vapi's `OpenAPI` document, those seen besides, and older ones.
-const MESSAGE_TYPES: [&str; 37] = [
+const MESSAGE_TYPES: [&str; 38] = [
     "assistant-request",
     "assistant.speechStarted",
     "assistant.started",
@@ -55,6 +55,7 @@ const MESSAGE_TYPES: [&str; 37] = [
     "language-changed",
     "model-output",
     "phone-call-control",
+    "ringback.doctor",
     "session.created",
     "session.deleted",
     "session.updated",
@@ -127,6 +128,11 @@ struct PushLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CheckLabels {
+    check: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OperationLabels {
     operation: &'static str,
 }
@@ -171,6 +177,7 @@ struct Inner {
     push_attempts: Family<PushLabels, Counter>,
     push_pending: Gauge,
     push_dead: Gauge,
+    doctor_findings: Family<CheckLabels, Gauge>,
     waiters: Gauge,
     stream_clients: Family<TransportLabels, Gauge>,
     cache_hits: Counter,
@@ -214,6 +221,7 @@ impl Metrics {
             push_attempts: list.add("push_attempts", "Tries to tell somebody", Family::default()),
             push_pending: list.add("push_pending", "Deliveries that wait to be tried", Gauge::default()),
             push_dead: list.add("push_dead_letters", "Deliveries that were given up", Gauge::default()),
+            doctor_findings: list.add("doctor_findings", "Warnings and errors of the latest examination", Family::default()),
             waiters: list.add("waiters", "Requests that wait for a result", Gauge::default()),
             stream_clients: list.add("stream_clients", "Clients that listen to calls", Family::default()),
             cache_hits: cache.get_or_create_owned(&ResultLabels { result: "hit" }),
@@ -312,6 +320,11 @@ impl Metrics {
     /// Somebody was told something, or was not; `kind` says who, `result` how it went.
     pub fn push_attempted(&self, kind: &'static str, result: &'static str) {
         self.0.push_attempts.get_or_create(&PushLabels { kind, result }).inc();
+    }
+
+    /// The latest examination found so many warnings and errors under this check.
+    pub fn set_doctor_findings(&self, check: &'static str, found: usize) {
+        self.0.doctor_findings.get_or_create(&CheckLabels { check }).set(number(found as u64));
     }
 
     /// So many requests wait for a result.

@@ -11,6 +11,7 @@
 pub mod answer;
 mod limit;
 pub mod list;
+mod settings;
 
 use std::{fmt, num::NonZeroU32, sync::Arc, time::Duration};
 
@@ -28,6 +29,7 @@ use limit::Limiter;
 
 pub use answer::{Fetched, RecordingKind, RecordingLink};
 pub use list::{ListQuery, Listed, ListedCall};
+pub use settings::{Setting, SettingError};
 
 /// Requests per second that Ringback allows itself: Vapi does not publish its limit.
 pub const REQUESTS_PER_SECOND: NonZeroU32 = NonZeroU32::new(5).expect("5 is not 0");
@@ -200,7 +202,12 @@ impl Shared {
             url.query_pairs_mut().extend_pairs(query);
         }
         let request = self.http.get(url).header(AUTHORIZATION, self.authorization.clone()).header(ACCEPT, "application/json");
-        let mut response = request.send().await.map_err(|error| in_words(&error))?;
+        let response = request.send().await.map_err(|error| in_words(&error))?;
+        self.whole(response).await
+    }
+
+    /// An answer, read to its end.
+    async fn whole(&self, mut response: reqwest::Response) -> Result<Whole, String> {
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| in_words(&error))? {
             if body.len() + chunk.len() > MAX_ANSWER_BYTES {

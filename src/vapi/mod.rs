@@ -11,6 +11,7 @@ pub mod facts;
 pub mod flat;
 pub mod json;
 pub mod message;
+pub mod probe;
 pub mod redact;
 pub mod signature;
 pub mod tool;

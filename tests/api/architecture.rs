@@ -9,15 +9,16 @@ use std::{
 /// Every room, and the rooms it may look into. Strict both ways: a door that nobody uses has to go as well.
 ///
 /// A room only looks into rooms further down this list, so imports can't go round in circles.
-const DOORS: [(&str, &[&str]); 23] = [
+const DOORS: [(&str, &[&str]); 24] = [
     ("main", &["cli"]),
-    ("cli", &["app", "call", "clock", "config", "http", "simulate", "store", "telemetry", "transfer", "vapi"]),
+    ("cli", &["app", "call", "clock", "config", "doctor", "http", "simulate", "store", "telemetry", "transfer", "vapi"]),
     (
         "app",
         &[
             "call",
             "clock",
             "config",
+            "doctor",
             "enrich",
             "http",
             "keep",
@@ -51,6 +52,7 @@ const DOORS: [(&str, &[&str]); 23] = [
             "vapi",
         ],
     ),
+    ("doctor", &["call", "clock", "config", "lifecycle", "simulate", "store", "telemetry", "vapi"]),
     ("tools", &["call", "clock", "config", "lifecycle", "outbound", "registry", "store", "telemetry", "vapi"]),
     ("push", &["call", "clock", "config", "lifecycle", "outbound", "registry", "store", "telemetry"]),
     ("enrich", &["call", "clock", "lifecycle", "registry", "store", "telemetry", "vapi"]),
@@ -76,13 +78,14 @@ const DOORS: [(&str, &[&str]); 23] = [
 const TRADES: [(&str, &[&str]); 5] = [
     ("axum", &["app", "config", "error", "http", "registry", "simulate", "vapi"]),
     ("clap", &["cli", "simulate"]),
-    ("reqwest", &["cli", "config", "http", "outbound", "push", "simulate", "tools", "vapi"]),
+    ("reqwest", &["cli", "config", "doctor", "http", "outbound", "push", "simulate", "tools", "vapi"]),
     ("rusqlite", &["store"]),
     (
         "tokio",
         &[
             "app",
             "cli",
+            "doctor",
             "enrich",
             "http",
             "keep",

@@ -11,6 +11,7 @@
 //! | [`trace`] | a 200 leaves only after the store's log was flushed to disk |
 //! | [`hostile`] | nonsense, floods and dawdlers at the socket |
 //! | [`cli`] | commands, exit codes, refused starts, what is logged |
+//! | [`doctor`] | what `ringback doctor` finds, and what it changes |
 //! | [`clients`] | clients that people really use: a browser, curl, Node, the Vapi SDK's types |
 //! | [`start`] | how fast a large store opens, and how much memory an idle service takes |
 #![expect(clippy::panic, reason = "a test ends where it fails")]
@@ -18,6 +19,7 @@
 mod cli;
 mod clients;
 mod disk;
+mod doctor;
 mod hostile;
 mod loss;
 #[path = "../shared/postgres.rs"]

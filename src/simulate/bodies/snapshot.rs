@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::simulate::script::{CallScript, as_map};
 
 /// The organisation of every simulated call.
-const ORGANISATION: &str = "ef012059-88a4-4662-9b81-4d9e1539c229";
+pub(in crate::simulate) const ORGANISATION: &str = "ef012059-88a4-4662-9b81-4d9e1539c229";
 /// The host of the sockets that steer a live call.
 const SOCKET_HOST: &str = "phone-call-websocket.aws-us-west-2-backend-production2.vapi.ai";
 /// `message.call`, and the core of the call in REST: says `queued` for ever.

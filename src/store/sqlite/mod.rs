@@ -19,6 +19,7 @@ mod checkpoint;
 mod commit;
 mod deliveries;
 mod document;
+mod inspect;
 mod list;
 mod moving;
 mod news;
@@ -38,7 +39,12 @@ use std::{
     time::Duration,
 };
 
-pub use self::{backup::backup, schema::Migrate, snapshot::Snapshot};
+pub use self::{
+    backup::backup,
+    inspect::{Inspection, inspect},
+    schema::Migrate,
+    snapshot::Snapshot,
+};
 use self::{
     commit::{APP, EncodedCommit, is_buried},
     readers::{Read, Readers},

@@ -78,6 +78,16 @@ fn version(db: &Connection, path: &Path) -> Result<i64, StoreError> {
     if tables == 0 { Ok(0) } else { number("user_version") }
 }
 
+/// The schema's version, 0 for an empty file, and the one that this release needs.
+pub(super) fn standing(db: &Connection, path: &Path) -> Result<(i64, i64), StoreError> {
+    Ok((version(db, path)?, STEPS.last().map_or(0, |step| step.0)))
+}
+
+/// Was it written by a newer major release?
+pub(super) fn is_foreign(version: i64) -> bool {
+    version / MAJOR > STEPS.last().map_or(0, |step| step.0) / MAJOR
+}
+
 /// Is there a store in the file, as old as it may be?
 pub(super) fn is_ours(db: &Connection, path: &Path) -> Result<bool, StoreError> {
     Ok(version(db, path)? > 0)

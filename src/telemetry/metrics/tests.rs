@@ -6,7 +6,7 @@ use crate::{call::time::Millis, telemetry::exposition::CONTENT_TYPE};
 const BLINK: Duration = Duration::from_millis(3);
 
 /// Every name that CONTRACT section 9 promises and this release has, with its type.
-const PROMISED: [(&str, &str); 23] = [
+const PROMISED: [(&str, &str); 24] = [
     ("ringback_build_info", "gauge"),
     ("ringback_http_requests_total", "counter"),
     ("ringback_http_request_duration_seconds", "histogram"),
@@ -20,6 +20,7 @@ const PROMISED: [(&str, &str); 23] = [
     ("ringback_enrichment_pending", "gauge"),
     ("ringback_enrichment_oldest_pending_seconds", "gauge"),
     ("ringback_vapi_requests_total", "counter"),
+    ("ringback_doctor_findings", "gauge"),
     ("ringback_waiters", "gauge"),
     ("ringback_cache_requests_total", "counter"),
     ("ringback_cache_bytes", "gauge"),
@@ -46,6 +47,7 @@ fn busy() -> Metrics {
     metrics.vapi_requested("get_call", VapiStatus::Code(429));
     metrics.vapi_requested("get_call", VapiStatus::Failed("timeout"));
     metrics.push_attempted("subscription", "delivered");
+    metrics.set_doctor_findings("clock", 1);
     metrics.set_waiters(3);
     metrics.cache_hit();
     metrics.set_cache_bytes(1_024);

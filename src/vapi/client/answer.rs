@@ -145,7 +145,7 @@ fn location(headers: &HeaderMap, base: &Url) -> Option<Url> {
 }
 
 /// Is it a page for people, from whatever stands before Vapi?
-fn is_page(whole: &Whole) -> bool {
+pub(super) fn is_page(whole: &Whole) -> bool {
     let says_so =
         whole.headers.get(CONTENT_TYPE).and_then(|it| it.to_str().ok()).is_some_and(|it| it.trim_start().starts_with("text/html"));
     says_so || first_byte(&whole.body) == Some(b'<')
@@ -165,12 +165,12 @@ fn vapi_error(body: &[u8]) -> Option<VapiError> {
     (!error.message.is_null() || !error.status_code.is_null()).then_some(error)
 }
 
-fn page(status: StatusCode) -> String {
+pub(super) fn page(status: StatusCode) -> String {
     format!("Vapi answered {} with a page instead of JSON", status.as_u16())
 }
 
 /// The status, and Vapi's own reason if it is short and clean.
-fn refusal(status: StatusCode, body: &[u8]) -> String {
+pub(super) fn refusal(status: StatusCode, body: &[u8]) -> String {
     let reason = vapi_error(body).and_then(|error| error.message.as_str().map(clean)).unwrap_or_default();
     let code = status.as_u16();
     if reason.is_empty() { format!("Vapi answered {code}") } else { format!("Vapi answered {code}: {reason}") }

@@ -26,7 +26,10 @@ async fn rest_wants_the_key_and_speaks_vapis_errors() {
         ("GET", "/call/x/mono-recording", None, 404),
         ("PATCH", "/call/x", Some(json!({"name": "n"})), 404),
         ("DELETE", "/call/x", None, 404),
-        ("GET", "/assistant", None, 404),
+        ("GET", "/squad", None, 404),
+        ("GET", "/assistant/x", None, 404),
+        ("PATCH", "/phone-number/x", Some(json!({"name": "n"})), 404),
+        ("GET", "/org/x", None, 404),
         ("GET", "/call?limit=5000", None, 400),
         ("POST", "/call", Some(json!([])), 400),
         ("POST", "/call", Some(json!({"customer": {"number": "+15550199123"}})), 400),
@@ -126,4 +129,26 @@ async fn it_stops_when_its_handle_is_dropped() {
         }
     };
     tokio::time::timeout(Duration::from_secs(2), gone).await.expect("the port is closed");
+}
+
+#[tokio::test]
+async fn settings_are_listed_read_and_changed_field_by_field() {
+    let vapi = fake_vapi().await;
+    for kind in ["assistant", "phone-number"] {
+        let (status, listed) = ask(&vapi, "GET", &format!("/{kind}?limit=1000"), None).await;
+        let id = listed[0]["id"].as_str().expect("there is one").to_owned();
+        assert_eq!((status, listed.as_array().map(Vec::len)), (200, Some(1)), "{kind}");
+        let path = format!("/{kind}/{id}");
+        let (_, before) = ask(&vapi, "GET", &path, None).await;
+        assert_eq!(before, listed[0]);
+        let (status, after) = ask(&vapi, "PATCH", &path, Some(json!({"server": {"timeoutSeconds": 7}, "name": null}))).await;
+        assert_eq!((status, &after["server"], after.get("name")), (200, &json!({"timeoutSeconds": 7}), None), "a field is replaced whole");
+        assert_eq!(after["createdAt"], before["createdAt"], "what is not named stays");
+        assert_eq!(ask(&vapi, "GET", &path, None).await.1, after);
+    }
+    let (status, org) = ask(&vapi, "GET", "/org", None).await;
+    assert_eq!(status, 200);
+    let path = format!("/org/{}", org["id"].as_str().expect("an id"));
+    vapi.spoil_settings(|_, _, org| *org = json!(null));
+    assert_eq!((ask(&vapi, "GET", "/org", None).await.0, ask(&vapi, "GET", &path, None).await.0), (403, 403), "it may be closed");
 }

@@ -65,6 +65,7 @@ fn a_value_that_cant_be_used_stops_the_start_by_name_and_is_not_shown() {
         ("MAX_WAITERS", "many"),
         ("WAIT_MAX_SECONDS", "inf"),
         ("KEEP_EVENTS", "some"),
+        ("DOCTOR_SECONDS", "daily"),
         ("SHUTDOWN_DELAY_SECONDS", "NaN"),
         ("SHUTDOWN_GRACE_SECONDS", "-0"),
         ("RUST_LOG", "ringback=loud"),

@@ -6,7 +6,7 @@ use super::{DONE, USAGE};
 use crate::support::{home::Home, program::Program};
 
 /// What there is. What later releases bring is absent.
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 14] = [
     "serve",
     "healthcheck",
     "migrate",
@@ -17,6 +17,7 @@ const COMMANDS: [&str; 13] = [
     "result",
     "listen",
     "backfill",
+    "doctor",
     "simulate",
     "replay",
     "openapi",
@@ -74,7 +75,14 @@ fn what_is_mistyped_is_told_on_stderr_with_exit_code_2() {
         "simulate --port 99999",
         "healthcheck --nonsense",
         "openapi --yaml",
-        "doctor",
+        "doctor now",
+        "doctor --fix",
+        "doctor --yes",
+        "doctor --fix --yes",
+        "doctor --fix --assistant a-1",
+        "doctor --restore file",
+        "doctor --restore file --org --yes",
+        "doctor --assistant ../org",
         "export a b",
         "import",
         "rekey now",

@@ -1,0 +1,163 @@
+//! Is everything as it must be for webhooks to arrive: our configuration, the store, the clock, the public address, Vapi's settings?
+//!
+//! Wanted: an examination changes nothing, anywhere. What it finds has a stable name, says what is and what to do, and shows no secret and no
+//! control character, whatever stands in Vapi's settings. Changes ([`fix`]) are worked out apart from it, and made only to objects that somebody
+//! named.
+//!
+//! | Module | What it holds |
+//! |---|---|
+//! | [`finding`] | a finding, and the names of the checks |
+//! | [`door`] | the public address, tried with a test event ([`crate::vapi::probe`]) |
+//! | [`object`] | what one object at Vapi needs: pure |
+//! | `credential` | with what its webhooks prove themselves: pure |
+//! | [`house`] | all objects of the organisation, and which address counts for whom |
+//! | [`fix`] | changing objects, and putting back what was there |
+//! | [`rounds`] | the same on a schedule inside the service |
+//!
+//! Vapi's public API has no route for the organisation. Its own dashboard uses `/org/{id}`, which some private keys may read; where one may not, that
+//! is a warning, and nothing is concluded from it.
+
+mod credential;
+pub mod door;
+pub mod finding;
+pub mod fix;
+pub mod house;
+pub mod object;
+pub mod rounds;
+mod words;
+
+use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::{
+    call::time::{Millis, SECOND},
+    clock::Clock,
+    config::{Config, WebhookConfig},
+    store::{StoreError, StoreHealth},
+    vapi::client::VapiClient,
+};
+
+pub use self::finding::{CHECKS, Finding, Severity};
+pub use self::words::clean;
+use self::{
+    house::{House, Named},
+    object::{Needs, Plan},
+};
+
+/// A clock that differs by more than this deserves a look, in milliseconds.
+const NOTABLE_SKEW: i64 = 10 * SECOND;
+/// Paths at which older senders find the webhook, behind the public address.
+const ALIASES: [&str; 4] = ["/api/v1/vapi/webhook", "/api/v1/vapi/webhooks/vapi", "/api/v1/webhooks/vapi", "/api/v1/sessions/vapi/webhook"];
+/// How the keys begin that serve Standard Webhooks only.
+const STANDARD_PREFIX: &str = "whsec_";
+
+/// Examines. Has what it needs of the configuration.
+#[derive(Debug, Clone)]
+pub struct Doctor {
+    webhook: WebhookConfig,
+    needs: Needs,
+    client: Option<VapiClient>,
+    clock: Clock,
+    warnings: Vec<String>,
+}
+
+/// What an examination found, and what could be changed at Vapi.
+#[derive(Debug, Clone, Default)]
+pub struct Examination {
+    /// What was found, in the order of the checks.
+    pub findings: Vec<Finding>,
+    /// What the objects need, for those that need something.
+    pub plans: Vec<Plan>,
+}
+
+impl Doctor {
+    /// For a service with this configuration.
+    #[must_use]
+    pub fn new(config: &Config, client: Option<VapiClient>, clock: Clock) -> Self {
+        let webhook = config.webhook.clone();
+        let bases = config.http.public_url.iter();
+        let paths: Vec<&str> = ALIASES.into_iter().chain(webhook.path.as_deref()).collect();
+        let aliases = bases.flat_map(|base| paths.iter().map(move |path| format!("{base}{path}"))).collect();
+        let plain = |secret: &&SecretString| !secret.expose_secret().starts_with(STANDARD_PREFIX);
+        let needs = Needs {
+            url: webhook.url.clone(),
+            aliases,
+            proof: !webhook.secrets.is_empty(),
+            secrets: webhook.secrets.iter().filter(plain).cloned().collect(),
+            proofs: webhook.auth.clone(),
+            tools: !config.tools.tools.is_empty(),
+        };
+        Self { webhook, needs, client, clock, warnings: config.warnings.clone() }
+    }
+
+    /// What webhooks must be like to be taken here.
+    #[must_use]
+    pub fn needs(&self) -> &Needs {
+        &self.needs
+    }
+
+    /// Examines everything but the store: all objects at Vapi, or those that are named.
+    pub async fn examine(&self, named: &Named) -> Examination {
+        let mut findings = self.configuration();
+        findings.extend(door::examine(&self.webhook, &self.clock).await);
+        let mut plans = Vec::new();
+        if let Some(client) = &self.client {
+            let house = House::visit(client, &self.clock, named).await;
+            findings.extend(self.clocks(house.skew));
+            let found = house.examine(&self.needs);
+            findings.extend(found.findings);
+            plans = found.plans;
+        } else {
+            findings.push(
+                Finding::warning("vapi_api", "there is no VAPI_API_KEY, so Vapi's settings and clock were not looked at")
+                    .advise("set VAPI_API_KEY to Vapi's private key; without it late data is not fetched either"),
+            );
+        }
+        Examination { findings, plans }
+    }
+
+    fn configuration(&self) -> Vec<Finding> {
+        if self.warnings.is_empty() {
+            return vec![Finding::ok("config", "the configuration can be used")];
+        }
+        self.warnings.iter().map(|warning| Finding::warning("config", warning)).collect()
+    }
+
+    fn clocks(&self, skew: Option<i64>) -> Option<Finding> {
+        let skew = skew?;
+        let (seconds, way) = (skew.abs() / SECOND, if skew > 0 { "ahead of" } else { "behind" });
+        let words = format!("this machine's clock is {seconds} s {way} Vapi's");
+        Some(if skew.abs() > self.webhook.tolerance_ms {
+            let words = format!("{words}, more than VAPI_WEBHOOK_TOLERANCE_SECONDS: signed webhooks are refused");
+            Finding::error("clock", &words).advise("set the clock, and keep it right with NTP (`timedatectl set-ntp true`)")
+        } else if skew.abs() > NOTABLE_SKEW {
+            Finding::warning("clock", &words).advise("set the clock, and keep it right with NTP (`timedatectl set-ntp true`)")
+        } else {
+            Finding::ok("clock", "this machine's clock agrees with Vapi's")
+        })
+    }
+}
+
+/// How the store is doing, as it says itself.
+#[must_use]
+pub fn of_store(health: &Result<StoreHealth, StoreError>) -> Vec<Finding> {
+    let health = match health {
+        Ok(health) => health,
+        Err(error) => {
+            let advice = "look at DATABASE_URL, and at the database or disk behind it; until it answers, webhooks get 503";
+            return vec![Finding::error("store", &error.to_string()).advise(advice)];
+        }
+    };
+    let room = if health.is_low_on_disk() {
+        Finding::error("store_room", "room is short where the store lies: raw bodies are being dropped").advise("make room on that disk")
+    } else {
+        Finding::ok("store_room", "there is room where the store lies")
+    };
+    vec![Finding::ok("store", "the store answers"), room]
+}
+
+/// How far our clock is ahead of what Vapi says, in milliseconds; it tells whole seconds.
+fn skew(ours: Millis, theirs: Millis) -> i64 {
+    let off = ours.since(theirs);
+    // The answer was made somewhere within its second.
+    if (0..=SECOND).contains(&off) { 0 } else { off }
+}
