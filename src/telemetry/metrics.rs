@@ -2,18 +2,24 @@
 //!
 //! Labels are bounded: they are fixed texts of ours, HTTP statuses, or message types of a known list. No ids, no numbers of phones.
 
+mod labels;
+
 use std::{
-    fmt,
     sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
 
 use prometheus_client::{
-    encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text},
+    encoding::text,
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::{Metric, Registry},
 };
 
+pub use self::labels::VapiStatus;
+use self::labels::{
+    CheckLabels, DeliveryLabels, DoneLabels, KindLabels, METHODS, OperationLabels, PushLabels, ReasonLabels, ResultLabels, ToolLabels,
+    TransportLabels, VapiLabels, known, known_type,
+};
 use super::{
     exposition,
     route::{RequestLabels, RouteLabels, RouteMetrics},
@@ -24,130 +30,6 @@ use crate::{call::time::Millis, store::StoreHealth};
 const SHORT: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 /// Upper bounds, in seconds, of the time from a call's end until it is done.
 const LONG: [f64; 12] = [0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 600.0, 3_600.0, 21_600.0];
-/// What is outside a known list.
-const OTHER: &str = "other";
-/// Methods that are told apart.
-const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
-/// Message types that are told apart: those of Vapi's `OpenAPI` document, those seen besides, and older ones.
-const MESSAGE_TYPES: [&str; 38] = [
-    "assistant-request",
-    "assistant.speechStarted",
-    "assistant.started",
-    "call-connected",
-    "call-end",
-    "call-ended",
-    "call-in-progress",
-    "call-started",
-    "call.artifact.upload",
-    "call.delete.failed",
-    "call.deleted",
-    "call.endpointing.request",
-    "campaign.predial",
-    "chat.created",
-    "chat.deleted",
-    "conversation-update",
-    "end-of-call-report",
-    "function-call",
-    "handoff-destination-request",
-    "hang",
-    "knowledge-base-request",
-    "language-change-detected",
-    "language-changed",
-    "model-output",
-    "phone-call-control",
-    "ringback.doctor",
-    "session.created",
-    "session.deleted",
-    "session.updated",
-    "speech-update",
-    "status-update",
-    "tool-calls",
-    "transcript",
-    "transfer-destination-request",
-    "transfer-update",
-    "user-interrupted",
-    "voice-input",
-    "voice-request",
-];
-
-/// How a request to Vapi ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum VapiStatus {
-    /// An answer with this HTTP status.
-    Code(u16),
-    /// No answer; a fixed word such as `timeout`.
-    Failed(&'static str),
-}
-
-impl EncodeLabelValue for VapiStatus {
-    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
-        match self {
-            Self::Code(code) => EncodeLabelValue::encode(code, encoder),
-            Self::Failed(word) => EncodeLabelValue::encode(word, encoder),
-        }
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct DeliveryLabels {
-    r#type: &'static str,
-    result: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ReasonLabels {
-    reason: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct DoneLabels {
-    status: &'static str,
-    data_status: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct KindLabels {
-    kind: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ResultLabels {
-    result: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct VapiLabels {
-    operation: &'static str,
-    status: VapiStatus,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct PushLabels {
-    kind: &'static str,
-    result: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct CheckLabels {
-    check: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OperationLabels {
-    operation: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct TransportLabels {
-    transport: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ToolLabels {
-    tool: String,
-    result: &'static str,
-}
-
 /// Labels of a gauge that is absent until it is set.
 type NoLabels = [(&'static str, &'static str); 0];
 type Seconds = Gauge<f64, AtomicU64>;
@@ -397,17 +279,6 @@ fn short<L: Clone + std::hash::Hash + Eq>() -> Histograms<L> {
 
 fn number(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
-}
-
-/// The same text out of a list, or `other`.
-fn known(list: &[&'static str], text: &str) -> &'static str {
-    list.iter().find(|entry| **entry == text).copied().unwrap_or(OTHER)
-}
-
-/// Vapi writes some types with a condition behind them, such as `transcript[transcriptType="final"]`.
-fn known_type(message_type: &str) -> &'static str {
-    let word = message_type.split('[').next().unwrap_or_default();
-    MESSAGE_TYPES.binary_search(&word).map_or(OTHER, |index| MESSAGE_TYPES[index])
 }
 
 #[cfg(test)]

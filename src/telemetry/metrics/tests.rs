@@ -1,6 +1,9 @@
 use std::{collections::BTreeSet, time::Duration};
 
-use super::{MESSAGE_TYPES, Metrics, VapiStatus, known_type};
+use super::{
+    Metrics, VapiStatus,
+    labels::{MESSAGE_TYPES, known_type},
+};
 use crate::{call::time::Millis, telemetry::exposition::CONTENT_TYPE};
 
 const BLINK: Duration = Duration::from_millis(3);
