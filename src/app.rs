@@ -11,6 +11,7 @@ use crate::{
     call::{event::CallEvent, policy::Plan},
     clock::Clock,
     config::{self, Config, DatabaseUrl, SslMode, StoreConfig},
+    dial::Writer,
     enrich::Enricher,
     http::{self, Api, Budget, Gate, Probe, Shared},
     keep::{self, KeepPlan, Keeper},
@@ -27,6 +28,7 @@ use crate::{
     telemetry::{Metrics, VapiStatus},
     tools::{self, Tools},
     vapi::{
+        assistant::TemplateError,
         client::{ClientError, Settings, VapiClient},
         message,
         signature::{self, Secrets, Verifier},
@@ -51,6 +53,9 @@ pub enum StartError {
     /// Nobody could be asked or told.
     #[error("TOOLS: {0}")]
     Outbound(#[from] SetUpError),
+    /// The templates of assistants are broken.
+    #[error("{0}")]
+    Assistants(#[from] TemplateError),
     /// The webhook proofs can't be checked as configured.
     #[error("{0}")]
     Webhook(String),
@@ -105,7 +110,8 @@ impl App {
             metrics: metrics.clone(),
         };
         let tools = Tools::new(config.tools.clone(), parts);
-        let shared = Shared { config, registry, enricher, tools, client, gate, bodies, clock, lifecycle, metrics, meters, probe };
+        let writer = Writer::new(config.server.clone())?;
+        let shared = Shared { config, registry, enricher, tools, writer, client, gate, bodies, clock, lifecycle, metrics, meters, probe };
         Ok(Self { api: Api::new(shared), keeper })
     }
 

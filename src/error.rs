@@ -69,6 +69,9 @@ pub enum ApiError {
     /// 400: a parameter can't be used.
     #[error("Invalid parameter")]
     InvalidParameter(String),
+    /// 422: what is wrong, by field.
+    #[error("Validation failed")]
+    ValidationFailed(serde_json::Value),
     /// 429: as many streams are open as there may be.
     #[error("Too many streams")]
     TooManyStreams,
@@ -99,6 +102,7 @@ pub struct Failure {
     error: String,
     message: String,
     call_id: Option<CallId>,
+    details: Option<serde_json::Value>,
 }
 
 impl ApiError {
@@ -114,6 +118,7 @@ impl ApiError {
             Self::CallNotReady(_) => (StatusCode::NOT_FOUND, "CALL_NOT_READY"),
             Self::RecordingNotAvailable(_) => (StatusCode::NOT_FOUND, "RECORDING_NOT_AVAILABLE"),
             Self::RouteNotFound => (StatusCode::NOT_FOUND, "ROUTE_NOT_FOUND"),
+            Self::ValidationFailed(_) => (StatusCode::UNPROCESSABLE_ENTITY, "VALIDATION_FAILED"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED"),
             Self::CallDeleted(_) => (StatusCode::GONE, "CALL_DELETED"),
             Self::PayloadTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE"),
@@ -136,6 +141,7 @@ impl ApiError {
             Self::TimestampOutOfRange => "The proof is right, but its timestamp is too far from our clock; check both clocks.".to_owned(),
             Self::Forbidden(scope) => format!("This needs a token of scope {} or wider.", scope.as_str()),
             Self::AuthNotConfigured(what) => (*what).to_owned(),
+            Self::ValidationFailed(_) => "Correct the fields that `details` names.".to_owned(),
             Self::ForeignOrigin => "A page of another origin may not write here; list the origin in CORS_ORIGINS to let it.".to_owned(),
             Self::CallNotFound(_) => {
                 "Nothing was heard of this call yet. Ask again later, or wait at /calls/{id}/result?wait=30.".to_owned()
@@ -177,7 +183,9 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         self.record();
         let (status, code) = self.status();
-        let failure = Failure { code, error: self.to_string(), message: self.advice(), call_id: self.call_id() };
+        let (error, message, call_id) = (self.to_string(), self.advice(), self.call_id());
+        let details = if let Self::ValidationFailed(details) = self { Some(details) } else { None };
+        let failure = Failure { code, error, message, call_id, details };
         let mut response = (status, Body::empty()).into_response();
         let headers = response.headers_mut();
         if status == StatusCode::UNAUTHORIZED {
@@ -197,7 +205,17 @@ impl Failure {
     pub fn envelope(&self, request_id: &str) -> Vec<u8> {
         let call_id = self.call_id.as_ref().map(CallId::as_str);
         let (code, error, message) = (Some(self.code), Some(self.error.as_str()), Some(self.message.as_str()));
-        Envelope { success: false, call_id, code, error, message, request_id: Some(request_id), ..Envelope::of(NoData) }.to_bytes()
+        Envelope {
+            success: false,
+            call_id,
+            code,
+            error,
+            message,
+            details: self.details.as_ref(),
+            request_id: Some(request_id),
+            ..Envelope::of(NoData)
+        }
+        .to_bytes()
     }
 
     /// The call it is about.

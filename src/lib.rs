@@ -23,6 +23,7 @@
 //! | [`app`] | the one place where the parts are wired |
 //! | [`http`] | the HTTP face: route table, extractors, one file a resource |
 //! | [`tools`] | has questions of the assistant answered, each once |
+//! | [`dial`] | places calls: writes what Vapi is asked for |
 //! | [`enrich`] | asks Vapi for what its webhooks did not bring |
 //! | [`transfer`] | moving all calls to another store, and encrypting them anew |
 //! | [`keep`] | retention, archive, room on disk |
@@ -34,7 +35,7 @@
 //! | [`simulate`] | a stateful fake Vapi, for users, tests and benches |
 //! | [`config`], [`clock`], [`lifecycle`], [`telemetry`], [`envelope`], [`error`] | what every room has: settings, time, tasks, logs and metrics, answers |
 //!
-//! Imports go one way: `cli → app → http → {tools, enrich, keep, transfer} → registry → vapi → store → call`.
+//! Imports go one way: `cli → app → http → {tools, dial, enrich, keep, transfer} → registry → vapi → store → call`.
 //!
 //! # Walkthrough: a report comes in
 //!
@@ -68,6 +69,7 @@ pub mod call;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod dial;
 pub mod enrich;
 pub mod envelope;
 pub mod error;

@@ -3,6 +3,7 @@
 //! stdout carries results only; logs and progress go to stderr. Exit codes: 0 done, 1 failed, 2 usage, 78 configuration, 124 timed out,
 //! 130 interrupted.
 
+mod assistant;
 mod backup;
 mod healthcheck;
 mod migrate;
@@ -50,7 +51,7 @@ enum Command {
     Backup(backup::BackupArgs),
     /// Write the whole store as JSON lines, in clear; can be interrupted
     Export(moving::ExportArgs),
-    /// Read what `export` wrote into the store, which may hold calls; can be interrupted
+    /// Read what `export` wrote into the store; it may hold calls; can be interrupted
     Import(moving::ImportArgs),
     /// Encrypt everything with the first key of `DATA_KEY`; can be interrupted
     Rekey,
@@ -60,6 +61,8 @@ enum Command {
     Simulate(simulate::SimulateArgs),
     /// Post recorded webhook bodies, signed afresh
     Replay(replay::ReplayArgs),
+    /// Turn a call request on stdin into an assistant, as Vapi takes it
+    AssistantConfig,
     /// Print the OpenAPI 3.1 document
     Openapi,
 }
@@ -100,6 +103,7 @@ pub fn main() -> ExitCode {
     let command = cli.command.unwrap_or(Command::Serve);
     match command {
         Command::Openapi => openapi::run(),
+        Command::AssistantConfig => assistant::run(&environment),
         Command::Backup(args) => backup::run(&args, &environment),
         command => match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
             Ok(runtime) => runtime.block_on(run(command, &environment)),
@@ -128,7 +132,7 @@ async fn run(command: Command, environment: &Environment) -> ExitCode {
             Ok(url) => replay::run(args, &url).await,
             Err(code) => code,
         },
-        Command::Openapi | Command::Backup(_) => ExitCode::SUCCESS,
+        Command::Openapi | Command::AssistantConfig | Command::Backup(_) => ExitCode::SUCCESS,
     }
 }
 

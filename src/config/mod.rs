@@ -44,7 +44,7 @@ pub use self::{
     redis::RedisUrl,
     store::{CacheConfig, DatabaseUrl, Migrate, StoreConfig},
     tools::ToolsConfig,
-    vapi::{VapiConfig, WebhookConfig},
+    vapi::{ServerConfig, VapiConfig, WebhookConfig},
     variables::{Variable, env_example, readme_table, variables},
 };
 
@@ -70,6 +70,8 @@ pub struct Config {
     pub vapi: VapiConfig,
     /// How Vapi reaches us.
     pub webhook: WebhookConfig,
+    /// Where assistants of placed calls send their messages.
+    pub server: ServerConfig,
     /// Who may do what.
     pub access: AccessConfig,
     /// Who answers what the assistant asks.
@@ -136,18 +138,21 @@ impl Config {
         let webhook = WebhookConfig::read(&mut reader, http.public_url.as_deref(), exposed);
         let access = AccessConfig::read(&mut reader, exposed);
         check_doors(&mut reader, exposed, &webhook, &access);
+        let tools = ToolsConfig::read(&mut reader);
+        let server = ServerConfig::read(&mut reader, webhook.url.clone(), &tools);
         let config = Self {
             store: StoreConfig::read(&mut reader),
             cache: CacheConfig::read(&mut reader),
             vapi: VapiConfig::read(&mut reader),
-            tools: ToolsConfig::read(&mut reader),
             complete: CompleteConfig::read(&mut reader),
             keep_all_events: reader.word("KEEP_EVENTS", &[("default", false), ("all", true)]),
             shutdown: ShutdownConfig::read(&mut reader, exposed),
             log: LogConfig::read(&mut reader),
             http,
             webhook,
+            server,
             access,
+            tools,
             warnings: Vec::new(),
         };
         let (config, warnings) = reader.finish(config)?;

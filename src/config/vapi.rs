@@ -8,6 +8,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
 use super::{
+    ConfigError, ToolsConfig,
     access::SECRET_CHARACTERS,
     http::{BASE_URL, base_url, is_loopback_url},
     reader::{Reader, milliseconds, parts},
@@ -36,6 +37,9 @@ const TAKEN: [&str; 10] = [
     "/openapi.json",
     "/docs",
 ];
+
+/// Messages that an assistant sends only when told to, and that somebody may be set up to answer.
+const ASKED_FOR: [&str; 2] = ["handoff-destination-request", "transfer-destination-request"];
 
 /// How we talk to Vapi.
 #[derive(Debug, Clone)]
@@ -96,6 +100,44 @@ impl WebhookConfig {
         }
         webhook
     }
+}
+
+/// Where the assistants of placed calls send their messages.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ServerConfig {
+    /// The whole address; without one they go where the organisation's settings at Vapi say.
+    pub url: Option<String>,
+    /// The credential at Vapi that proves them.
+    pub credential_id: Option<String>,
+    /// What they send besides the usual, because somebody is set up to answer it.
+    pub messages: Vec<String>,
+}
+
+impl ServerConfig {
+    /// Only what writing an assistant takes.
+    ///
+    /// # Errors
+    /// When a value can't be used.
+    pub fn from_env(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let mut reader = Reader::new(&lookup);
+        let public_url = super::http::public_url(&mut reader);
+        let url = url(&mut reader, public_url.as_deref());
+        let tools = ToolsConfig::read(&mut reader);
+        let server = Self::read(&mut reader, url, &tools);
+        reader.finish(server).map(|(server, _)| server)
+    }
+
+    pub(super) fn read(reader: &mut Reader<'_>, url: Option<String>, tools: &ToolsConfig) -> Self {
+        let asked = ASKED_FOR.iter().filter(|kind| tools.requests.contains_key(**kind));
+        Self { url, credential_id: word(reader, "VAPI_CREDENTIAL_ID"), messages: asked.map(|kind| (*kind).to_owned()).collect() }
+    }
+}
+
+/// An id of something at Vapi.
+fn word(reader: &mut Reader<'_>, name: &'static str) -> Option<String> {
+    reader.optional(name, "an id of Vapi's, one word", |text| {
+        text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)).then(|| text.to_owned())
+    })
 }
 
 fn url(reader: &mut Reader<'_>, public_url: Option<&str>) -> Option<String> {

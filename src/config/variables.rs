@@ -19,6 +19,7 @@ const SERVE: &str = "serve";
 const STORE: &str = "serve, migrate, backup, export, import, rekey";
 const RECORDS: &str = "serve, migrate, export, import, rekey";
 const CLIENT: &str = "healthcheck, result";
+const ASSISTANT: &str = "serve, assistant-config";
 const ALL: &str = "all";
 
 const fn variable(name: &'static str, default: &'static str, commands: &'static str, meaning: &'static str) -> Variable {
@@ -37,7 +38,7 @@ const VARIABLES: &[Variable] = &[
     variable(
         "PUBLIC_URL",
         "",
-        "serve, import, rekey",
+        "serve, import, rekey, assistant-config",
         "Base address under which the world reaches this service. On Railway `https://$RAILWAY_PUBLIC_DOMAIN` without being set.",
     ),
     variable(
@@ -81,11 +82,17 @@ const VARIABLES: &[Variable] = &[
         SERVE,
         "Vapi's private key, to fetch what comes late. Without it nothing is fetched and a report settles its call as it comes.",
     ),
+    variable(
+        "VAPI_CREDENTIAL_ID",
+        "",
+        ASSISTANT,
+        "Your server credential at Vapi, put into assistants of placed calls. Without one they send the first webhook secret as `x-vapi-secret`.",
+    ),
     variable("VAPI_API_URL", "https://api.vapi.ai", SERVE, "Vapi's API; `ringback simulate` prints the line for its fake."),
     variable(
         "VAPI_WEBHOOK_URL",
         "",
-        SERVE,
+        ASSISTANT,
         "The whole address that Vapi sends webhooks to; unset: `{PUBLIC_URL}/api/v1/vapi/webhook`. https, or http on loopback.",
     ),
     variable("VAPI_WEBHOOK_PATH", "", SERVE, "One more path that takes webhooks, such as the one your old service had."),
@@ -130,7 +137,7 @@ const VARIABLES: &[Variable] = &[
     variable(
         "TOOLS",
         "",
-        SERVE,
+        ASSISTANT,
         "Who answers what the assistant asks, as TOML: tools, other requests, the server URL you had before. Usually a file: `TOOLS_FILE`.",
     ),
     variable("KEEP_EVENTS", "default", SERVE, "`all` also keeps partial transcripts, speech updates and the like."),

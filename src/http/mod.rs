@@ -3,6 +3,7 @@
 //! From the outside in: the path is made regular (`path`), the request is observed (`observe`: id, log line, metrics, error envelope, panics), a
 //! foreign origin is kept from writing, and the route's extractors let it in ([`auth`], `proof`).
 
+mod assistant;
 pub mod auth;
 mod body;
 mod cache;
@@ -19,6 +20,7 @@ mod path;
 mod proof;
 mod recording;
 mod result;
+mod sent;
 pub mod server;
 mod socket;
 mod stream;
@@ -38,8 +40,8 @@ use self::observe::Observe;
 pub use self::{body::Budget, docs::openapi, health::Probe, meters::Meters, path::Regular, proof::Gate};
 
 use crate::{
-    clock::Clock, config::Config, enrich::Enricher, error::ApiError, lifecycle::Lifecycle, registry::Registry, telemetry::Metrics,
-    tools::Tools, vapi::client::VapiClient,
+    clock::Clock, config::Config, dial::Writer, enrich::Enricher, error::ApiError, lifecycle::Lifecycle, registry::Registry,
+    telemetry::Metrics, tools::Tools, vapi::client::VapiClient,
 };
 
 /// What handlers share: a cheap handle.
@@ -56,6 +58,8 @@ pub struct Shared {
     pub enricher: Enricher,
     /// Has questions answered.
     pub tools: Tools,
+    /// Writes assistants.
+    pub writer: Writer,
     /// Vapi's REST, if there is a key.
     pub client: Option<VapiClient>,
     /// Checks webhook proofs.
@@ -97,9 +101,10 @@ const WEBHOOK_PATHS: [&str; 4] = ["/api/v1/vapi/webhook", "/api/v1/vapi/webhooks
 const SESSIONS_PATH: &str = "/api/v1/sessions/vapi/webhook";
 
 /// Templates of all routes, by which requests are counted.
-pub const TEMPLATES: [&str; 26] = [
+pub const TEMPLATES: [&str; 27] = [
     "/",
     "/api/v1/sessions/vapi/webhook",
+    "/api/v1/vapi/assistant-config",
     "/api/v1/vapi/cache",
     "/api/v1/vapi/cache/stats",
     "/api/v1/vapi/calls",
@@ -141,6 +146,7 @@ pub fn router(api: &Api) -> Router {
         .route("/api/v1/vapi/calls/{id}/recording", get(recording::play))
         .route("/t/{token}/api/v1/vapi/calls/{id}", get(calls::read))
         .route("/t/{token}/api/v1/vapi/calls/{id}/result", get(result::wait))
+        .route("/api/v1/vapi/assistant-config", post(assistant::write))
         .route("/api/v1/vapi/cache/stats", get(cache::stats))
         .route("/api/v1/vapi/cache", delete(cache::clear))
         .route("/api/v1/webhooks/vapi/test", get(webhook::test))

@@ -3,6 +3,7 @@
 
 mod access;
 mod architecture;
+mod assistant_config;
 mod assistants;
 mod at_rest;
 mod cache;

@@ -1,5 +1,6 @@
 //! The command line as it is typed: what it prints, where to, and with which exit code.
 
+mod assistant;
 mod client;
 mod doors;
 mod environment;

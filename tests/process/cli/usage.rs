@@ -6,8 +6,20 @@ use super::{DONE, USAGE};
 use crate::support::{home::Home, program::Program};
 
 /// What there is. What later releases bring is absent.
-const COMMANDS: [&str; 11] =
-    ["serve", "healthcheck", "migrate", "backup", "export", "import", "rekey", "result", "simulate", "replay", "openapi"];
+const COMMANDS: [&str; 12] = [
+    "serve",
+    "healthcheck",
+    "migrate",
+    "backup",
+    "export",
+    "import",
+    "rekey",
+    "result",
+    "simulate",
+    "replay",
+    "assistant-config",
+    "openapi",
+];
 
 #[test]
 fn help_lists_what_there_is_and_nothing_else() {
@@ -62,6 +74,7 @@ fn what_is_mistyped_is_told_on_stderr_with_exit_code_2() {
         "healthcheck --nonsense",
         "openapi --yaml",
         "doctor",
+        "assistant-config file",
         "export a b",
         "import",
         "rekey now",
