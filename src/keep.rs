@@ -36,6 +36,8 @@ const BODIES_BATCH: usize = 500;
 const NEWS_KEPT: i64 = 7 * DAY;
 /// Entries of it that go at once.
 const NEWS_BATCH: usize = 1_000;
+/// Documents whose time is over that go at once.
+const DOCUMENTS_BATCH: usize = 1_000;
 /// What is kept, and for how long.
 #[derive(Debug, Clone)]
 pub struct KeepPlan {
@@ -115,6 +117,7 @@ impl Keeper {
         let before = |age: Option<i64>| age.map(|age| now.plus(-age));
         let retention = Retention { records_before: before(self.plan.records), bodies_before: before(self.plan.bodies) };
         while !lifecycle.is_stopping() && self.registry.store().forget_news(now.plus(-NEWS_KEPT), NEWS_BATCH).await? >= NEWS_BATCH {}
+        while !lifecycle.is_stopping() && self.registry.store().forget_documents(now, DOCUMENTS_BATCH).await? >= DOCUMENTS_BATCH {}
         let mut removed = 0;
         while !lifecycle.is_stopping() {
             let old = match &self.plan.archive {

@@ -8,7 +8,11 @@
 
 use std::collections::HashSet;
 
+use super::{StoreError, pack::Packer, vault::Place};
 use crate::call::time::Millis;
+
+/// What a [`place_of`] begins with.
+const PLACE: &str = "document:";
 
 /// What a document is: each kind has ids of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -65,6 +69,18 @@ impl Document {
     pub(super) fn is_over(&self, now: Millis) -> bool {
         self.expires_at.is_some_and(|at| at <= now)
     }
+
+    /// As it is stored: its body packed, and encrypted where there is a key.
+    pub(super) fn sealed(self, packer: &Packer) -> Result<Self, StoreError> {
+        let body = packer.seal(Place::Document(self.kind.as_str(), &self.id), &self.body)?;
+        Ok(Self { body, ..self })
+    }
+
+    /// What [`Self::sealed`] made.
+    pub(super) fn opened(self, packer: &Packer) -> Result<Self, StoreError> {
+        let body = packer.open(Place::Document(self.kind.as_str(), &self.id), &self.body)?;
+        Ok(Self { body, ..self })
+    }
 }
 
 /// A document to write: as it is to stand, its `revision` already counted up, and the revision that has to stand there now (`None`: no such
@@ -75,6 +91,34 @@ pub struct DocumentWrite {
     pub document: Document,
     /// What has to stand there now.
     pub expected: Option<u64>,
+}
+
+/// What is to be stored: every body packed, and encrypted where there is a key.
+pub(super) fn sealed(writes: Vec<DocumentWrite>, packer: &Packer) -> Result<Vec<DocumentWrite>, StoreError> {
+    writes.into_iter().map(|write| Ok(DocumentWrite { document: write.document.sealed(packer)?, ..write })).collect()
+}
+
+/// What can be read of leased documents. One that can't be must not keep the others from being worked on.
+pub(super) fn readable(leased: Vec<Document>, packer: &Packer) -> Vec<Document> {
+    let opened = leased.into_iter().map(|document| (document.kind, document.id.clone(), document.opened(packer)));
+    let read = opened.filter_map(|(kind, id, opened)| match opened {
+        Ok(document) => Some(document),
+        Err(error) => {
+            tracing::error!(%error, kind = kind.as_str(), id, "a document that is due can't be read");
+            None
+        }
+    });
+    read.collect()
+}
+
+/// Where the encrypting of documents goes on, told apart from the places of other bodies: behind this kind and id, or this place in its list.
+pub(super) fn place_of(kind: &str, id: &str) -> String {
+    format!("{PLACE}{kind}:{id}")
+}
+
+/// Kind and id in a [`place_of`]; `None` when it is the place of another body.
+pub(super) fn placed(after: Option<&str>) -> Option<(&str, &str)> {
+    after?.strip_prefix(PLACE)?.split_once(':')
 }
 
 /// Does each write mean another document, and has each of those an alias of its own? What is not so is never written.

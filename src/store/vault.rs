@@ -140,6 +140,8 @@ pub(super) enum Place<'a> {
         /// The event.
         event: &'a str,
     },
+    /// The body of the document of this kind and id.
+    Document(&'a str, &'a str),
 }
 
 impl<'a> Place<'a> {
@@ -147,6 +149,7 @@ impl<'a> Place<'a> {
         match self {
             Self::Record(call) => call,
             Self::Body { call, .. } => call.unwrap_or_default(),
+            Self::Document(_, id) => id,
         }
     }
 
@@ -154,6 +157,7 @@ impl<'a> Place<'a> {
         match self {
             Self::Record(_) => b"record".to_vec(),
             Self::Body { event, .. } => [b"body\0", event.as_bytes()].concat(),
+            Self::Document(kind, _) => [b"document\0", kind.as_bytes()].concat(),
         }
     }
 }

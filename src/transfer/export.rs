@@ -1,4 +1,7 @@
 //! A store, or the rest of it, as lines: the calls newest first, then events without a record, then tombstones.
+//!
+//! Documents stay: placings under way and how far something came belong to the service that works on them, answers to idempotency keys and
+//! batches to where they were given. The log of news is of its store, too.
 
 use std::io::{BufRead, Write};
 

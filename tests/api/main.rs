@@ -44,6 +44,8 @@ mod silence;
 mod simulate;
 mod store_away;
 mod store_contract;
+mod store_document;
+mod store_document_kept;
 mod store_lists;
 mod store_load;
 mod store_news;

@@ -2,7 +2,10 @@
 
 use std::{fs, path::Path};
 
-use ringback::simulate::Stage;
+use ringback::{
+    simulate::Stage,
+    store::{Document, DocumentKind, DocumentWrite},
+};
 use serde_json::Value;
 
 use crate::support::{
@@ -20,6 +23,7 @@ on_every_engine! {
     what_cannot_be_archived_stays
     zero_days_keep_for_good
     more_than_one_batch_goes_at_once
+    documents_go_when_their_time_is_over
     a_call_that_is_heard_of_again_after_it_went_is_a_new_one
 }
 
@@ -152,5 +156,31 @@ async fn a_call_that_is_heard_of_again_after_it_went_is_a_new_one(engine: Engine
     app.hears_report(&talk(CALL)).await;
     let call = app.poll(CALL).await.data(200);
     assert_eq!((&call["version"], &call["dataStatus"]), (&Value::from(1), &Value::from("complete")));
+    app.finish().await;
+}
+
+async fn documents_go_when_their_time_is_over(engine: Engine) {
+    let app = Story::on(engine).begin().await;
+    let (store, now) = (app.app().api().registry.store(), app.clock().now());
+    let answer = |id: &str, expires_at| Document {
+        kind: DocumentKind::Answer,
+        id: id.to_owned(),
+        revision: 1,
+        alias: None,
+        due: None,
+        created_at: now,
+        expires_at,
+        body: Vec::new(),
+    };
+    let ends = [("an hour", Some(now.plus(DAY / 24))), ("a day", Some(now.plus(DAY))), ("for good", None)];
+    let writes = ends.map(|(id, ends)| DocumentWrite { document: answer(id, ends), expected: None });
+    assert!(store.put_documents(writes.into(), now).await.expect("the store answers"));
+    app.clock().advance(DAY / 2);
+    purge(&app).await;
+    let mut gone = Vec::new();
+    for (id, _) in ends {
+        gone.push(!store.drop_document(DocumentKind::Answer, id).await.expect("the store answers"));
+    }
+    assert_eq!(gone, [true, false, false]);
     app.finish().await;
 }

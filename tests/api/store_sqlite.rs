@@ -161,10 +161,10 @@ async fn before_its_schema_changes_a_file_is_copied_beside_itself() {
     let store = open(&path);
     put(&store, &stored("call-1"), columns()).await;
 
-    let copy = beside(&path, ".before-v2003");
+    let copy = beside(&path, ".before-v2005");
     let old: String = Connection::open(&copy).unwrap().query_row("SELECT x FROM old", [], |row| row.get(0)).unwrap();
     assert_eq!((old.as_str(), mode(&copy)), ("kept", 0o600));
-    assert!(!beside(&path, ".before-v2003.part").exists());
+    assert!(!beside(&path, ".before-v2005.part").exists());
     store.close().await.unwrap();
     fs::remove_file(&copy).unwrap();
     open(&path).close().await.unwrap();
@@ -179,7 +179,7 @@ async fn what_the_first_schema_kept_is_served_by_todays() {
     tamper(
         &path,
         "ALTER TABLE calls ADD COLUMN fingerprint INTEGER NOT NULL DEFAULT 7; ALTER TABLE calls DROP COLUMN news; DROP TABLE news; \
-         DROP TABLE news_gone; PRAGMA user_version = 1001",
+         DROP TABLE news_gone; DROP TABLE documents; PRAGMA user_version = 1001",
     );
     let packed = zstd::bulk::compress(b"somebody in springfield", 1).unwrap();
     Connection::open(&path).unwrap().execute("UPDATE records SET search = ?1", [packed]).unwrap();

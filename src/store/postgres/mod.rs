@@ -13,6 +13,7 @@
 //! | `schema` | the schema and its changes |
 //! | `writer`, `batch`, `write`, `commit` | the tasks that commit; what a group comes to; its statements; one commit |
 //! | `news` | the log of what was told |
+//! | `document` | small things that are kept beside calls |
 //! | `published` | the documents' table |
 //! | `linking`, `told` | telling tables of other programs how their calls went |
 //! | `pool`, `rows`, `list`, `upkeep` | reading; rows and what they mean; lists; due times, deletion, retention |

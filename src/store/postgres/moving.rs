@@ -3,7 +3,7 @@
 use tokio_postgres::Row;
 
 use super::{
-    PostgresStore,
+    PostgresStore, document,
     fault::Fault,
     link::Db,
     pool::Kind,
@@ -13,6 +13,7 @@ use super::{
 };
 use crate::store::{
     StoreError,
+    document::placed,
     moving::{Amounts, Graves, Resealed, Strays},
     pack::Packer,
     vault::{Place, RING, Vault},
@@ -99,12 +100,18 @@ const PUT_BODIES: &str = "UPDATE ringback.events e SET body = i.body FROM unnest
     WHERE e.seq = i.seq AND e.body IS NOT NULL";
 
 async fn reseal(db: &Db, after: Option<&str>, limit: usize, packer: &Packer) -> Result<Resealed, Fault> {
+    if let Some(place) = placed(after) {
+        return document::reseal(db, place, limit, packer).await;
+    }
     let rows = db.query(&Step::new(BODIES, vec![Value::whole(place(after)), count(limit)])).await?;
     let read = |row: &Row| -> Result<_, Fault> {
         let body = packer.reseal(Place::Body { call: row.try_get(2)?, event: row.try_get(1)? }, row.try_get(3)?)?;
         Ok((row.try_get::<_, i64>(0)?, body))
     };
     let all = rows.iter().map(read).collect::<Result<Vec<_>, Fault>>()?;
+    if all.is_empty() {
+        return document::reseal(db, ("", ""), limit, packer).await;
+    }
     let (seen, next) = (all.len(), all.last().map(|(seq, _)| seq.to_string()));
     let stale: Vec<(i64, Vec<u8>)> = all.into_iter().filter_map(|(seq, body)| Some((seq, body?))).collect();
     if !stale.is_empty() {

@@ -25,6 +25,7 @@ const STEPS: &[(i64, &str)] = &[
     (1_002, include_str!("../migrations/postgres/0002_results.sql")),
     (1_003, include_str!("../migrations/postgres/0003_links.sql")),
     (1_004, include_str!("../migrations/postgres/0004_news.sql")),
+    (1_007, include_str!("../migrations/postgres/0007_documents.sql")),
 ];
 /// Who may see what; at each start.
 const ACCESS: &str = include_str!("../migrations/postgres/access.sql");

@@ -12,6 +12,8 @@
 //! | `bodies`, `unfolded`, `stray` | events with a body, that could not be read, that have no record |
 //! | `tombstones` | hashes of erased calls |
 //! | `log`, `log:*`, `told`, `gone` | streams of all news and of one call's; the latest position, and up to where the log is gone |
+//! | `doc:kind:*` | a document |
+//! | `docs:all:kind`, `docs:due:kind`, `docs:leased:kind`, `docs:aliases:kind`, `docs:ends` | documents: all by `created_at`; those that are due: free ones, held ones; ids by alias; all that end |
 //! | `seq`, `news`, `answer:*` | counters of events and signals; answers of scripts, for some seconds |
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,7 +28,7 @@ use crate::{
 /// What every key begins with.
 pub(super) const PREFIX: &str = "ringback:";
 /// Digits of a moment.
-const WIDTH: usize = 16;
+pub(super) const WIDTH: usize = 16;
 /// Stands for a moment that a call has not.
 const NEVER: &str = "----------------";
 /// Bytes of a mark: two values never have the same by chance.

@@ -13,6 +13,7 @@
 //! | `keys`, `scripts` | how keys are named and lists sorted; the Lua scripts |
 //! | `writer`, `commit` | the tasks that commit; one commit |
 //! | `news` | the log of what was told |
+//! | `document` | small things that are kept beside calls |
 //! | `rows`, `list`, `upkeep` | hashes and what they mean; lists; due times, deletion, retention |
 //! | `moving` | what it takes to move a store and to rekey it |
 //! | `fault` | what went wrong, and what follows from it |

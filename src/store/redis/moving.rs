@@ -3,7 +3,7 @@
 use redis::{cmd, pipe};
 
 use super::{
-    RedisStore,
+    RedisStore, document,
     fault::Fault,
     keys::{key, key_of},
     link::{Db, Kind, Lines},
@@ -12,6 +12,7 @@ use super::{
 };
 use crate::store::{
     StoreError,
+    document::placed,
     moving::{Amounts, Graves, Resealed, Strays},
     pack::Packer,
     vault::{Place, RING, Vault},
@@ -105,16 +106,19 @@ async fn bury(lines: &Lines, scripts: &Scripts, graves: &Graves) -> Result<bool,
 type BodyRow = (Option<String>, Option<Vec<u8>>);
 
 async fn reseal(lines: &Lines, scripts: &Scripts, (after, limit): (Option<&str>, usize), packer: &Packer) -> Result<Resealed, Fault> {
+    if let Some(place) = placed(after) {
+        return document::reseal(lines, scripts, (place, limit), packer).await;
+    }
     let members = page(lines, "bodies", after, limit).await?;
+    if members.is_empty() {
+        return document::reseal(lines, scripts, (("", ""), limit), packer).await;
+    }
     let mut words = pipe();
     for (event, _) in &members {
         words.cmd("HMGET").arg(key_of("event", event)).arg(&["call", "body"][..]);
     }
     let words = &words;
-    let rows: Vec<BodyRow> = match members.as_slice() {
-        [] => Vec::new(),
-        _ => lines.ask(Kind::Scan, |mut db| async move { words.query_async(&mut db).await }).await?,
-    };
+    let rows: Vec<BodyRow> = lines.ask(Kind::Scan, |mut db| async move { words.query_async(&mut db).await }).await?;
     let (mut call, mut written) = (scripts.reseal(), 0);
     for ((event, _), (place, body)) in members.iter().zip(rows) {
         let place = Place::Body { call: place.as_deref().filter(|place| !place.is_empty()), event };

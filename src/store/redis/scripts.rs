@@ -7,6 +7,7 @@ use redis::{Script, ScriptInvocation};
 use super::keys::PREFIX;
 
 const COMMON: &str = include_str!("scripts/common.lua");
+const DOCUMENTS: &str = include_str!("scripts/documents.lua");
 
 /// All scripts, and the channel on which they tell what changed. The server keeps them by their hash, and is given them again when it forgot.
 pub(super) struct Scripts {
@@ -23,6 +24,11 @@ pub(super) struct Scripts {
     note: Script,
     reseal: Script,
     bury: Script,
+    put_documents: Script,
+    lease_documents: Script,
+    drop_document: Script,
+    forget_documents: Script,
+    reseal_documents: Script,
 }
 
 impl fmt::Debug for Scripts {
@@ -35,6 +41,7 @@ impl Scripts {
     /// For the database of this number: channels belong to the whole server.
     pub(super) fn new(db: i64) -> Self {
         let script = |code: &str| Script::new(&format!("{COMMON}\n{code}"));
+        let of_documents = |code: &str| script(&format!("{DOCUMENTS}\n{code}"));
         Self {
             channel: format!("{PREFIX}{db}:news"),
             commit: script(include_str!("scripts/commit.lua")),
@@ -49,6 +56,11 @@ impl Scripts {
             note: script(include_str!("scripts/note.lua")),
             reseal: script(include_str!("scripts/reseal.lua")),
             bury: script(include_str!("scripts/bury.lua")),
+            put_documents: of_documents(include_str!("scripts/put_documents.lua")),
+            lease_documents: of_documents(include_str!("scripts/lease_documents.lua")),
+            drop_document: of_documents(include_str!("scripts/drop_document.lua")),
+            forget_documents: of_documents(include_str!("scripts/forget_documents.lua")),
+            reseal_documents: of_documents(include_str!("scripts/reseal_documents.lua")),
         }
     }
 
@@ -96,6 +108,26 @@ impl Scripts {
 
     pub(super) fn bury(&self) -> ScriptInvocation<'_> {
         self.call(&self.bury)
+    }
+
+    pub(super) fn put_documents(&self) -> ScriptInvocation<'_> {
+        self.call(&self.put_documents)
+    }
+
+    pub(super) fn lease_documents(&self) -> ScriptInvocation<'_> {
+        self.call(&self.lease_documents)
+    }
+
+    pub(super) fn drop_document(&self) -> ScriptInvocation<'_> {
+        self.call(&self.drop_document)
+    }
+
+    pub(super) fn forget_documents(&self) -> ScriptInvocation<'_> {
+        self.call(&self.forget_documents)
+    }
+
+    pub(super) fn reseal_documents(&self) -> ScriptInvocation<'_> {
+        self.call(&self.reseal_documents)
     }
 
     pub(super) fn forget(&self) -> ScriptInvocation<'_> {

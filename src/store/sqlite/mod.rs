@@ -9,6 +9,7 @@
 //! | `writer`, `checkpoint` | the thread that commits whatever is queued; the thread that copies the log |
 //! | `commit`, `upkeep` | what is written: one commit; due times, deletion, retention |
 //! | `news` | the log of what was told |
+//! | `document` | small things that are kept beside calls |
 //! | `readers`, `rows`, `list` | the pool of connections that read; rows and what they mean; lists |
 //! | `backup`, `snapshot`, `moving` | a copy of a running store, to keep or to read; what it takes to move and to rekey one |
 

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::store::{
     StoreError, TimelineEntry,
+    document::placed,
     moving::{Amounts, Graves, Resealed, Strays},
     pack::Packer,
     vault::{Place, RING, Vault},
@@ -152,9 +153,15 @@ impl SqliteStore {
     }
 
     pub(in crate::store) async fn reseal(&self, after: Option<String>, limit: usize) -> Result<Resealed, StoreError> {
+        if let Some((kind, id)) = placed(after.as_deref()) {
+            return self.reseal_documents((kind.to_owned(), id.to_owned()), limit).await;
+        }
         let packer = Arc::clone(&self.shared.packer);
         let find = move |db: &Connection| stale(db, after.as_deref(), limit, &packer);
         let (bodies, seen, last) = self.shared.readers.read(Read::Scan, find).await?;
+        if seen == 0 {
+            return self.reseal_documents((String::new(), String::new()), limit).await;
+        }
         let written = self.write(move |db| put_bodies(db, &bodies)).await?;
         Ok(Resealed { seen, written, next: last.map(|seq| seq.to_string()) })
     }

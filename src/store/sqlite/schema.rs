@@ -28,6 +28,7 @@ const STEPS: &[(i64, &str)] = &[
     (2_001, include_str!("../migrations/sqlite/0002_no_fingerprint.sql")),
     (2_002, include_str!("../migrations/sqlite/0003_numbers_in_order.sql")),
     (2_003, include_str!("../migrations/sqlite/0004_news.sql")),
+    (2_005, include_str!("../migrations/sqlite/0006_documents.sql")),
 ];
 
 /// What to do about a schema that is behind.

@@ -45,6 +45,7 @@ pub(super) fn next_due(db: &Connection) -> rusqlite::Result<Option<Millis>> {
 
 /// Nobody holds a lease when a store is opened: it has one process, and that just began.
 pub(super) fn end_leases(db: &Connection) -> rusqlite::Result<()> {
+    db.execute("UPDATE documents SET lease_until = NULL WHERE due IS NOT NULL AND lease_until IS NOT NULL", [])?;
     db.execute("UPDATE dues SET lease_until = NULL WHERE lease_until IS NOT NULL", []).map(|_| ())
 }
 
