@@ -11,7 +11,7 @@ use crate::{
     call::{event::CallEvent, policy::Plan},
     clock::Clock,
     config::{self, Config, DatabaseUrl, SslMode, StoreConfig},
-    dial::Writer,
+    dial::{self, Dialer, Writer},
     enrich::Enricher,
     http::{self, Api, Budget, Gate, Probe, Shared},
     keep::{self, KeepPlan, Keeper},
@@ -110,8 +110,16 @@ impl App {
             metrics: metrics.clone(),
         };
         let tools = Tools::new(config.tools.clone(), parts);
-        let writer = Writer::new(config.server.clone())?;
-        let shared = Shared { config, registry, enricher, tools, writer, client, gate, bodies, clock, lifecycle, metrics, meters, probe };
+        let dialer = Dialer::new(dial::Parts {
+            registry: registry.clone(),
+            client: client.clone(),
+            clock: clock.clone(),
+            lifecycle: lifecycle.clone(),
+            writer: Writer::new(config.server.clone())?.calling(config.dial.phone_number_id.clone(), config.webhook.header_secret()),
+            rules: config.dial.clone(),
+            keep_ms: config.store.retention_ms,
+        });
+        let shared = Shared { config, registry, enricher, tools, dialer, client, gate, bodies, clock, lifecycle, metrics, meters, probe };
         Ok(Self { api: Api::new(shared), keeper })
     }
 
@@ -145,6 +153,7 @@ impl App {
         lifecycle.spawn("follow", follow(api.registry.clone(), lifecycle.clone()));
         lifecycle.spawn("http", http::server::serve(listener, http::router(&api), lifecycle.clone()));
         lifecycle.spawn("enrich", enrich(api.registry.clone(), api.enricher.clone(), lifecycle.clone()));
+        lifecycle.spawn("dial", dial(api.registry.clone(), api.dialer.clone(), lifecycle.clone()));
         lifecycle.spawn("keep", keeper.run(lifecycle.clone()));
         let code = lifecycle.supervise().await;
         if let Err(error) = api.registry.store().close().await {
@@ -164,6 +173,14 @@ async fn enrich(registry: Registry, enricher: Enricher, lifecycle: Lifecycle) {
     }
     refold(&registry).await;
     enricher.run(lifecycle).await;
+}
+
+/// Looks for placed calls whose answer was lost, as soon as the store was reached.
+async fn dial(registry: Registry, dialer: Dialer, lifecycle: Lifecycle) {
+    tokio::select! {
+        () = registry.store().opened() => dialer.run(lifecycle).await,
+        () = lifecycle.soft_stopped() => {}
+    }
 }
 
 /// Folds the events that an earlier version kept raw because it could not read them.
@@ -247,6 +264,7 @@ fn vapi_client(config: &Config, clock: &Clock, metrics: &Metrics) -> Result<Opti
     if let Some(rate) = std::num::NonZeroU32::new(config.vapi.requests_per_second) {
         settings.requests_per_second = rate;
     }
+    settings.create_timeout = config.vapi.create_timeout;
     let metrics = metrics.clone();
     let observer = move |operation, status: Option<u16>| {
         metrics.vapi_requested(operation, status.map_or(VapiStatus::Failed("failed"), VapiStatus::Code));

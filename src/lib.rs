@@ -23,7 +23,7 @@
 //! | [`app`] | the one place where the parts are wired |
 //! | [`http`] | the HTTP face: route table, extractors, one file a resource |
 //! | [`tools`] | has questions of the assistant answered, each once |
-//! | [`dial`] | places calls: writes what Vapi is asked for |
+//! | [`dial`] | places calls, each once, and finds those whose answer was lost |
 //! | [`enrich`] | asks Vapi for what its webhooks did not bring |
 //! | [`transfer`] | moving all calls to another store, and encrypting them anew |
 //! | [`keep`] | retention, archive, room on disk |

@@ -11,6 +11,8 @@ pub enum EventKind {
     Delivery,
     /// Vapi answered, or did not.
     Fetch,
+    /// We placed the call, or tried to.
+    Placed,
     /// A tool was about to be asked, or answered.
     Tool,
     /// Policy settled the call.
@@ -20,12 +22,16 @@ pub enum EventKind {
 }
 
 impl EventKind {
+    /// All of them.
+    pub const ALL: [Self; 6] = [Self::Delivery, Self::Fetch, Self::Placed, Self::Tool, Self::Settled, Self::Deleted];
+
     /// The timeline's word.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Delivery => "delivery",
             Self::Fetch => "fetch",
+            Self::Placed => "placed",
             Self::Tool => "tool",
             Self::Settled => "settled",
             Self::Deleted => "deleted",

@@ -51,7 +51,7 @@ enum Command {
     Backup(backup::BackupArgs),
     /// Write the whole store as JSON lines, in clear; can be interrupted
     Export(moving::ExportArgs),
-    /// Read what `export` wrote into the store; it may hold calls; can be interrupted
+    /// Read what `export` wrote into the store; can be interrupted
     Import(moving::ImportArgs),
     /// Encrypt everything with the first key of `DATA_KEY`; can be interrupted
     Rekey,

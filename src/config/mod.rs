@@ -8,12 +8,14 @@
 //! | [`http`], [`store`], [`vapi`], [`access`], [`client`] | what the parts of the program need |
 //! | [`postgres`], [`redis`] | the URL of a PostgreSQL database; of a Redis |
 //! | [`tools`] | who answers what the assistant asks |
+//! | [`dial`] | who may be called |
 //! | [`proxies`] | whose `X-Forwarded-For` is believed |
 //!
 //! [`Config::from_env`] takes a lookup, so that tests need no environment. Secrets are `secrecy` types or digests, so that `Debug` shows none.
 
 pub mod access;
 pub mod client;
+pub mod dial;
 pub mod environment;
 pub mod http;
 pub mod postgres;
@@ -36,6 +38,7 @@ use self::reader::{Reader, expected_seconds, milliseconds, parts, seconds};
 pub use self::{
     access::{AccessConfig, ApiToken, Scope},
     client::ClientConfig,
+    dial::DialConfig,
     environment::Environment,
     http::HttpConfig,
     postgres::{PostgresUrl, SslMode},
@@ -72,6 +75,8 @@ pub struct Config {
     pub webhook: WebhookConfig,
     /// Where assistants of placed calls send their messages.
     pub server: ServerConfig,
+    /// Who may be called, and from where.
+    pub dial: DialConfig,
     /// Who may do what.
     pub access: AccessConfig,
     /// Who answers what the assistant asks.
@@ -144,6 +149,7 @@ impl Config {
             store: StoreConfig::read(&mut reader),
             cache: CacheConfig::read(&mut reader),
             vapi: VapiConfig::read(&mut reader),
+            dial: DialConfig::read(&mut reader),
             complete: CompleteConfig::read(&mut reader),
             keep_all_events: reader.word("KEEP_EVENTS", &[("default", false), ("all", true)]),
             shutdown: ShutdownConfig::read(&mut reader, exposed),

@@ -1,6 +1,6 @@
 //! How we talk to Vapi, and how Vapi proves itself to us.
 
-use std::ops::RangeInclusive;
+use std::{ops::RangeInclusive, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use reqwest::Url;
@@ -16,6 +16,8 @@ use super::{
 
 /// Requests to Vapi in one second, of all kinds together. Vapi publishes no limit; this stays far below those seen.
 const REQUESTS_PER_SECOND: u32 = 5;
+/// How long placing a call may take. Whoever finds a placing a minute later takes its outcome for unknown.
+const CREATE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bounds of the tolerance for signed timestamps; the greatest is one day.
 const TOLERANCE_SECONDS: RangeInclusive<u32> = 0..=86_400;
 /// The proofs there are.
@@ -25,7 +27,8 @@ pub const WEBHOOK_ROUTE: &str = "/api/v1/vapi/webhook";
 /// Marks a key of Standard Webhooks.
 const STANDARD_PREFIX: &str = "whsec_";
 /// Paths that are routes of ours, or have routes of ours beneath them.
-const TAKEN: [&str; 10] = [
+const TAKEN: [&str; 11] = [
+    "/api/v1/vapi/assistant-config",
     "/api/v1/vapi/calls",
     "/api/v1/vapi/cache",
     "/api/v1/webhooks/vapi/test",
@@ -50,6 +53,8 @@ pub struct VapiConfig {
     pub api_url: String,
     /// Requests in one second, of all kinds together.
     pub requests_per_second: u32,
+    /// How long placing a call may take.
+    pub create_timeout: Duration,
 }
 
 impl VapiConfig {
@@ -61,7 +66,7 @@ impl VapiConfig {
         if api_key.is_some() && api_url.starts_with("http:") && !is_loopback_url(&api_url) {
             reader.warn("VAPI_API_URL is http, so VAPI_API_KEY crosses the network in clear");
         }
-        Self { api_key, api_url, requests_per_second: REQUESTS_PER_SECOND }
+        Self { api_key, api_url, requests_per_second: REQUESTS_PER_SECOND, create_timeout: CREATE_TIMEOUT }
     }
 }
 
@@ -83,6 +88,13 @@ pub struct WebhookConfig {
 }
 
 impl WebhookConfig {
+    /// The secret that placed calls send as `x-vapi-secret`, if that proof counts.
+    #[must_use]
+    pub fn header_secret(&self) -> Option<SecretString> {
+        let counts = self.auth.iter().any(|word| word == "secret");
+        self.secrets.iter().find(|secret| counts && !secret.expose_secret().starts_with(STANDARD_PREFIX)).cloned()
+    }
+
     pub(super) fn read(reader: &mut Reader<'_>, public_url: Option<&str>, exposed: bool) -> Self {
         let webhook = Self {
             url: url(reader, public_url),
@@ -134,7 +146,7 @@ impl ServerConfig {
 }
 
 /// An id of something at Vapi.
-fn word(reader: &mut Reader<'_>, name: &'static str) -> Option<String> {
+pub(super) fn word(reader: &mut Reader<'_>, name: &'static str) -> Option<String> {
     reader.optional(name, "an id of Vapi's, one word", |text| {
         text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)).then(|| text.to_owned())
     })

@@ -82,6 +82,7 @@ const VARIABLES: &[Variable] = &[
         SERVE,
         "Vapi's private key, to fetch what comes late. Without it nothing is fetched and a report settles its call as it comes.",
     ),
+    variable("VAPI_PHONE_NUMBER_ID", "", SERVE, "Vapi's id of the phone number that calls are placed from, unless a request names one."),
     variable(
         "VAPI_CREDENTIAL_ID",
         "",
@@ -134,6 +135,8 @@ const VARIABLES: &[Variable] = &[
     variable("MAX_BODY_MB", "10", SERVE, "Largest request body, in MiB."),
     variable("MAX_WAITERS", "20000", SERVE, "Requests that may wait for a result at the same time; one more is answered at once."),
     variable("WAIT_MAX_SECONDS", "300", SERVE, "Longest `wait`; a longer one is cut to this."),
+    variable("DIAL_ALLOW", "", SERVE, "Numbers that may be called, by how they begin, such as `+1,+4420`; unset: all."),
+    variable("DIAL_MAX_PER_MINUTE", "60", SERVE, "Calls that each instance places in a minute; more are refused."),
     variable(
         "TOOLS",
         "",

@@ -31,6 +31,7 @@ pub(super) struct ViewParameter {
     ),
     paths(
         super::assistant::write,
+        super::place::place,
         super::calls::read,
         super::calls::erase,
         super::calls::fetch,

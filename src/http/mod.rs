@@ -17,6 +17,7 @@ mod observe;
 mod operations;
 mod parameters;
 mod path;
+mod place;
 mod proof;
 mod recording;
 mod result;
@@ -40,7 +41,7 @@ use self::observe::Observe;
 pub use self::{body::Budget, docs::openapi, health::Probe, meters::Meters, path::Regular, proof::Gate};
 
 use crate::{
-    clock::Clock, config::Config, dial::Writer, enrich::Enricher, error::ApiError, lifecycle::Lifecycle, registry::Registry,
+    clock::Clock, config::Config, dial::Dialer, enrich::Enricher, error::ApiError, lifecycle::Lifecycle, registry::Registry,
     telemetry::Metrics, tools::Tools, vapi::client::VapiClient,
 };
 
@@ -58,8 +59,8 @@ pub struct Shared {
     pub enricher: Enricher,
     /// Has questions answered.
     pub tools: Tools,
-    /// Writes assistants.
-    pub writer: Writer,
+    /// Places calls.
+    pub dialer: Dialer,
     /// Vapi's REST, if there is a key.
     pub client: Option<VapiClient>,
     /// Checks webhook proofs.
@@ -134,7 +135,7 @@ pub const TEMPLATES: [&str; 27] = [
 /// All routes. Paths under `/api/v1/vapi` are the API; the webhook has aliases for older senders.
 pub fn router(api: &Api) -> Router {
     let mut router = Router::new()
-        .route("/api/v1/vapi/calls", get(list::calls))
+        .route("/api/v1/vapi/calls", get(list::calls).post(place::place))
         .route("/api/v1/vapi/calls/by-phone/{phone}", get(list::by_phone))
         .route("/api/v1/vapi/calls/{id}", get(calls::read).delete(calls::erase))
         .route("/api/v1/vapi/calls/{id}/result", get(result::wait))

@@ -14,7 +14,8 @@ use crate::error::ApiError;
 pub(super) struct Sent {
     /// What it says.
     pub(super) json: Value,
-    _held: Held,
+    /// As it came.
+    pub(super) held: Held,
 }
 
 impl FromRequest<Api> for Sent {
@@ -25,7 +26,7 @@ impl FromRequest<Api> for Sent {
         let announced = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         let held = api.bodies.read(body, announced, api.config.http.max_body_bytes).await?;
         match serde_json::from_slice(&held.bytes) {
-            Ok(json) => Ok(Self { json, _held: held }),
+            Ok(json) => Ok(Self { json, held }),
             Err(error) => Err(ApiError::InvalidPayload(format!("The body is no JSON: line {}, column {}.", error.line(), error.column()))),
         }
     }

@@ -196,6 +196,12 @@ impl FakeVapi {
         self.world.rest_call(id)
     }
 
+    /// The ids of all calls, in the order of their ids.
+    #[must_use]
+    pub fn calls(&self) -> Vec<String> {
+        self.world.calls().keys().cloned().collect()
+    }
+
     /// The next answer of REST fails so. Faults queue up.
     pub fn fail_next(&self, fault: Fault) {
         self.world.faults().next(fault);

@@ -14,7 +14,9 @@ use axum::{
 use serde_json::{Value, json};
 
 use super::{
-    bodies, fault, listing, play,
+    bodies,
+    fault::{self, Fault},
+    listing, play,
     script::as_map,
     world::{Kept, Request, World},
 };
@@ -56,7 +58,12 @@ async fn guard(State(world): Shared, request: HttpRequest, next: Next) -> Respon
     });
     let key = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
     let open = path.starts_with(RECORDINGS) && parts.method == Method::GET;
-    let right = if open || key == Some(world.options.key.as_str()) {
+    // A refusal that is made up must be one: no call comes of it.
+    let due = if open { None } else { world.faults().take(&path) };
+    let refusal = parts.method == Method::POST && due.as_ref().is_some_and(Fault::is_refusal);
+    let right = if refusal {
+        Response::default()
+    } else if open || key == Some(world.options.key.as_str()) {
         next.run(HttpRequest::from_parts(parts, Body::from(bytes))).await
     } else {
         fault::vapi_error(
@@ -64,7 +71,6 @@ async fn guard(State(world): Shared, request: HttpRequest, next: Next) -> Respon
             "Invalid Key. Hot tip, you may be using the private key instead of the public key, or vice versa.",
         )
     };
-    let due = if open { None } else { world.faults().take(&path) };
     match due {
         Some(due) => fault::spoil(due, right, world.stop.clone()).await,
         None => right,

@@ -205,8 +205,7 @@ impl MovedEvent {
     /// The event, about this call or none; `None` when only a later release knows what it is.
     #[must_use]
     pub fn past(self, call_id: Option<CallId>) -> Option<PastEvent> {
-        let kinds = [EventKind::Delivery, EventKind::Fetch, EventKind::Settled, EventKind::Deleted];
-        let kind = kinds.into_iter().find(|kind| kind.as_str() == self.kind)?;
+        let kind = EventKind::ALL.into_iter().find(|kind| kind.as_str() == self.kind)?;
         let proof = self.proof.map(|word| ["secret", "bearer", "signature", "standard"].into_iter().find(|it| *it == word));
         let reported = self.source == REPORT;
         let event = CallEvent {

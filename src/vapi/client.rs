@@ -9,10 +9,12 @@
 //! - What an answer means is decided in [`answer`], which is pure.
 
 pub mod answer;
+pub mod create;
+mod limit;
+pub mod list;
 
 use std::{fmt, num::NonZeroU32, sync::Arc, time::Duration};
 
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use hyper::body::Bytes;
 use reqwest::{
     Client, StatusCode, Url,
@@ -23,12 +25,20 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::{call::id::CallId, clock::Clock};
 
+use limit::Limiter;
+
 pub use answer::{Fetched, RecordingKind, RecordingLink};
+pub use create::{Created, Refusal, RefusalReason};
+pub use list::{ListQuery, Listed, ListedCall};
 
 /// Requests per second that Ringback allows itself: Vapi does not publish its limit.
 pub const REQUESTS_PER_SECOND: NonZeroU32 = NonZeroU32::new(5).expect("5 is not 0");
 /// How long one request may take in all: connect, headers and body.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long placing a call may take in all: Vapi does more for it than for anything else.
+pub const CREATE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a connection may take to come about.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The largest answer that is read, in bytes after decompression. The largest real call seen has 238 KB.
 const MAX_ANSWER_BYTES: usize = 20 * 1_048_576;
 
@@ -46,13 +56,15 @@ pub struct Settings {
     pub requests_per_second: NonZeroU32,
     /// How long one request may take in all.
     pub timeout: Duration,
+    /// The same for placing a call.
+    pub create_timeout: Duration,
 }
 
 impl Settings {
     /// The usual limits, for Vapi at `url`.
     #[must_use]
     pub fn new(url: impl Into<String>, key: SecretString) -> Self {
-        Self { url: url.into(), key, requests_per_second: REQUESTS_PER_SECOND, timeout: REQUEST_TIMEOUT }
+        Self { url: url.into(), key, requests_per_second: REQUESTS_PER_SECOND, timeout: REQUEST_TIMEOUT, create_timeout: CREATE_TIMEOUT }
     }
 }
 
@@ -81,8 +93,9 @@ struct Shared {
     http: Client,
     url: Url,
     authorization: HeaderValue,
-    limiter: DefaultDirectRateLimiter,
+    limiter: Limiter,
     timeout: Duration,
+    create_timeout: Duration,
     clock: Clock,
 }
 
@@ -102,8 +115,9 @@ impl VapiClient {
             http: plain_http()?,
             url,
             authorization,
-            limiter: RateLimiter::direct(Quota::per_second(settings.requests_per_second)),
+            limiter: Limiter::new(settings.requests_per_second),
             timeout: settings.timeout,
+            create_timeout: settings.create_timeout,
             clock,
         };
         Ok(Self { shared: Arc::new(shared), observer: None })
@@ -152,9 +166,14 @@ impl VapiClient {
 
     /// One request, read to its end; an error is words for a poller.
     async fn ask(&self, operation: &'static str, path: &[&str]) -> Result<Whole, String> {
+        self.shared.limiter.urgent().await;
+        self.ask_now(operation, path, &[]).await
+    }
+
+    /// The same, past the limiter.
+    async fn ask_now(&self, operation: &'static str, path: &[&str], query: &[(&str, String)]) -> Result<Whole, String> {
         let shared = &*self.shared;
-        shared.limiter.until_ready().await;
-        let asked = tokio::time::timeout(shared.timeout, shared.get(path)).await;
+        let asked = tokio::time::timeout(shared.timeout, shared.get(path, query)).await;
         let outcome = asked.unwrap_or_else(|_| Err(format!("no whole answer from Vapi within {} s", shared.timeout.as_secs_f32())));
         if let Some(observer) = &self.observer {
             observer(operation, outcome.as_ref().ok().map(|whole| whole.status.as_u16()));
@@ -181,23 +200,36 @@ pub struct Whole {
 }
 
 impl Shared {
-    async fn get(&self, path: &[&str]) -> Result<Whole, String> {
+    async fn get(&self, path: &[&str], query: &[(&str, String)]) -> Result<Whole, String> {
         let mut url = self.url.clone();
         // `new` has refused URLs that cannot have a path.
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(path);
         }
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
         let request = self.http.get(url).header(AUTHORIZATION, self.authorization.clone()).header(ACCEPT, "application/json");
-        let mut response = request.send().await.map_err(|error| in_words(&error))?;
+        let response = request.send().await.map_err(|error| in_words(&error))?;
+        self.whole(response).await
+    }
+
+    /// An answer, read to its end.
+    async fn whole(&self, mut response: reqwest::Response) -> Result<Whole, String> {
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| in_words(&error))? {
             if body.len() + chunk.len() > MAX_ANSWER_BYTES {
-                return Err(format!("Vapi's answer is larger than {} MB", MAX_ANSWER_BYTES / 1_048_576));
+                return Err(too_large());
             }
             body.extend_from_slice(&chunk);
         }
         Ok(Whole { status: response.status(), headers: response.headers().clone(), body: body.into() })
     }
+}
+
+/// Why an answer was not read to its end.
+fn too_large() -> String {
+    format!("Vapi's answer is larger than {} MB", MAX_ANSWER_BYTES / 1_048_576)
 }
 
 /// An HTTP client that takes no proxy from the environment, follows no redirect and trusts the machine's certificates.
@@ -207,7 +239,12 @@ impl Shared {
 pub fn plain_http() -> Result<Client, reqwest::Error> {
     // Err means that it is installed already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    Client::builder().no_proxy().redirect(redirect::Policy::none()).user_agent(concat!("ringback/", env!("CARGO_PKG_VERSION"))).build()
+    Client::builder()
+        .no_proxy()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .redirect(redirect::Policy::none())
+        .user_agent(concat!("ringback/", env!("CARGO_PKG_VERSION")))
+        .build()
 }
 
 /// `.` and `..` are call ids by their letters, but in a path they would name another route.

@@ -35,7 +35,7 @@ const DOORS: [(&str, &[&str]); 22] = [
         "http",
         &["call", "clock", "config", "dial", "enrich", "envelope", "error", "lifecycle", "registry", "store", "telemetry", "tools", "vapi"],
     ),
-    ("dial", &["config", "vapi"]),
+    ("dial", &["call", "clock", "config", "lifecycle", "registry", "store", "vapi"]),
     ("tools", &["call", "clock", "config", "lifecycle", "outbound", "registry", "store", "telemetry", "vapi"]),
     ("enrich", &["call", "clock", "lifecycle", "registry", "store", "telemetry", "vapi"]),
     ("keep", &["call", "clock", "lifecycle", "registry", "store", "telemetry"]),
@@ -63,7 +63,22 @@ const TRADES: [(&str, &[&str]); 5] = [
     ("rusqlite", &["store"]),
     (
         "tokio",
-        &["app", "cli", "enrich", "http", "keep", "lifecycle", "outbound", "registry", "simulate", "store", "telemetry", "tools", "vapi"],
+        &[
+            "app",
+            "cli",
+            "dial",
+            "enrich",
+            "http",
+            "keep",
+            "lifecycle",
+            "outbound",
+            "registry",
+            "simulate",
+            "store",
+            "telemetry",
+            "tools",
+            "vapi",
+        ],
     ),
 ];
 

@@ -22,6 +22,7 @@ mod metrics;
 mod moving;
 mod openapi;
 mod outage;
+mod placing;
 mod policy;
 mod polling;
 #[path = "../shared/postgres.rs"]

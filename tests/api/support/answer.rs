@@ -33,14 +33,14 @@ const LISTED: [(&str, &str); 2] =
 const CODES: [(u16, &str); 13] = [
     (400, "INVALID_PAYLOAD INVALID_PARAMETER"),
     (401, "UNAUTHORIZED INVALID_SIGNATURE TIMESTAMP_OUT_OF_RANGE"),
-    (403, "FORBIDDEN AUTH_NOT_CONFIGURED FOREIGN_ORIGIN"),
+    (403, "FORBIDDEN AUTH_NOT_CONFIGURED FOREIGN_ORIGIN NUMBER_NOT_ALLOWED"),
     (404, "CALL_NOT_FOUND CALL_NOT_READY ROUTE_NOT_FOUND NOT_FOUND RECORDING_NOT_AVAILABLE"),
     (405, "METHOD_NOT_ALLOWED"),
     (410, "CALL_DELETED"),
     (413, "PAYLOAD_TOO_LARGE"),
     (415, "UNSUPPORTED_MEDIA_TYPE"),
-    (422, "VALIDATION_FAILED"),
-    (429, "RATE_LIMITED"),
+    (422, "VALIDATION_FAILED IDEMPOTENCY_KEY_REUSED VAPI_REJECTED"),
+    (429, "RATE_LIMITED VAPI_RATE_LIMITED"),
     (500, "INTERNAL"),
     (502, "VAPI_ACCOUNT VAPI_UNAVAILABLE"),
     (503, "STORE_UNAVAILABLE SHUTTING_DOWN"),
@@ -53,7 +53,7 @@ const LONGEST_RETRY_AFTER: u64 = 30;
 const OTHER_SHAPES: [&str; 9] =
     ["/events", "/api/v1/webhooks/vapi/test", "/cache/stats", "/docs", "/livez", "/metrics", "/openapi.json", "/readyz", "/recording"];
 /// Of what is posted, these are answered as all else is.
-const POSTS_IN_THE_ENVELOPE: [&str; 2] = ["/fetch", "/assistant-config"];
+const POSTS_IN_THE_ENVELOPE: [&str; 3] = ["/fetch", "/assistant-config", "/calls"];
 /// The words of `callStatus` in their order.
 const STATES: [&str; 7] = ["unknown", "scheduled", "queued", "ringing", "in-progress", "forwarding", "ended"];
 
