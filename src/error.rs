@@ -63,6 +63,9 @@ pub enum ApiError {
     /// 405.
     #[error("Method not allowed")]
     MethodNotAllowed,
+    /// 409: the call has ended.
+    #[error("Call ended")]
+    CallEnded(CallId),
     /// 410: the call was deleted here.
     #[error("Call deleted")]
     CallDeleted(CallId),
@@ -162,6 +165,7 @@ impl ApiError {
             Self::VapiRefused(refusal) => refused(refusal.reason),
             Self::ValidationFailed(_) => (StatusCode::UNPROCESSABLE_ENTITY, "VALIDATION_FAILED"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED"),
+            Self::CallEnded(_) => (StatusCode::CONFLICT, "CALL_ENDED"),
             Self::CallDeleted(_) => (StatusCode::GONE, "CALL_DELETED"),
             Self::PayloadTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE"),
             Self::InvalidPayload(_) => (StatusCode::BAD_REQUEST, "INVALID_PAYLOAD"),
@@ -198,6 +202,7 @@ impl ApiError {
             Self::RecordingNotAvailable(_) => "Vapi has no such recording of this call, or not yet.".to_owned(),
             Self::RouteNotFound => "See /docs for the routes.".to_owned(),
             Self::MethodNotAllowed => "See the Allow header for the methods of this route.".to_owned(),
+            Self::CallEnded(_) => "This call has ended; there is nothing to call off.".to_owned(),
             Self::CallDeleted(_) => "This call was deleted here; nothing of it is kept.".to_owned(),
             Self::PayloadTooLarge(limit) => format!("A body may have {limit} bytes; raise MAX_BODY_MB to take more."),
             Self::InvalidPayload(why) | Self::InvalidParameter(why) | Self::VapiUnavailable(why) => why.clone(),
@@ -212,7 +217,11 @@ impl ApiError {
 
     fn call_id(&self) -> Option<CallId> {
         match self {
-            Self::CallNotFound(id) | Self::CallNotReady(id) | Self::RecordingNotAvailable(id) | Self::CallDeleted(id) => Some(id.clone()),
+            Self::CallNotFound(id)
+            | Self::CallNotReady(id)
+            | Self::CallEnded(id)
+            | Self::RecordingNotAvailable(id)
+            | Self::CallDeleted(id) => Some(id.clone()),
             _ => None,
         }
     }

@@ -32,6 +32,7 @@ pub(super) struct ViewParameter {
     paths(
         super::assistant::write,
         super::place::place,
+        super::cancel::cancel,
         super::calls::read,
         super::calls::erase,
         super::calls::fetch,

@@ -8,6 +8,7 @@ pub mod auth;
 mod body;
 mod cache;
 mod calls;
+mod cancel;
 mod deadline;
 mod docs;
 mod health;
@@ -102,7 +103,7 @@ const WEBHOOK_PATHS: [&str; 4] = ["/api/v1/vapi/webhook", "/api/v1/vapi/webhooks
 const SESSIONS_PATH: &str = "/api/v1/sessions/vapi/webhook";
 
 /// Templates of all routes, by which requests are counted.
-pub const TEMPLATES: [&str; 27] = [
+pub const TEMPLATES: [&str; 28] = [
     "/",
     "/api/v1/sessions/vapi/webhook",
     "/api/v1/vapi/assistant-config",
@@ -111,6 +112,7 @@ pub const TEMPLATES: [&str; 27] = [
     "/api/v1/vapi/calls",
     "/api/v1/vapi/calls/by-phone/{phone}",
     "/api/v1/vapi/calls/{id}",
+    "/api/v1/vapi/calls/{id}/cancel",
     "/api/v1/vapi/calls/{id}/events",
     "/api/v1/vapi/calls/{id}/fetch",
     "/api/v1/vapi/calls/{id}/recording",
@@ -139,6 +141,7 @@ pub fn router(api: &Api) -> Router {
         .route("/api/v1/vapi/calls/by-phone/{phone}", get(list::by_phone))
         .route("/api/v1/vapi/calls/{id}", get(calls::read).delete(calls::erase))
         .route("/api/v1/vapi/calls/{id}/result", get(result::wait))
+        .route("/api/v1/vapi/calls/{id}/cancel", post(cancel::cancel))
         .route("/api/v1/vapi/calls/{id}/fetch", post(calls::fetch))
         .route("/api/v1/vapi/calls/{id}/events", get(stream::one))
         .route("/api/v1/vapi/events", get(stream::all))

@@ -26,6 +26,8 @@ use crate::vapi::client::RecordingKind;
 const MAX_REQUEST_BYTES: usize = 10 * 1_048_576;
 /// Where recordings are fetched from; opens without a key.
 const RECORDINGS: &str = "/hipaa-recordings/";
+/// Where calls are steered; opens without a key.
+const CONTROL: &str = "/control/";
 /// The recording of every call: 0.1 s of silence.
 const SILENCE_SAMPLES: u16 = 800;
 /// Fields of a request of which one must be there.
@@ -37,6 +39,7 @@ pub(super) fn router(world: Arc<World>) -> Router {
     Router::new()
         .route("/call", post(create).get(list))
         .route("/call/{id}", get(read).patch(change).delete(remove))
+        .route(&format!("{CONTROL}{{id}}"), post(control))
         .route("/call/{id}/{recording}", get(recording))
         .route(&format!("{RECORDINGS}{{file}}"), get(async || ([(header::CONTENT_TYPE, "audio/wav")], silence())))
         .fallback(async || fault::vapi_error(StatusCode::NOT_FOUND, "Cannot find this route"))
@@ -57,7 +60,7 @@ async fn guard(State(world): Shared, request: HttpRequest, next: Next) -> Respon
         at: world.options.clock.now(),
     });
     let key = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-    let open = path.starts_with(RECORDINGS) && parts.method == Method::GET;
+    let open = path.starts_with(RECORDINGS) && parts.method == Method::GET || path.starts_with(CONTROL);
     // A refusal that is made up must be one: no call comes of it.
     let due = if open { None } else { world.faults().take(&path) };
     let refusal = parts.method == Method::POST && due.as_ref().is_some_and(Fault::is_refusal);
@@ -106,6 +109,14 @@ async fn change(State(world): Shared, Path(id): Path<String>, Json(fields): Json
         None => return not_found(),
     }
     read(State(world), Path(id)).await
+}
+
+async fn control(State(world): Shared, Path(id): Path<String>, Json(order): Json<Value>) -> Response {
+    if order["type"] == "end-call" && play::hang_up(&world, &id) {
+        StatusCode::OK.into_response()
+    } else {
+        fault::vapi_error(StatusCode::BAD_REQUEST, "This call can't be steered so.")
+    }
 }
 
 async fn remove(State(world): Shared, Path(id): Path<String>) -> Response {

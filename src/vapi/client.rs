@@ -9,6 +9,7 @@
 //! - What an answer means is decided in [`answer`], which is pure.
 
 pub mod answer;
+pub mod cancel;
 pub mod create;
 mod limit;
 pub mod list;
@@ -28,6 +29,7 @@ use crate::{call::id::CallId, clock::Clock};
 use limit::Limiter;
 
 pub use answer::{Fetched, RecordingKind, RecordingLink};
+pub use cancel::Canceled;
 pub use create::{Created, Refusal, RefusalReason};
 pub use list::{ListQuery, Listed, ListedCall};
 

@@ -93,6 +93,7 @@ async fn a_method_that_a_route_does_not_have_is_405_and_the_others_are_named() {
         ("/api/v1/vapi/calls/x", "GET,HEAD,DELETE"),
         ("/api/v1/vapi/calls/x/result", "GET,HEAD"),
         ("/api/v1/vapi/calls/x/fetch", "POST"),
+        ("/api/v1/vapi/calls/x/cancel", "POST"),
         ("/api/v1/vapi/calls/x/timeline", "GET,HEAD"),
         ("/api/v1/vapi/calls/x/recording", "GET,HEAD"),
         ("/t/x/api/v1/vapi/calls/x", "GET,HEAD"),

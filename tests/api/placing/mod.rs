@@ -1,6 +1,7 @@
 //! Calls are placed, and each one once.
 
 mod bodies;
+mod cancel;
 mod faults;
 mod keys;
 mod limits;

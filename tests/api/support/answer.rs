@@ -30,12 +30,13 @@ const PARTS: [(&str, &str); 8] = [
 const LISTED: [(&str, &str); 2] =
     [("messages", "role message time endTime duration secondsFromStart"), ("toolCalls", "id name arguments result error at")];
 /// The closed list of codes, as far as this release has them.
-const CODES: [(u16, &str); 13] = [
+const CODES: [(u16, &str); 14] = [
     (400, "INVALID_PAYLOAD INVALID_PARAMETER"),
     (401, "UNAUTHORIZED INVALID_SIGNATURE TIMESTAMP_OUT_OF_RANGE"),
     (403, "FORBIDDEN AUTH_NOT_CONFIGURED FOREIGN_ORIGIN NUMBER_NOT_ALLOWED"),
     (404, "CALL_NOT_FOUND CALL_NOT_READY ROUTE_NOT_FOUND NOT_FOUND RECORDING_NOT_AVAILABLE"),
     (405, "METHOD_NOT_ALLOWED"),
+    (409, "CALL_ENDED"),
     (410, "CALL_DELETED"),
     (413, "PAYLOAD_TOO_LARGE"),
     (415, "UNSUPPORTED_MEDIA_TYPE"),

@@ -366,7 +366,8 @@ impl TestApp {
         for request in self.vapi.requests() {
             let expected = match request.method.as_str() {
                 "GET" => request.path == "/call" || request.path.starts_with("/call/") || request.path.starts_with("/hipaa-recordings/"),
-                "POST" => self.story.places && request.path == "/call",
+                "POST" => self.story.places && (request.path == "/call" || request.path.starts_with("/control/")),
+                "DELETE" => self.story.places && request.path.starts_with("/call/"),
                 _ => false,
             };
             assert!(expected, "nobody expected {request:?}");
