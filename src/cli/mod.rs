@@ -1,10 +1,11 @@
 //! The command line: one command a file.
 //!
-//! stdout carries results only; logs and progress go to stderr. Exit codes: 0 done, 1 failed, 2 usage, 78 configuration, 124 timed out,
-//! 130 interrupted.
+//! stdout carries results only; logs and progress go to stderr. Exit codes: 0 done, 1 failed, 2 usage, 3 the call ended otherwise than as a
+//! talk, 78 configuration, 124 timed out, 130 interrupted.
 
 mod assistant;
 mod backup;
+mod call;
 mod healthcheck;
 mod migrate;
 mod moving;
@@ -55,6 +56,8 @@ enum Command {
     Import(moving::ImportArgs),
     /// Encrypt everything with the first key of `DATA_KEY`; can be interrupted
     Rekey,
+    /// Place a call and wait for its result
+    Call(call::CallArgs),
     /// Print the result of a call, or wait for it
     Result(result::ResultArgs),
     /// Run a fake Vapi to try things on, without an account
@@ -123,6 +126,7 @@ async fn run(command: Command, environment: &Environment) -> ExitCode {
             Ok(config) => healthcheck::run(&config).await,
             Err(code) => code,
         },
+        Command::Call(args) => call::run(args, environment).await,
         Command::Result(args) => result::run(args, environment).await,
         Command::Simulate(args) => match client_url(environment, args.webhook_url.is_some()) {
             Ok(url) => simulate::run(args, &url, interrupted()).await,

@@ -18,7 +18,7 @@ pub struct Variable {
 const SERVE: &str = "serve";
 const STORE: &str = "serve, migrate, backup, export, import, rekey";
 const RECORDS: &str = "serve, migrate, export, import, rekey";
-const CLIENT: &str = "healthcheck, result";
+const CLIENT: &str = "healthcheck, call, result";
 const ASSISTANT: &str = "serve, assistant-config";
 const ALL: &str = "all";
 
@@ -34,7 +34,7 @@ const VARIABLES: &[Variable] = &[
         SERVE,
         "Address to listen on: an IP address or `localhost`; `::` or `0.0.0.0` for all. Anything else is ignored with a warning.",
     ),
-    variable("PORT", "8000", "serve, healthcheck, result", "Port to listen on; `0` picks a free one."),
+    variable("PORT", "8000", "serve, healthcheck, call, result", "Port to listen on; `0` picks a free one."),
     variable(
         "PUBLIC_URL",
         "",

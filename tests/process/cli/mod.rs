@@ -1,6 +1,7 @@
 //! The command line as it is typed: what it prints, where to, and with which exit code.
 
 mod assistant;
+mod call;
 mod client;
 mod doors;
 mod environment;

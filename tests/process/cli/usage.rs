@@ -6,7 +6,7 @@ use super::{DONE, USAGE};
 use crate::support::{home::Home, program::Program};
 
 /// What there is. What later releases bring is absent.
-const COMMANDS: [&str; 12] = [
+const COMMANDS: [&str; 13] = [
     "serve",
     "healthcheck",
     "migrate",
@@ -14,6 +14,7 @@ const COMMANDS: [&str; 12] = [
     "export",
     "import",
     "rekey",
+    "call",
     "result",
     "simulate",
     "replay",
@@ -78,7 +79,8 @@ fn what_is_mistyped_is_told_on_stderr_with_exit_code_2() {
         "export a b",
         "import",
         "rekey now",
-        "call",
+        "call a b",
+        "call --wait soon",
     ] {
         let ended = Program::in_home(&home).with(words.split(' ')).run();
         assert_eq!((ended.code, ended.stdout.as_str()), (USAGE, ""), "{words}: {}", ended.stderr);
