@@ -44,6 +44,8 @@ const GIVE_UP: i64 = 900 * SECOND;
 const SKEW: i64 = 120 * SECOND;
 /// Calls on a page of Vapi's list.
 const PAGE: usize = 50;
+/// And on the largest that Vapi gives.
+const LARGEST_PAGE: usize = 1_000;
 /// Pages that are read of one list.
 const MOST_PAGES: usize = 40;
 /// Placings looked for together.
@@ -191,6 +193,11 @@ impl Dialer {
             }
             // The bound is inclusive, so that none of the same moment is left out.
             let oldest = page.iter().filter_map(|row| row.created_at).min();
+            if oldest.is_some() && oldest == query.created_to && query.limit < LARGEST_PAGE {
+                // A page full of one moment: only a larger one gets past it.
+                query.limit = LARGEST_PAGE.min(query.limit * 2);
+                continue;
+            }
             if oldest.is_none() || oldest == query.created_to {
                 return found;
             }

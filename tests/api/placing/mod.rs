@@ -5,6 +5,7 @@ mod cancel;
 mod faults;
 mod keys;
 mod limits;
+mod many;
 mod once;
 
 use serde_json::{Value, json};
