@@ -16,6 +16,7 @@
 //! | [`news`] | the log of what was told, for streams |
 //! | [`signal`] | what instances tell each other |
 //! | [`query`] | what can be asked of a list |
+//! | `columns` | what lists filter and sort by |
 //! | [`document`] | small things that are kept beside calls |
 //! | [`disk`] | where a store lies, and how much room there is |
 //! | `condition` | whether a server can be asked right now |
@@ -36,6 +37,7 @@ pub mod redis;
 pub mod signal;
 pub mod sqlite;
 
+mod columns;
 mod condition;
 mod pack;
 mod timeline;
@@ -57,6 +59,7 @@ pub use crate::call::policy::Due;
 
 use self::moving::{Amounts, Graves, PastEvent, Resealed, Strays};
 pub use self::{
+    columns::Columns,
     disk::StoreHealth,
     document::{Document, DocumentKind, DocumentPage, DocumentWrite},
     news::NewsPage,
@@ -87,35 +90,6 @@ pub struct StoredCall {
     pub due: Option<Due>,
     /// Counts what was told of it: the `sequence` of the latest news.
     pub news: u64,
-}
-
-/// Columns that lists filter and sort by, taken from a record by [`crate::call::view`].
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Columns {
-    /// `status` as pollers see it.
-    pub status: &'static str,
-    /// `callStatus` as pollers see it.
-    pub call_status: &'static str,
-    /// `dataStatus` as pollers see it.
-    pub data_status: &'static str,
-    /// `endedAt` as pollers see it.
-    pub ended_at: Option<Millis>,
-    /// The assistant that talked.
-    pub assistant_id: Option<String>,
-    /// From metadata.
-    pub provider_id: Option<String>,
-    /// From metadata.
-    pub service_request_id: Option<String>,
-    /// As pollers see it.
-    pub correlation_id: Option<String>,
-    /// Digits of the customer's number.
-    pub customer_digits: Option<String>,
-    /// Digits of the provider's number.
-    pub provider_digits: Option<String>,
-    /// Metadata as a JSON object of texts, for `metadata.KEY`.
-    pub metadata: String,
-    /// Names, numbers, ids, summary and transcript in lower case, for `q`.
-    pub search: String,
 }
 
 /// One transaction.
