@@ -131,7 +131,8 @@ fn note() -> impl Strategy<Value = CallRecord> {
     });
     let settled =
         one_of(&[Settled::Complete, Settled::FetchFailed]).prop_map(|how| CallRecord { settled: Some(how), ..CallRecord::default() });
-    prop_oneof![fetch, settled]
+    let lost = (0..3_i64).prop_map(|at| CallRecord { lost_at: Some(NOW.plus(at)), ..CallRecord::default() });
+    prop_oneof![3 => fetch, 3 => settled, 1 => lost]
 }
 
 fn deletion() -> impl Strategy<Value = CallRecord> {
