@@ -16,6 +16,7 @@ use crate::{
     call::event::CallEvent,
     clock::Clock,
     config::Config,
+    dial::{Dialer, Writer},
     doctor::{Doctor, rounds::Rounds},
     enrich::Enricher,
     http::{self, Api, Budget, Gate, Probe, Shared},
@@ -26,6 +27,7 @@ use crate::{
     store::StoreError,
     telemetry::{Metrics, VapiStatus},
     vapi::{
+        assistant::TemplateError,
         client::{ClientError, Settings, VapiClient},
         message,
         signature::{self, Secrets, Verifier},
@@ -50,6 +52,9 @@ pub enum StartError {
     /// Nobody could be asked or told.
     #[error("{0}")]
     Outbound(#[from] SetUpError),
+    /// The templates of assistants are broken.
+    #[error("{0}")]
+    Assistants(#[from] TemplateError),
     /// The webhook proofs can't be checked as configured.
     #[error("{0}")]
     Webhook(String),
@@ -67,11 +72,13 @@ impl App {
         // What can be found wrong without leaving anything behind comes before the store is made.
         let gate = Gate::new(verifier(&config)?);
         let outbound = Outbound::new(config.outbound.allowed.clone())?;
+        let writer = Writer::new(config.server.clone())?;
         let ground = Ground::lay(&config, clock).await?;
         let keeper = ground.keeper(&config);
         let shared = Shared {
             enricher: ground.enricher(),
             reconciler: ground.reconciler(&config),
+            dialer: ground.dialer(&config, writer),
             push: ground.push(&config, outbound.clone()),
             tools: ground.tools(&config, outbound),
             meters: http::Meters::new(ground.metrics.clone(), &http::TEMPLATES),
@@ -119,6 +126,7 @@ impl App {
         lifecycle.spawn("follow", follow(api.registry.clone(), lifecycle.clone()));
         lifecycle.spawn("http", http::server::serve(listener, http::router(&api), lifecycle.clone()));
         lifecycle.spawn("enrich", enrich(api.registry.clone(), api.enricher.clone(), lifecycle.clone()));
+        lifecycle.spawn("dial", dial(api.registry.clone(), api.dialer.clone(), lifecycle.clone()));
         lifecycle.spawn("push", api.push.clone().run(lifecycle.clone()));
         lifecycle.spawn("reconcile", api.reconciler.clone().run());
         if let Some(every) = api.config.doctor_every {
@@ -145,6 +153,14 @@ async fn enrich(registry: Registry, enricher: Enricher, lifecycle: Lifecycle) {
     }
     refold(&registry).await;
     enricher.run(lifecycle).await;
+}
+
+/// Looks for placed calls whose answer was lost, as soon as the store was reached.
+async fn dial(registry: Registry, dialer: Dialer, lifecycle: Lifecycle) {
+    tokio::select! {
+        () = registry.store().opened() => dialer.run(lifecycle).await,
+        () = lifecycle.soft_stopped() => {}
+    }
 }
 
 /// Folds the events that an earlier version kept raw because it could not read them.
@@ -185,6 +201,7 @@ fn vapi_client(config: &Config, clock: &Clock, metrics: &Metrics) -> Result<Opti
     if let Some(rate) = std::num::NonZeroU32::new(config.vapi.requests_per_second) {
         settings.requests_per_second = rate;
     }
+    settings.create_timeout = config.vapi.create_timeout;
     let metrics = metrics.clone();
     let observer = move |operation, status: Option<u16>| {
         metrics.vapi_requested(operation, status.map_or(VapiStatus::Failed("failed"), VapiStatus::Code));

@@ -11,15 +11,21 @@ use axum::{
 use tracing::{error, warn};
 
 use crate::{
-    call::id::CallId,
+    call::{id::CallId, time::SECOND},
     config::Scope,
     envelope::{Envelope, NoData},
     store::StoreError,
-    vapi::message::InvalidPayload,
+    vapi::{
+        client::{Refusal, RefusalReason},
+        message::InvalidPayload,
+    },
 };
 
 /// Seconds after which a caller may try again; Kestra blocks a worker for as long as it is told, so it stays small.
 pub(crate) const RETRY_SOON: u32 = 5;
+
+/// Seconds that anybody is told to wait, at most.
+const LONGEST_RETRY: u32 = 30;
 
 /// A failure, as its caller is to see it.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +63,9 @@ pub enum ApiError {
     /// 405.
     #[error("Method not allowed")]
     MethodNotAllowed,
+    /// 409: the call has ended.
+    #[error("Call ended")]
+    CallEnded(CallId),
     /// 410: the call was deleted here.
     #[error("Call deleted")]
     CallDeleted(CallId),
@@ -72,6 +81,18 @@ pub enum ApiError {
     /// 404: nothing of this id.
     #[error("Not found")]
     NotFound(&'static str),
+    /// 403: `DIAL_ALLOW` does not list the number.
+    #[error("Number not allowed")]
+    NumberNotAllowed,
+    /// 422: an idempotency key came with another body before.
+    #[error("Idempotency key reused")]
+    IdempotencyKeyReused,
+    /// 422, 429 or 502: Vapi does not place the call; its words are in `details`.
+    #[error("Vapi did not place the call")]
+    VapiRefused(Refusal),
+    /// 429: as many calls were placed within a minute as may be.
+    #[error("Too many calls")]
+    TooManyCalls,
     /// 422: what is wrong, by field.
     #[error("Validation failed")]
     ValidationFailed(serde_json::Value),
@@ -98,6 +119,27 @@ pub enum ApiError {
     Internal(String),
 }
 
+/// Why Vapi places no call, as its own status and code.
+fn refused(reason: RefusalReason) -> (StatusCode, &'static str) {
+    match reason {
+        RefusalReason::Rejected => (StatusCode::UNPROCESSABLE_ENTITY, "VAPI_REJECTED"),
+        RefusalReason::Account => (StatusCode::BAD_GATEWAY, "VAPI_ACCOUNT"),
+        RefusalReason::RateLimited => (StatusCode::TOO_MANY_REQUESTS, "VAPI_RATE_LIMITED"),
+        RefusalReason::Unavailable => (StatusCode::BAD_GATEWAY, "VAPI_UNAVAILABLE"),
+    }
+}
+
+fn advice_on(reason: RefusalReason) -> &'static str {
+    match reason {
+        RefusalReason::Rejected => "Vapi does not take this call: `details` has its words. Nothing was placed.",
+        RefusalReason::Account => "Vapi refuses VAPI_API_KEY, or its plan or credit does not suffice: see `details`. Nothing was placed.",
+        RefusalReason::RateLimited => {
+            "Vapi takes no more calls right now, or has no free line: see `details`. Nothing was placed; try again."
+        }
+        RefusalReason::Unavailable => "Vapi failed, or can't be reached: see `details`. Nothing was placed; try again.",
+    }
+}
+
 /// What of a failure goes into the answer; the envelope is written where the request's id is known.
 #[derive(Debug, Clone)]
 pub struct Failure {
@@ -122,13 +164,17 @@ impl ApiError {
             Self::RecordingNotAvailable(_) => (StatusCode::NOT_FOUND, "RECORDING_NOT_AVAILABLE"),
             Self::RouteNotFound => (StatusCode::NOT_FOUND, "ROUTE_NOT_FOUND"),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "NOT_FOUND"),
+            Self::NumberNotAllowed => (StatusCode::FORBIDDEN, "NUMBER_NOT_ALLOWED"),
+            Self::IdempotencyKeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "IDEMPOTENCY_KEY_REUSED"),
+            Self::VapiRefused(refusal) => refused(refusal.reason),
             Self::ValidationFailed(_) => (StatusCode::UNPROCESSABLE_ENTITY, "VALIDATION_FAILED"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED"),
+            Self::CallEnded(_) => (StatusCode::CONFLICT, "CALL_ENDED"),
             Self::CallDeleted(_) => (StatusCode::GONE, "CALL_DELETED"),
             Self::PayloadTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE"),
             Self::InvalidPayload(_) => (StatusCode::BAD_REQUEST, "INVALID_PAYLOAD"),
             Self::InvalidParameter(_) => (StatusCode::BAD_REQUEST, "INVALID_PARAMETER"),
-            Self::RateLimited | Self::TooManyStreams => (StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED"),
+            Self::RateLimited | Self::TooManyStreams | Self::TooManyCalls => (StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED"),
             Self::VapiAccount => (StatusCode::BAD_GATEWAY, "VAPI_ACCOUNT"),
             Self::VapiUnavailable(_) => (StatusCode::BAD_GATEWAY, "VAPI_UNAVAILABLE"),
             Self::StoreUnavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "STORE_UNAVAILABLE"),
@@ -146,6 +192,12 @@ impl ApiError {
             Self::Forbidden(scope) => format!("This needs a token of scope {} or wider.", scope.as_str()),
             Self::AuthNotConfigured(what) | Self::NotFound(what) => (*what).to_owned(),
             Self::ValidationFailed(_) => "Correct the fields that `details` names.".to_owned(),
+            Self::NumberNotAllowed => {
+                "DIAL_ALLOW does not list this number, or the body does not name one that could be checked.".to_owned()
+            }
+            Self::IdempotencyKeyReused => "This Idempotency-Key came with another body before; take a new one.".to_owned(),
+            Self::VapiRefused(refusal) => advice_on(refusal.reason).to_owned(),
+            Self::TooManyCalls => "This instance has placed DIAL_MAX_PER_MINUTE calls within a minute. Try again later.".to_owned(),
             Self::ForeignOrigin => "A page of another origin may not write here; list the origin in CORS_ORIGINS to let it. If it is our own page behind a proxy, set PUBLIC_URL to its address.".to_owned(),
             Self::CallNotFound(_) => {
                 "Nothing was heard of this call yet. Ask again later, or wait at /calls/{id}/result?wait=30.".to_owned()
@@ -154,6 +206,7 @@ impl ApiError {
             Self::RecordingNotAvailable(_) => "Vapi has no such recording of this call, or not yet.".to_owned(),
             Self::RouteNotFound => "See /docs for the routes.".to_owned(),
             Self::MethodNotAllowed => "See the Allow header for the methods of this route.".to_owned(),
+            Self::CallEnded(_) => "This call has ended; there is nothing to call off.".to_owned(),
             Self::CallDeleted(_) => "This call was deleted here; nothing of it is kept.".to_owned(),
             Self::PayloadTooLarge(limit) => format!("A body may have {limit} bytes; raise MAX_BODY_MB to take more."),
             Self::InvalidPayload(why) | Self::InvalidParameter(why) | Self::VapiUnavailable(why) => why.clone(),
@@ -168,8 +221,23 @@ impl ApiError {
 
     fn call_id(&self) -> Option<CallId> {
         match self {
-            Self::CallNotFound(id) | Self::CallNotReady(id) | Self::RecordingNotAvailable(id) | Self::CallDeleted(id) => Some(id.clone()),
+            Self::CallNotFound(id)
+            | Self::CallNotReady(id)
+            | Self::CallEnded(id)
+            | Self::RecordingNotAvailable(id)
+            | Self::CallDeleted(id) => Some(id.clone()),
             _ => None,
+        }
+    }
+
+    /// Seconds after which to try again.
+    fn retry_after(&self) -> u32 {
+        match self {
+            Self::VapiRefused(refusal) => {
+                let asked = refusal.retry_after_ms.map_or(RETRY_SOON, |wait| u32::try_from(wait / SECOND).unwrap_or(LONGEST_RETRY));
+                asked.clamp(1, LONGEST_RETRY)
+            }
+            _ => RETRY_SOON,
         }
     }
 
@@ -188,7 +256,11 @@ impl IntoResponse for ApiError {
         self.record();
         let (status, code) = self.status();
         let (error, message, call_id) = (self.to_string(), self.advice(), self.call_id());
-        let details = if let Self::ValidationFailed(details) = self { Some(details) } else { None };
+        let wait = self.retry_after();
+        let details = match self {
+            Self::ValidationFailed(details) | Self::VapiRefused(Refusal { details, .. }) => Some(details),
+            _ => None,
+        };
         let failure = Failure { code, error, message, call_id, details };
         let mut response = (status, Body::empty()).into_response();
         let headers = response.headers_mut();
@@ -196,7 +268,7 @@ impl IntoResponse for ApiError {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         if matches!(status.as_u16(), 404 | 429 | 503) {
-            headers.insert(header::RETRY_AFTER, RETRY_SOON.into());
+            headers.insert(header::RETRY_AFTER, wait.into());
         }
         response.extensions_mut().insert(failure);
         response

@@ -25,6 +25,7 @@
 //! | [`doctor`] | is everything as it must be for webhooks to arrive? |
 //! | [`tools`] | has questions of the assistant answered, each once |
 //! | [`push`] | tells subscribers, and whoever waits for one call |
+//! | [`dial`] | places calls, each once, and finds those whose answer was lost |
 //! | [`enrich`] | asks Vapi for what its webhooks did not bring |
 //! | [`reconcile`] | looks through Vapi's list for calls whose webhooks were lost |
 //! | [`transfer`] | moving all calls to another store, and encrypting them anew |
@@ -37,7 +38,7 @@
 //! | [`simulate`] | a stateful fake Vapi, for users, tests and benches |
 //! | [`config`], [`clock`], [`lifecycle`], [`telemetry`], [`envelope`], [`error`] | what every room has: settings, time, tasks, logs and metrics, answers |
 //!
-//! Imports go one way: `cli → app → http → {tools, push, enrich, reconcile, keep, transfer} → registry → vapi → store → call`.
+//! Imports go one way: `cli → app → http → {tools, dial, push, enrich, reconcile, keep, transfer} → registry → vapi → store → call`.
 //!
 //! # Walkthrough: a report comes in
 //!
@@ -71,6 +72,7 @@ pub mod call;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod dial;
 pub mod doctor;
 pub mod enrich;
 pub mod envelope;

@@ -7,6 +7,7 @@ use crate::{
     call::policy::Plan,
     clock::Clock,
     config::Config,
+    dial::{self, Dialer, Writer},
     enrich::Enricher,
     keep::{self, KeepPlan, Keeper},
     lifecycle::Lifecycle,
@@ -57,6 +58,18 @@ impl Ground {
         let (records, bodies) = (config.store.retention_ms, config.store.payload_retention_ms);
         let plan = KeepPlan { records, bodies, archive: config.store.archive.clone() };
         Keeper::new(self.registry.clone(), self.clock.clone(), self.metrics.clone(), plan)
+    }
+
+    pub(super) fn dialer(&self, config: &Config, writer: Writer) -> Dialer {
+        Dialer::new(dial::Parts {
+            registry: self.registry.clone(),
+            client: self.client.clone(),
+            clock: self.clock.clone(),
+            lifecycle: self.lifecycle.clone(),
+            writer: writer.calling(config.dial.phone_number_id.clone(), config.webhook.header_secret()),
+            rules: config.dial.clone(),
+            keep_ms: config.store.retention_ms,
+        })
     }
 
     pub(super) fn push(&self, config: &Config, outbound: Outbound) -> Push {

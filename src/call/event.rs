@@ -11,6 +11,8 @@ pub enum EventKind {
     Delivery,
     /// Vapi answered, or did not.
     Fetch,
+    /// We placed the call, or tried to.
+    Placed,
     /// A tool was about to be asked, or answered.
     Tool,
     /// Policy settled the call.
@@ -23,7 +25,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::Delivery, Self::Fetch, Self::Tool, Self::Settled, Self::Recovered, Self::Deleted];
+    pub const ALL: [Self; 7] = [Self::Delivery, Self::Fetch, Self::Placed, Self::Tool, Self::Settled, Self::Recovered, Self::Deleted];
 
     /// The timeline's word.
     #[must_use]
@@ -31,6 +33,7 @@ impl EventKind {
         match self {
             Self::Delivery => "delivery",
             Self::Fetch => "fetch",
+            Self::Placed => "placed",
             Self::Tool => "tool",
             Self::Settled => "settled",
             Self::Recovered => "recovered",

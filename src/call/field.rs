@@ -39,6 +39,8 @@ impl Rank {
     pub const OVERRIDES_METADATA: Self = Self(11);
     /// `call.metadata`.
     pub const CALL_METADATA: Self = Self(12);
+    /// What we placed the call with.
+    pub const PLACED_METADATA: Self = Self(13);
 }
 
 /// A value with the stamp it competes by: fill, source, time, canonical bytes.

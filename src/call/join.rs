@@ -60,6 +60,7 @@ pub fn join(a: CallRecord, b: CallRecord) -> CallRecord {
         customer_name: best(a.customer_name, b.customer_name),
         promises: a.promises.join(b.promises),
         fetches: merge(a.fetches, b.fetches, max::<Fetch>),
+        lost_at: earliest(a.lost_at, b.lost_at),
         settled: max(a.settled, b.settled),
         server: best(a.server, b.server),
         owed: a.owed | b.owed,

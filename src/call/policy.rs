@@ -105,6 +105,10 @@ pub fn decide(record: &CallRecord, pending: Option<Due>, plan: &Plan, moment: Mo
 
 /// How a call with a result is to be settled now, if at all.
 fn settlement(record: &CallRecord, plan: &Plan) -> Option<Settled> {
+    if record.lost_at.is_some() && !record.has_end() {
+        // There is nothing that could be asked for by this id.
+        return Some(Settled::FetchFailed);
+    }
     let answered = record.fetches.values().any(|fetch| matches!(fetch.outcome, FetchOutcome::Ended { .. }));
     let report_says_all = record.reported && at_once(record);
     if !plan.can_ask || plan.delays.is_empty() || record.never_connected() || report_says_all {

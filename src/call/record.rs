@@ -210,6 +210,8 @@ pub struct CallRecord {
     pub promises: Promises,
     /// Every time Vapi was asked, by fetch id.
     pub fetches: BTreeMap<String, Fetch>,
+    /// We tried to place this call, Vapi's answer was lost, and its list did not have the call by then (the earliest).
+    pub lost_at: Option<Millis>,
     /// What policy decided.
     pub settled: Option<Settled>,
     /// Where its webhooks go, as a hash: the address may hold what is nobody's business.
@@ -223,9 +225,15 @@ pub struct CallRecord {
 }
 
 impl CallRecord {
-    /// A report, or a REST answer that says ended, is known.
+    /// A report, or a REST answer that says ended, is known; or that there is nothing to be known.
     #[must_use]
     pub fn has_result(&self) -> bool {
+        self.has_end() || self.lost_at.is_some()
+    }
+
+    /// A report, or a REST answer that says ended, is known.
+    #[must_use]
+    pub fn has_end(&self) -> bool {
         self.reported || self.rest_ended
     }
 
@@ -273,10 +281,10 @@ impl CallRecord {
             || self.user_spoke()
     }
 
-    /// Has a result, and it says that nobody ever picked up.
+    /// Has ended, and what is known says that nobody ever picked up.
     #[must_use]
     pub fn never_connected(&self) -> bool {
-        self.has_result() && !self.connected()
+        self.has_end() && !self.connected()
     }
 
     /// Summary, structured data and structured outputs are all empty.

@@ -226,7 +226,7 @@ impl<'a> CallResult<'a> {
 /// `callStatus`: a call with a result has ended, whatever else was heard.
 #[must_use]
 pub fn call_state(record: &CallRecord) -> CallState {
-    if record.has_result() { CallState::Ended } else { record.state }
+    if record.has_end() { CallState::Ended } else { record.state }
 }
 
 /// `status`: how the call turned out.

@@ -1,10 +1,12 @@
 //! The command line: one command a file.
 //!
-//! stdout carries results only; logs and progress go to stderr. Exit codes: 0 done, 1 failed, 2 usage, 78 configuration, 124 timed out,
-//! 130 interrupted.
+//! stdout carries results only; logs and progress go to stderr. Exit codes: 0 done, 1 failed, 2 usage, 3 the call ended otherwise than as a
+//! talk, 78 configuration, 124 timed out, 130 interrupted.
 
+mod assistant;
 mod backfill;
 mod backup;
+mod call;
 mod doctor;
 mod healthcheck;
 mod listen;
@@ -53,10 +55,12 @@ enum Command {
     Backup(backup::BackupArgs),
     /// Write the whole store as JSON lines, in clear; can be interrupted
     Export(moving::ExportArgs),
-    /// Read what `export` wrote into the store, which may hold calls; can be interrupted
+    /// Read what `export` wrote into the store; can be interrupted
     Import(moving::ImportArgs),
     /// Encrypt everything with the first key of `DATA_KEY`; can be interrupted
     Rekey,
+    /// Place a call and wait for its result
+    Call(call::CallArgs),
     /// Print the result of a call, or wait for it
     Result(result::ResultArgs),
     /// Follow calls as they go on, or Vapi's webhooks: shown, recorded, forwarded
@@ -69,6 +73,8 @@ enum Command {
     Simulate(simulate::SimulateArgs),
     /// Post recorded webhook bodies, signed afresh
     Replay(replay::ReplayArgs),
+    /// Turn a call request on stdin into an assistant, as Vapi takes it
+    AssistantConfig,
     /// Print the OpenAPI 3.1 document
     Openapi,
 }
@@ -109,6 +115,7 @@ pub fn main() -> ExitCode {
     let command = cli.command.unwrap_or(Command::Serve);
     match command {
         Command::Openapi => openapi::run(),
+        Command::AssistantConfig => assistant::run(&environment),
         Command::Backup(args) => backup::run(&args, &environment),
         command => match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
             Ok(runtime) => runtime.block_on(run(command, &environment)),
@@ -129,6 +136,7 @@ async fn run(command: Command, environment: &Environment) -> ExitCode {
             Ok(config) => healthcheck::run(&config).await,
             Err(code) => code,
         },
+        Command::Call(args) => call::run(args, environment).await,
         Command::Result(args) => result::run(args, environment).await,
         Command::Listen(args) => listen::run(args, environment, interrupted()).await,
         Command::Backfill(args) => backfill::run(args, environment).await,
@@ -140,7 +148,7 @@ async fn run(command: Command, environment: &Environment) -> ExitCode {
             Ok(url) => replay::run(args, &url).await,
             Err(code) => code,
         },
-        Command::Openapi | Command::Backup(_) => ExitCode::SUCCESS,
+        Command::Openapi | Command::AssistantConfig | Command::Backup(_) => ExitCode::SUCCESS,
     }
 }
 

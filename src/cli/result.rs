@@ -61,13 +61,13 @@ pub(super) async fn run(args: ResultArgs, environment: &Environment) -> ExitCode
 }
 
 /// Why there is no result to tell, and whether that may pass, as a restart does.
-struct Failure {
-    why: String,
-    passes: bool,
+pub(super) struct Failure {
+    pub(super) why: String,
+    pub(super) passes: bool,
 }
 
 /// 200 and 202 with their answers; everything else is a failure.
-async fn ask(http: &Client, config: &ClientConfig, id: &CallId, wait: Duration) -> Result<(StatusCode, Value), Failure> {
+pub(super) async fn ask(http: &Client, config: &ClientConfig, id: &CallId, wait: Duration) -> Result<(StatusCode, Value), Failure> {
     let broken = |why: String| Failure { why, passes: true };
     let url = format!("{}/api/v1/vapi/calls/{id}/result?wait={}", config.url, wait.as_secs_f64());
     let mut request = http.get(url).timeout(wait + ANSWER_ROOM);

@@ -80,7 +80,7 @@ fn host(reader: &mut Reader<'_>) -> IpAddr {
     })
 }
 
-fn public_url(reader: &mut Reader<'_>) -> Option<String> {
+pub(super) fn public_url(reader: &mut Reader<'_>) -> Option<String> {
     let domain = reader.plain("RAILWAY_PUBLIC_DOMAIN").and_then(|domain| base_url(&format!("https://{domain}")));
     reader.optional("PUBLIC_URL", BASE_URL, base_url).or(domain)
 }

@@ -8,6 +8,7 @@
 //! | [`http`], [`store`], [`vapi`], [`access`], [`client`] | what the parts of the program need |
 //! | [`postgres`], [`redis`] | the URL of a PostgreSQL database; of a Redis |
 //! | [`tools`] | who answers what the assistant asks |
+//! | [`dial`] | who may be called |
 //! | [`outbound`] | whom we may tell something |
 //! | [`proxies`] | whose `X-Forwarded-For` is believed |
 //!
@@ -15,6 +16,7 @@
 
 pub mod access;
 pub mod client;
+pub mod dial;
 pub mod environment;
 pub mod http;
 pub mod outbound;
@@ -38,6 +40,7 @@ use self::reader::{Reader, expected_seconds, milliseconds, parts, seconds};
 pub use self::{
     access::{AccessConfig, ApiToken, Scope},
     client::ClientConfig,
+    dial::DialConfig,
     environment::Environment,
     http::HttpConfig,
     outbound::{KestraConfig, KestraLogin, OutboundConfig},
@@ -47,7 +50,7 @@ pub use self::{
     redis::RedisUrl,
     store::{CacheConfig, DatabaseUrl, Migrate, StoreConfig},
     tools::ToolsConfig,
-    vapi::{VapiConfig, WebhookConfig},
+    vapi::{ServerConfig, VapiConfig, WebhookConfig},
     variables::{Variable, env_example, readme_table, variables},
 };
 
@@ -77,6 +80,10 @@ pub struct Config {
     pub vapi: VapiConfig,
     /// How Vapi reaches us.
     pub webhook: WebhookConfig,
+    /// Where assistants of placed calls send their messages.
+    pub server: ServerConfig,
+    /// Who may be called, and from where.
+    pub dial: DialConfig,
     /// Who may do what.
     pub access: AccessConfig,
     /// Who answers what the assistant asks.
@@ -151,12 +158,14 @@ impl Config {
         let webhook = WebhookConfig::read(&mut reader, http.public_url.as_deref(), exposed);
         let access = AccessConfig::read(&mut reader, exposed);
         check_doors(&mut reader, exposed, &webhook, &access);
+        let tools = ToolsConfig::read(&mut reader);
+        let server = ServerConfig::read(&mut reader, webhook.url.clone(), &tools);
         let config = Self {
             store: StoreConfig::read(&mut reader),
             cache: CacheConfig::read(&mut reader),
             vapi: VapiConfig::read(&mut reader),
-            tools: ToolsConfig::read(&mut reader),
             outbound: OutboundConfig::read(&mut reader),
+            dial: DialConfig::read(&mut reader),
             complete: CompleteConfig::read(&mut reader),
             keep_all_events: reader.word("KEEP_EVENTS", &[("default", false), ("all", true)]),
             doctor_every: Some(reader.seconds("DOCTOR_SECONDS", DOCTOR_SECONDS)).filter(|every| !every.is_zero()),
@@ -164,7 +173,9 @@ impl Config {
             log: LogConfig::read(&mut reader),
             http,
             webhook,
+            server,
             access,
+            tools,
             warnings: Vec::new(),
         };
         let (config, warnings) = reader.finish(config)?;

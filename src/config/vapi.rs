@@ -1,6 +1,6 @@
 //! How we talk to Vapi, and how Vapi proves itself to us.
 
-use std::ops::RangeInclusive;
+use std::{ops::RangeInclusive, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use reqwest::Url;
@@ -8,6 +8,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
 use super::{
+    ConfigError, ToolsConfig,
     access::SECRET_CHARACTERS,
     http::{BASE_URL, base_url, is_loopback_url},
     reader::{Reader, milliseconds, parts},
@@ -15,6 +16,8 @@ use super::{
 
 /// Requests to Vapi in one second, of all kinds together. Vapi publishes no limit; this stays far below those seen.
 const REQUESTS_PER_SECOND: u32 = 5;
+/// How long placing a call may take. Whoever finds a placing a minute later takes its outcome for unknown.
+const CREATE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bounds of the tolerance for signed timestamps; the greatest is one day.
 const TOLERANCE_SECONDS: RangeInclusive<u32> = 0..=86_400;
 /// The proofs there are.
@@ -24,7 +27,8 @@ pub const WEBHOOK_ROUTE: &str = "/api/v1/vapi/webhook";
 /// Marks a key of Standard Webhooks.
 const STANDARD_PREFIX: &str = "whsec_";
 /// Paths that are routes of ours, or have routes of ours beneath them.
-const TAKEN: [&str; 13] = [
+const TAKEN: [&str; 14] = [
+    "/api/v1/vapi/assistant-config",
     "/api/v1/vapi/backfill",
     "/api/v1/vapi/calls",
     "/api/v1/vapi/cache",
@@ -40,6 +44,9 @@ const TAKEN: [&str; 13] = [
     "/docs",
 ];
 
+/// Messages that an assistant sends only when told to, and that somebody may be set up to answer.
+const ASKED_FOR: [&str; 2] = ["handoff-destination-request", "transfer-destination-request"];
+
 /// How we talk to Vapi.
 #[derive(Debug, Clone)]
 pub struct VapiConfig {
@@ -49,6 +56,8 @@ pub struct VapiConfig {
     pub api_url: String,
     /// Requests in one second, of all kinds together.
     pub requests_per_second: u32,
+    /// How long placing a call may take.
+    pub create_timeout: Duration,
 }
 
 impl VapiConfig {
@@ -60,7 +69,7 @@ impl VapiConfig {
         if api_key.is_some() && api_url.starts_with("http:") && !is_loopback_url(&api_url) {
             reader.warn("VAPI_API_URL is http, so VAPI_API_KEY crosses the network in clear");
         }
-        Self { api_key, api_url, requests_per_second: REQUESTS_PER_SECOND }
+        Self { api_key, api_url, requests_per_second: REQUESTS_PER_SECOND, create_timeout: CREATE_TIMEOUT }
     }
 }
 
@@ -82,6 +91,13 @@ pub struct WebhookConfig {
 }
 
 impl WebhookConfig {
+    /// The secret that placed calls send as `x-vapi-secret`, if that proof counts.
+    #[must_use]
+    pub fn header_secret(&self) -> Option<SecretString> {
+        let counts = self.auth.iter().any(|word| word == "secret");
+        self.secrets.iter().find(|secret| counts && !secret.expose_secret().starts_with(STANDARD_PREFIX)).cloned()
+    }
+
     pub(super) fn read(reader: &mut Reader<'_>, public_url: Option<&str>, exposed: bool) -> Self {
         let webhook = Self {
             url: url(reader, public_url),
@@ -99,6 +115,44 @@ impl WebhookConfig {
         }
         webhook
     }
+}
+
+/// Where the assistants of placed calls send their messages.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ServerConfig {
+    /// The whole address; without one they go where the organisation's settings at Vapi say.
+    pub url: Option<String>,
+    /// The credential at Vapi that proves them.
+    pub credential_id: Option<String>,
+    /// What they send besides the usual, because somebody is set up to answer it.
+    pub messages: Vec<String>,
+}
+
+impl ServerConfig {
+    /// Only what writing an assistant takes.
+    ///
+    /// # Errors
+    /// When a value can't be used.
+    pub fn from_env(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let mut reader = Reader::new(&lookup);
+        let public_url = super::http::public_url(&mut reader);
+        let url = url(&mut reader, public_url.as_deref());
+        let tools = ToolsConfig::read(&mut reader);
+        let server = Self::read(&mut reader, url, &tools);
+        reader.finish(server).map(|(server, _)| server)
+    }
+
+    pub(super) fn read(reader: &mut Reader<'_>, url: Option<String>, tools: &ToolsConfig) -> Self {
+        let asked = ASKED_FOR.iter().filter(|kind| tools.requests.contains_key(**kind));
+        Self { url, credential_id: word(reader, "VAPI_CREDENTIAL_ID"), messages: asked.map(|kind| (*kind).to_owned()).collect() }
+    }
+}
+
+/// An id of something at Vapi.
+pub(super) fn word(reader: &mut Reader<'_>, name: &'static str) -> Option<String> {
+    reader.optional(name, "an id of Vapi's, one word", |text| {
+        text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)).then(|| text.to_owned())
+    })
 }
 
 fn url(reader: &mut Reader<'_>, public_url: Option<&str>) -> Option<String> {

@@ -18,7 +18,8 @@ pub struct Variable {
 const SERVE: &str = "serve";
 const STORE: &str = "serve, migrate, backup, export, import, rekey";
 const RECORDS: &str = "serve, migrate, export, import, rekey";
-const CLIENT: &str = "healthcheck, result, backfill";
+const CLIENT: &str = "healthcheck, call, result, backfill";
+const ASSISTANT: &str = "serve, assistant-config";
 const ALL: &str = "all";
 
 const fn variable(name: &'static str, default: &'static str, commands: &'static str, meaning: &'static str) -> Variable {
@@ -33,11 +34,11 @@ const VARIABLES: &[Variable] = &[
         SERVE,
         "Address to listen on: an IP address or `localhost`; `::` or `0.0.0.0` for all. Anything else is ignored with a warning.",
     ),
-    variable("PORT", "8000", "serve, healthcheck, result, backfill", "Port to listen on; `0` picks a free one."),
+    variable("PORT", "8000", "serve, healthcheck, call, result, backfill", "Port to listen on; `0` picks a free one."),
     variable(
         "PUBLIC_URL",
         "",
-        "serve, import, rekey",
+        "serve, import, rekey, assistant-config",
         "Base address under which the world reaches this service. On Railway `https://$RAILWAY_PUBLIC_DOMAIN` without being set.",
     ),
     variable(
@@ -81,11 +82,18 @@ const VARIABLES: &[Variable] = &[
         SERVE,
         "Vapi's private key, to fetch what comes late. Without it nothing is fetched and a report settles its call as it comes.",
     ),
+    variable("VAPI_PHONE_NUMBER_ID", "", SERVE, "Vapi's id of the phone number that calls are placed from, unless a request names one."),
+    variable(
+        "VAPI_CREDENTIAL_ID",
+        "",
+        ASSISTANT,
+        "Your server credential at Vapi, put into assistants of placed calls. Without one they send the first webhook secret as `x-vapi-secret`.",
+    ),
     variable("VAPI_API_URL", "https://api.vapi.ai", SERVE, "Vapi's API; `ringback simulate` prints the line for its fake."),
     variable(
         "VAPI_WEBHOOK_URL",
         "",
-        SERVE,
+        ASSISTANT,
         "The whole address that Vapi sends webhooks to; unset: `{PUBLIC_URL}/api/v1/vapi/webhook`. https, or http on loopback.",
     ),
     variable("VAPI_WEBHOOK_PATH", "", SERVE, "One more path that takes webhooks, such as the one your old service had."),
@@ -144,10 +152,12 @@ const VARIABLES: &[Variable] = &[
     variable("MAX_BODY_MB", "10", SERVE, "Largest request body, in MiB."),
     variable("MAX_WAITERS", "20000", SERVE, "Requests that may wait for a result at the same time; one more is answered at once."),
     variable("WAIT_MAX_SECONDS", "300", SERVE, "Longest `wait`; a longer one is cut to this."),
+    variable("DIAL_ALLOW", "", SERVE, "Numbers that may be called, by how they begin, such as `+1,+4420`; unset: all."),
+    variable("DIAL_MAX_PER_MINUTE", "60", SERVE, "Calls that each instance places in a minute; more are refused."),
     variable(
         "TOOLS",
         "",
-        SERVE,
+        ASSISTANT,
         "Who answers what the assistant asks, as TOML: tools, other requests, the server URL you had before. Usually a file: `TOOLS_FILE`.",
     ),
     variable(

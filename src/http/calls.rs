@@ -17,7 +17,7 @@ use super::{
     auth::{Admin, Caller, Place, Poll},
     deadline::{CHANGE_DEADLINE, in_time},
     observe::Told,
-    parameters::{CallPath, IfNoneMatch, Parameters},
+    parameters::{AnyPath, CallPath, IfNoneMatch, Parameters},
 };
 use crate::{
     call::{
@@ -25,6 +25,7 @@ use crate::{
         record::FetchReason,
         view::{CallResult, View},
     },
+    dial::{Named, is_placement_id},
     envelope::{Envelope, NoData},
     error::ApiError,
     registry::{CachedCall, Known, never_heard_of},
@@ -147,7 +148,10 @@ pub(super) struct Erased {
         ("scope" = Option<String>, Query, description = "`cache`: only drop it from memory"),
         ("always" = Option<bool>, Query, description = "Leave a tombstone even if the call was not known"),
     ),
-    responses((status = 200, description = "It is gone", body = Envelope<Erased>)),
+    responses(
+        (status = 200, description = "It is gone", body = Envelope<Erased>),
+        (status = 404, description = "CALL_NOT_READY, CALL_NOT_FOUND: of the id of a placing only, while nobody knows its call", body = Envelope<NoData>),
+    ),
     security(("bearer" = ["admin"]))
 )]
 pub(super) async fn erase(
@@ -180,15 +184,25 @@ pub(super) async fn erase(
     params(("id" = String, Path, description = "The call's id")),
     responses(
         (status = 202, description = "Vapi will be asked; `data` as it stands", body = Envelope<CallResult>),
+        (status = 404, description = "CALL_NOT_FOUND: no placing of ours has this id", body = Envelope<NoData>),
         (status = 410, description = "CALL_DELETED", body = Envelope<NoData>),
         (status = 502, description = "VAPI_ACCOUNT: there is no VAPI_API_KEY to ask with", body = Envelope<NoData>),
     ),
     security(("bearer" = ["place"]))
 )]
-pub(super) async fn fetch(State(api): State<Api>, caller: Caller<Place>, CallPath(id): CallPath) -> Result<Response, ApiError> {
+pub(super) async fn fetch(State(api): State<Api>, caller: Caller<Place>, AnyPath(id): AnyPath) -> Result<Response, ApiError> {
     if api.client.is_none() {
         return Err(ApiError::VapiAccount);
     }
+    let id = match api.dialer.named(&id).await? {
+        Named::Call(id) => id,
+        Named::Nothing => return Err(ApiError::CallNotFound(id)),
+        Named::Open(id) => {
+            api.dialer.hurry(&id).await?;
+            let told = Told { token: caller.token, call_id: Some(id.clone()), ..Told::default() };
+            return Ok((axum::Extension(told), json_answer(StatusCode::ACCEPTED, never_heard_of(&id), None)).into_response());
+        }
+    };
     let told = Told { token: caller.token, call_id: Some(id.clone()), ..Told::default() };
     let response = match look_up(&api, &id).await? {
         Known::Deleted => return Err(ApiError::CallDeleted(id)),
@@ -196,6 +210,8 @@ pub(super) async fn fetch(State(api): State<Api>, caller: Caller<Place>, CallPat
             api.enricher.ask_at_once(&id);
             json_answer(StatusCode::ACCEPTED, never_heard_of(&id), None)
         }
+        // A lost placing is no call that Vapi could be asked for.
+        Known::Call(call) if is_placement_id(id.as_str()) => json_answer(StatusCode::ACCEPTED, call.body.clone(), Some(&call.etag)),
         Known::Call(call) => {
             in_time(CHANGE_DEADLINE, api.registry.ask_now(&id, FetchReason::Manual)).await?;
             json_answer(StatusCode::ACCEPTED, call.body.clone(), Some(&call.etag))

@@ -30,6 +30,9 @@ pub(super) struct ViewParameter {
         description = "Takes Vapi's webhooks, makes one reliable record of each call, and hands it to everyone who waits. Times are RFC 3339 in UTC, money is US dollars. Every JSON answer has the same keys."
     ),
     paths(
+        super::assistant::write,
+        super::place::place,
+        super::cancel::cancel,
         super::calls::read,
         super::calls::erase,
         super::calls::fetch,
@@ -66,6 +69,7 @@ pub(super) struct ViewParameter {
     modifiers(&Security, &Example, &Refusals, &Aliases),
     tags(
         (name = "Calls", description = "Results of calls"),
+        (name = "Placing", description = "Calls that are placed here"),
         (name = "Streams", description = "Calls as they go on"),
         (name = "Subscriptions", description = "Who is told what, and how it went"),
         (name = "Webhooks", description = "Where Vapi posts its messages"),

@@ -3,11 +3,13 @@
 //! From the outside in: the path is made regular (`path`), the request is observed (`observe`: id, log line, metrics, error envelope, panics), a
 //! foreign origin is kept from writing, and the route's extractors let it in ([`auth`], `proof`).
 
+mod assistant;
 pub mod auth;
 mod backfill;
 mod body;
 mod cache;
 mod calls;
+mod cancel;
 mod dashboard;
 mod deadline;
 mod deliveries;
@@ -21,9 +23,11 @@ mod onlookers;
 mod operations;
 mod parameters;
 mod path;
+mod place;
 mod proof;
 mod recording;
 mod result;
+mod sent;
 pub mod server;
 mod session;
 mod socket;
@@ -45,7 +49,7 @@ use self::observe::Observe;
 pub use self::{body::Budget, docs::openapi, health::Probe, meters::Meters, onlookers::Onlookers, path::Regular, proof::Gate};
 
 use crate::{
-    clock::Clock, config::Config, enrich::Enricher, error::ApiError, lifecycle::Lifecycle, push::Push, reconcile::Reconciler,
+    clock::Clock, config::Config, dial::Dialer, enrich::Enricher, error::ApiError, lifecycle::Lifecycle, push::Push, reconcile::Reconciler,
     registry::Registry, telemetry::Metrics, tools::Tools, vapi::client::VapiClient,
 };
 
@@ -67,6 +71,8 @@ pub struct Shared {
     pub tools: Tools,
     /// Tells those who asked to be told.
     pub push: Push,
+    /// Places calls.
+    pub dialer: Dialer,
     /// Vapi's REST, if there is a key.
     pub client: Option<VapiClient>,
     /// Checks webhook proofs.
@@ -110,15 +116,17 @@ const WEBHOOK_PATHS: [&str; 4] = ["/api/v1/vapi/webhook", "/api/v1/vapi/webhooks
 const SESSIONS_PATH: &str = "/api/v1/sessions/vapi/webhook";
 
 /// Templates of all routes, by which requests are counted.
-pub const TEMPLATES: [&str; 38] = [
+pub const TEMPLATES: [&str; 40] = [
     "/",
     "/api/v1/sessions/vapi/webhook",
+    "/api/v1/vapi/assistant-config",
     "/api/v1/vapi/backfill",
     "/api/v1/vapi/cache",
     "/api/v1/vapi/cache/stats",
     "/api/v1/vapi/calls",
     "/api/v1/vapi/calls/by-phone/{phone}",
     "/api/v1/vapi/calls/{id}",
+    "/api/v1/vapi/calls/{id}/cancel",
     "/api/v1/vapi/calls/{id}/events",
     "/api/v1/vapi/calls/{id}/fetch",
     "/api/v1/vapi/calls/{id}/recording",
@@ -154,10 +162,11 @@ pub const TEMPLATES: [&str; 38] = [
 /// All routes. Paths under `/api/v1/vapi` are the API; the webhook has aliases for older senders.
 pub fn router(api: &Api) -> Router {
     let mut router = Router::new()
-        .route("/api/v1/vapi/calls", get(list::calls))
+        .route("/api/v1/vapi/calls", get(list::calls).post(place::place))
         .route("/api/v1/vapi/calls/by-phone/{phone}", get(list::by_phone))
         .route("/api/v1/vapi/calls/{id}", get(calls::read).delete(calls::erase))
         .route("/api/v1/vapi/calls/{id}/result", get(result::wait))
+        .route("/api/v1/vapi/calls/{id}/cancel", post(cancel::cancel))
         .route("/api/v1/vapi/calls/{id}/fetch", post(calls::fetch))
         .route("/api/v1/vapi/calls/{id}/events", get(stream::one))
         .route("/api/v1/vapi/events", get(stream::all))
@@ -169,6 +178,7 @@ pub fn router(api: &Api) -> Router {
         .route("/t/{token}/api/v1/vapi/calls/{id}/result", get(result::wait))
         .merge(subscriptions::routes())
         .route("/api/v1/vapi/backfill", post(backfill::page))
+        .route("/api/v1/vapi/assistant-config", post(assistant::write))
         .route("/api/v1/vapi/cache/stats", get(cache::stats))
         .route("/api/v1/vapi/cache", delete(cache::clear))
         .route("/api/v1/webhooks/vapi/test", get(webhook::test))

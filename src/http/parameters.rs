@@ -13,6 +13,7 @@ use axum::{
 use super::Api;
 use crate::{
     call::{id::CallId, time::Millis, view::View},
+    dial::Named,
     error::ApiError,
 };
 
@@ -21,11 +22,28 @@ const MOST_VALUES: usize = 100;
 /// Lists of one kind at most, such as `metadata.KEY`.
 const MOST_LISTS: usize = 20;
 
-/// The `{id}` of the path, checked.
+/// The `{id}` of the path: a call, found by its own id or by that of its placing.
 #[derive(Debug)]
 pub(super) struct CallPath(pub(super) CallId);
 
 impl FromRequestParts<Api> for CallPath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, ApiError> {
+        let AnyPath(id) = AnyPath::from_request_parts(parts, api).await?;
+        match api.dialer.named(&id).await? {
+            Named::Call(id) => Ok(Self(id)),
+            Named::Open(id) => Err(ApiError::CallNotReady(id)),
+            Named::Nothing => Err(ApiError::CallNotFound(id)),
+        }
+    }
+}
+
+/// The `{id}` of the path, checked: a call, or a placing of which nobody may know yet what came.
+#[derive(Debug)]
+pub(super) struct AnyPath(pub(super) CallId);
+
+impl FromRequestParts<Api> for AnyPath {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, ApiError> {

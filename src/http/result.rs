@@ -14,10 +14,11 @@ use super::{
     auth::{Caller, Poll},
     calls::{json_answer, look_up, shown},
     observe::Told,
-    parameters::{CallPath, IfNoneMatch, Parameters},
+    parameters::{AnyPath, IfNoneMatch, Parameters},
 };
 use crate::{
     call::{id::CallId, view::CallResult},
+    dial::Named,
     envelope::{Envelope, NoData},
     error::ApiError,
     registry::{Known, never_heard_of},
@@ -47,13 +48,25 @@ use crate::{
 pub(super) async fn wait(
     State(api): State<Api>,
     caller: Caller<Poll>,
-    CallPath(id): CallPath,
+    AnyPath(id): AnyPath,
     parameters: Parameters,
     if_none_match: IfNoneMatch,
 ) -> Result<Response, ApiError> {
     let wait = Duration::from_secs_f64(parameters.seconds("wait")?.min(api.config.http.wait_max.as_secs_f64()));
     let started = Instant::now();
-    let known = known_within(&api, &id, wait).await;
+    let named = api.dialer.named_within(&id, wait).await;
+    let (id, known) = match named {
+        Ok(Named::Call(id)) => {
+            let known = known_within(&api, &id, wait.saturating_sub(started.elapsed())).await;
+            (id, known)
+        }
+        Ok(Named::Open(id)) => {
+            let told = Told { token: caller.token, call_id: Some(id.clone()), waited: started.elapsed(), ..Told::default() };
+            return Ok((axum::Extension(told), json_answer(StatusCode::ACCEPTED, never_heard_of(&id), None)).into_response());
+        }
+        Ok(Named::Nothing) => return Err(ApiError::CallNotFound(id)),
+        Err(error) => (id, Err(error.into())),
+    };
     // Told of refusals too: they have been waited for as well.
     let told = Told { token: caller.token, call_id: Some(id.clone()), waited: started.elapsed(), ..Told::default() };
     let answer = known.and_then(|known| match known {
@@ -70,7 +83,7 @@ pub(super) async fn wait(
 }
 
 /// What is known of the call once it is done, or after `wait`, or when we are about to stop.
-async fn known_within(api: &Api, id: &CallId, wait: Duration) -> Result<Known, ApiError> {
+pub(super) async fn known_within(api: &Api, id: &CallId, wait: Duration) -> Result<Known, ApiError> {
     let known = ask(api, id).await?;
     if wait.is_zero() || is_final(api, id, &known) {
         return Ok(known);

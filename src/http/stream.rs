@@ -119,6 +119,7 @@ impl Drop for Counted {
         (status = 200, description = "The stream", body = String, content_type = "text/event-stream"),
         (status = 204, description = "With close=done: the call is done, and the client has heard all of it"),
         (status = 400, description = "INVALID_PARAMETER", body = Envelope<NoData>),
+        (status = 404, description = "CALL_NOT_READY, CALL_NOT_FOUND: of the id of a placing only, while nobody knows its call", body = Envelope<NoData>),
         (status = 410, description = "CALL_DELETED", body = Envelope<NoData>),
         (status = 429, description = "RATE_LIMITED: too many streams are open", body = Envelope<NoData>),
         (status = 503, description = "STORE_UNAVAILABLE, SHUTTING_DOWN", body = Envelope<NoData>),

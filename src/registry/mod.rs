@@ -234,7 +234,7 @@ impl Registry {
     /// The record as it probably stands: from memory when it is there. A webhook about a call that memory knows nothing of is taken for the
     /// first one, as nearly always it is; if not, the commit is a conflict, and the record is loaded then.
     async fn supposed(&self, id: &CallId, event: &CallEvent) -> Result<Loaded, StoreError> {
-        let says_something = || event.kind == EventKind::Delivery && *event.facts != CallRecord::default();
+        let says_something = || matches!(event.kind, EventKind::Delivery | EventKind::Placed) && *event.facts != CallRecord::default();
         match self.0.cache.peek(id).map(|cached| cached.stored.clone()) {
             Some(Some(call)) => Ok(Loaded::Found(call)),
             None if says_something() => Ok(Loaded::Missing),

@@ -41,6 +41,14 @@ pub enum Fault {
     Answer(u16, &'static str, String),
 }
 
+impl Fault {
+    /// Does it stand for an answer that Vapi itself gives instead of doing what it was asked?
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Status(_) | Self::RateLimited(_) | Self::Answer(..))
+    }
+}
+
 /// The faults to come.
 #[derive(Debug, Default)]
 pub(super) struct Faults {

@@ -198,6 +198,12 @@ impl FakeVapi {
         self.world.rest_call(id)
     }
 
+    /// The ids of all calls, in the order of their ids.
+    #[must_use]
+    pub fn calls(&self) -> Vec<String> {
+        self.world.calls().keys().cloned().collect()
+    }
+
     /// Spoils its settings: the only assistant, the only phone number, the organisation.
     pub fn spoil_settings(&self, spoil: impl FnOnce(&mut Value, &mut Value, &mut Value)) {
         let mut settings = self.world.settings();

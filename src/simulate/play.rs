@@ -29,19 +29,46 @@ pub(super) fn place(world: &Arc<World>, request: Map<String, Value>) -> CallScri
     let mut script = story.script(&id, now, request).paced(world.options.pace);
     script.storage.clone_from(&world.url);
     let play = world.stop.child_token();
+    let began = Instant::now();
     let kept = Kept::Played {
         script: Box::new(script.clone()),
         stage: Stage::Queued,
         changed_at: now,
         patched: Value::Object(Map::new()),
         play: play.clone(),
+        began,
     };
     world.calls().insert(id.clone(), kept);
     world.tell(Progress::Placed { call_id: id, scenario: story.as_str() });
     world.playing.send_modify(|playing| *playing += 1);
-    let player = Player { world: Arc::clone(world), script: script.clone(), target, began: Instant::now() };
-    world.tasks.spawn(player.run(play));
+    let player = Player { world: Arc::clone(world), script: script.clone(), target, began };
+    let acts = player.acts();
+    world.tasks.spawn(player.run(acts, play));
     script
+}
+
+/// Hangs up a call as its control address does: what is left of it is its end. False when it has ended, or is not played.
+pub(super) fn hang_up(world: &Arc<World>, id: &str) -> bool {
+    let mut calls = world.calls();
+    let Some(Kept::Played { script, stage, play, began, .. }) = calls.get_mut(id) else { return false };
+    if !matches!(stage, Stage::Queued | Stage::Ringing | Stage::InProgress) {
+        return false;
+    }
+    play.cancel();
+    let lived = i64::try_from(began.elapsed().as_millis()).unwrap_or(i64::MAX);
+    script.hang_up(script.created_at.plus(lived));
+    *play = world.stop.child_token();
+    let target = Target::of(&script.request, world.webhook_url().as_deref());
+    let player = Player { world: Arc::clone(world), script: (**script).clone(), target, began: *began };
+    let (mut acts, play) = (player.acts(), play.clone());
+    drop(calls);
+    acts.retain(|(_, act)| match act {
+        Act::Change(stage) => !matches!(stage, Stage::Queued | Stage::Ringing | Stage::InProgress),
+        Act::Send { message, .. } => matches!(message, Message::Status(Stage::Dropped) | Message::Report),
+    });
+    world.playing.send_modify(|playing| *playing += 1);
+    world.tasks.spawn(player.run(acts, play));
+    true
 }
 
 struct Player {
@@ -59,17 +86,20 @@ impl Drop for Player {
 }
 
 impl Player {
-    async fn run(mut self, stop: CancellationToken) {
-        if stop.run_until_cancelled(self.play()).await.is_some() {
+    async fn run(mut self, acts: Vec<(Millis, Act)>, stop: CancellationToken) {
+        if stop.run_until_cancelled(self.play(acts)).await.is_some() {
             self.world.tell(Progress::Played { call_id: self.script.id.clone() });
         }
     }
 
-    async fn play(&mut self) {
+    fn acts(&self) -> Vec<(Millis, Act)> {
         let options = &self.world.options;
         let plot = Plot { pace: options.pace, drop_report: options.drop_report, late_analysis: options.late_analysis };
-        let mut acts = scenario::acts(&self.script, plot);
-        if options.shuffle {
+        scenario::acts(&self.script, plot)
+    }
+
+    async fn play(&mut self, mut acts: Vec<(Millis, Act)>) {
+        if self.world.options.shuffle {
             shuffle(&mut acts, &self.world);
         }
         for (due, act) in acts {

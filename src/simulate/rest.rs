@@ -14,7 +14,9 @@ use axum::{
 use serde_json::{Value, json};
 
 use super::{
-    bodies, fault, listing, play,
+    bodies,
+    fault::{self, Fault},
+    listing, play,
     script::as_map,
     settings,
     world::{Kept, Request, World},
@@ -25,6 +27,8 @@ use crate::vapi::client::RecordingKind;
 const MAX_REQUEST_BYTES: usize = 10 * 1_048_576;
 /// Where recordings are fetched from; opens without a key.
 const RECORDINGS: &str = "/hipaa-recordings/";
+/// Where calls are steered; opens without a key.
+const CONTROL: &str = "/control/";
 /// The recording of every call: 0.1 s of silence.
 const SILENCE_SAMPLES: u16 = 800;
 /// Fields of a request of which one must be there.
@@ -36,6 +40,7 @@ pub(super) fn router(world: Arc<World>) -> Router {
     Router::new()
         .route("/call", post(create).get(list))
         .route("/call/{id}", get(read).patch(change).delete(remove))
+        .route(&format!("{CONTROL}{{id}}"), post(control))
         .route("/call/{id}/{recording}", get(recording))
         .route(&format!("{RECORDINGS}{{file}}"), get(async || ([(header::CONTENT_TYPE, "audio/wav")], silence())))
         .merge(settings::router())
@@ -57,8 +62,13 @@ async fn guard(State(world): Shared, request: HttpRequest, next: Next) -> Respon
         at: world.options.clock.now(),
     });
     let key = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-    let open = path.starts_with(RECORDINGS) && parts.method == Method::GET;
-    let right = if open || key == Some(world.options.key.as_str()) {
+    let open = path.starts_with(RECORDINGS) && parts.method == Method::GET || path.starts_with(CONTROL);
+    // A refusal that is made up must be one: no call comes of it.
+    let due = if open { None } else { world.faults().take(&path) };
+    let refusal = parts.method == Method::POST && due.as_ref().is_some_and(Fault::is_refusal);
+    let right = if refusal {
+        Response::default()
+    } else if open || key == Some(world.options.key.as_str()) {
         next.run(HttpRequest::from_parts(parts, Body::from(bytes))).await
     } else {
         fault::vapi_error(
@@ -66,7 +76,6 @@ async fn guard(State(world): Shared, request: HttpRequest, next: Next) -> Respon
             "Invalid Key. Hot tip, you may be using the private key instead of the public key, or vice versa.",
         )
     };
-    let due = if open { None } else { world.faults().take(&path) };
     let mut answer = match due {
         Some(due) => fault::spoil(due, right, world.stop.clone()).await,
         None => right,
@@ -109,6 +118,14 @@ async fn change(State(world): Shared, Path(id): Path<String>, Json(fields): Json
         None => return not_found(),
     }
     read(State(world), Path(id)).await
+}
+
+async fn control(State(world): Shared, Path(id): Path<String>, Json(order): Json<Value>) -> Response {
+    if order["type"] == "end-call" && play::hang_up(&world, &id) {
+        StatusCode::OK.into_response()
+    } else {
+        fault::vapi_error(StatusCode::BAD_REQUEST, "This call can't be steered so.")
+    }
 }
 
 async fn remove(State(world): Shared, Path(id): Path<String>) -> Response {

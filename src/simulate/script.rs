@@ -134,6 +134,15 @@ pub struct CallScript {
 }
 
 impl CallScript {
+    /// Somebody calls it off at this moment: what was to come does not happen.
+    pub fn hang_up(&mut self, at: Millis) {
+        self.ended_at = at;
+        self.started_at = self.started_at.filter(|started| *started <= at);
+        self.entries.retain(|entry| entry.at() <= at);
+        "manually-canceled".clone_into(&mut self.ended_reason);
+        (self.ended_message, self.sip) = (None, None);
+    }
+
     /// A talk of eight lines, ended by the customer, with a complete analysis, of a saved assistant.
     #[must_use]
     pub fn talk(id: impl Into<String>, created_at: Millis) -> Self {

@@ -10,7 +10,7 @@ use std::{
 
 use reqwest::Client;
 use serde_json::Value;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
@@ -85,6 +85,7 @@ pub(super) enum Kept {
         /// What `PATCH` set.
         patched: Value,
         play: CancellationToken,
+        began: Instant,
     },
 }
 

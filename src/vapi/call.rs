@@ -54,6 +54,39 @@ pub fn read(body: &[u8], asked: &CallId, answered_at: Millis) -> Option<Answer> 
     Some(Answer { event, outcome })
 }
 
+/// What Vapi is asked for, as it may be stored: JSON without secrets. `None` when it is no JSON.
+#[must_use]
+pub fn redacted(asked: &[u8]) -> Option<String> {
+    let arena = Arena::default();
+    let root = json::parse(asked, &arena).ok()?;
+    Some(redact(&root, &arena).canonical())
+}
+
+/// Our placing of a call, with what Vapi was asked for (as [`redacted`] left it): what it says of metadata outranks what others say.
+#[must_use]
+pub fn placed(asked: &str, event_id: &str, call_id: &CallId, at: Millis) -> CallEvent {
+    let arena = Arena::default();
+    let mut facts = json::parse(asked.as_bytes(), &arena).map_or_else(
+        |_unreadable| CallRecord::default(),
+        |root| Subject { body: &root, call: &root, rank: Rank::OTHER, sent_at: Some(at) }.facts(),
+    );
+    facts.metadata.values_mut().for_each(|value| value.rank = Rank::PLACED_METADATA);
+    CallEvent {
+        id: event_id.to_owned(),
+        kind: EventKind::Placed,
+        source: "placed".to_owned(),
+        call_id: Some(call_id.clone()),
+        sent_at: Some(at),
+        received_at: at,
+        proof: None,
+        keep: Keep::Whole,
+        facts: Box::new(normal(facts)),
+        folded: true,
+        body: asked.as_bytes().to_vec().into(),
+        details: None,
+    }
+}
+
 fn facts(call: &Node<'_>, answered_at: Millis) -> CallRecord {
     let state = rest_state(call.at("status")).unwrap_or_default();
     let ended = state == CallState::Ended;

@@ -9,6 +9,8 @@
 //! - What an answer means is decided in [`answer`], which is pure.
 
 pub mod answer;
+pub mod cancel;
+pub mod create;
 mod limit;
 pub mod list;
 mod settings;
@@ -28,6 +30,8 @@ use crate::{call::id::CallId, clock::Clock};
 use limit::Limiter;
 
 pub use answer::{Fetched, RecordingKind, RecordingLink};
+pub use cancel::Canceled;
+pub use create::{Created, Refusal, RefusalReason};
 pub use list::{ListQuery, Listed, ListedCall};
 pub use settings::{Setting, SettingError};
 
@@ -35,6 +39,10 @@ pub use settings::{Setting, SettingError};
 pub const REQUESTS_PER_SECOND: NonZeroU32 = NonZeroU32::new(5).expect("5 is not 0");
 /// How long one request may take in all: connect, headers and body.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long placing a call may take in all: Vapi does more for it than for anything else.
+pub const CREATE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a connection may take to come about.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The largest answer that is read, in bytes after decompression. The largest real call seen has 238 KB.
 const MAX_ANSWER_BYTES: usize = 20 * 1_048_576;
 
@@ -52,13 +60,15 @@ pub struct Settings {
     pub requests_per_second: NonZeroU32,
     /// How long one request may take in all.
     pub timeout: Duration,
+    /// The same for placing a call.
+    pub create_timeout: Duration,
 }
 
 impl Settings {
     /// The usual limits, for Vapi at `url`.
     #[must_use]
     pub fn new(url: impl Into<String>, key: SecretString) -> Self {
-        Self { url: url.into(), key, requests_per_second: REQUESTS_PER_SECOND, timeout: REQUEST_TIMEOUT }
+        Self { url: url.into(), key, requests_per_second: REQUESTS_PER_SECOND, timeout: REQUEST_TIMEOUT, create_timeout: CREATE_TIMEOUT }
     }
 }
 
@@ -89,6 +99,7 @@ struct Shared {
     authorization: HeaderValue,
     limiter: Limiter,
     timeout: Duration,
+    create_timeout: Duration,
     clock: Clock,
 }
 
@@ -110,6 +121,7 @@ impl VapiClient {
             authorization,
             limiter: Limiter::new(settings.requests_per_second),
             timeout: settings.timeout,
+            create_timeout: settings.create_timeout,
             clock,
         };
         Ok(Self { shared: Arc::new(shared), observer: None })
@@ -231,7 +243,12 @@ fn too_large() -> String {
 pub fn plain_http() -> Result<Client, reqwest::Error> {
     // Err means that it is installed already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    Client::builder().no_proxy().redirect(redirect::Policy::none()).user_agent(concat!("ringback/", env!("CARGO_PKG_VERSION"))).build()
+    Client::builder()
+        .no_proxy()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .redirect(redirect::Policy::none())
+        .user_agent(concat!("ringback/", env!("CARGO_PKG_VERSION")))
+        .build()
 }
 
 /// `.` and `..` are call ids by their letters, but in a path they would name another route.

@@ -9,15 +9,16 @@ use std::{
 /// Every room, and the rooms it may look into. Strict both ways: a door that nobody uses has to go as well.
 ///
 /// A room only looks into rooms further down this list, so imports can't go round in circles.
-const DOORS: [(&str, &[&str]); 24] = [
+const DOORS: [(&str, &[&str]); 25] = [
     ("main", &["cli"]),
-    ("cli", &["app", "call", "clock", "config", "doctor", "http", "simulate", "store", "telemetry", "transfer", "vapi"]),
+    ("cli", &["app", "call", "clock", "config", "dial", "doctor", "http", "simulate", "store", "telemetry", "transfer", "vapi"]),
     (
         "app",
         &[
             "call",
             "clock",
             "config",
+            "dial",
             "doctor",
             "enrich",
             "http",
@@ -39,6 +40,7 @@ const DOORS: [(&str, &[&str]); 24] = [
             "call",
             "clock",
             "config",
+            "dial",
             "enrich",
             "envelope",
             "error",
@@ -53,6 +55,7 @@ const DOORS: [(&str, &[&str]); 24] = [
         ],
     ),
     ("doctor", &["call", "clock", "config", "lifecycle", "simulate", "store", "telemetry", "vapi"]),
+    ("dial", &["call", "clock", "config", "lifecycle", "registry", "store", "vapi"]),
     ("tools", &["call", "clock", "config", "lifecycle", "outbound", "registry", "store", "telemetry", "vapi"]),
     ("push", &["call", "clock", "config", "lifecycle", "outbound", "registry", "store", "telemetry"]),
     ("enrich", &["call", "clock", "lifecycle", "registry", "store", "telemetry", "vapi"]),
@@ -85,6 +88,7 @@ const TRADES: [(&str, &[&str]); 5] = [
         &[
             "app",
             "cli",
+            "dial",
             "doctor",
             "enrich",
             "http",

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 const FIELDS: &str = include_str!("../fixtures/vapi-assistant-fields.json");
 
 fn server() -> Server<'static> {
-    Server { url: "https://ringback.example.com/api/v1/vapi/webhook", credential: Some("credential-1"), messages: &[] }
+    Server { url: Some("https://ringback.example.com/api/v1/vapi/webhook"), credential: Some("credential-1"), messages: &[] }
 }
 
 fn written(request: &Value) -> Value {

@@ -87,11 +87,13 @@ async fn a_method_that_a_route_does_not_have_is_405_and_the_others_are_named() {
     let app = Story::new().begin().await;
     let routes = [
         ("/api/v1/vapi/webhook", "POST"),
-        ("/api/v1/vapi/calls", "GET,HEAD"),
+        ("/api/v1/vapi/calls", "GET,HEAD,POST"),
+        ("/api/v1/vapi/assistant-config", "POST"),
         ("/api/v1/vapi/calls/by-phone/1", "GET,HEAD"),
         ("/api/v1/vapi/calls/x", "GET,HEAD,DELETE"),
         ("/api/v1/vapi/calls/x/result", "GET,HEAD"),
         ("/api/v1/vapi/calls/x/fetch", "POST"),
+        ("/api/v1/vapi/calls/x/cancel", "POST"),
         ("/api/v1/vapi/calls/x/timeline", "GET,HEAD"),
         ("/api/v1/vapi/calls/x/recording", "GET,HEAD"),
         ("/t/x/api/v1/vapi/calls/x", "GET,HEAD"),

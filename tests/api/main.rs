@@ -3,6 +3,7 @@
 
 mod access;
 mod architecture;
+mod assistant_config;
 mod assistants;
 mod at_rest;
 mod backfill;
@@ -25,6 +26,7 @@ mod metrics;
 mod moving;
 mod openapi;
 mod outage;
+mod placing;
 mod policy;
 mod polling;
 #[path = "../shared/postgres.rs"]

@@ -323,6 +323,7 @@ fn why_missing(record: &CallRecord) -> &'static str {
     match record.settled {
         _ if record.never_connected() => "not_connected",
         None => "still_fetching",
+        _ if !record.has_end() => "could_not_ask",
         _ if policy::promises_nothing(record) => "not_promised",
         _ if turns < FEWEST_TURNS => "too_short",
         Some(Settled::FetchFailed) => "could_not_ask",

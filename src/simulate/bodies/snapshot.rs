@@ -20,7 +20,7 @@ pub(super) fn call(script: &CallScript) -> Value {
         "updatedAt": created,
         "type": "outboundPhoneCall",
         "cost": 0,
-        "monitor": {"listenUrl": format!("wss://{SOCKET_HOST}/{id}/listen"), "controlUrl": format!("https://{SOCKET_HOST}/{id}/control")},
+        "monitor": {"listenUrl": format!("wss://{SOCKET_HOST}/{id}/listen"), "controlUrl": control(script)},
         "transport": {"callSid": format!("CA{id}"), "provider": "vapi.sip", "conversationType": "voice"},
         "phoneCallProvider": "vapi",
         "phoneCallProviderId": format!("CA{id}"),
@@ -28,6 +28,16 @@ pub(super) fn call(script: &CallScript) -> Value {
         "status": "queued",
     })));
     Value::Object(call)
+}
+
+/// Where a call is steered; of one that is played, at the fake itself.
+fn control(script: &CallScript) -> String {
+    let id = &script.id;
+    if script.storage.starts_with("http:") {
+        format!("{}/control/{id}", script.storage)
+    } else {
+        format!("https://{SOCKET_HOST}/{id}/control")
+    }
 }
 
 /// `message.assistant`: the transient one, or a saved one of the id that was asked for; with its overrides.

@@ -50,8 +50,8 @@ const PROMPTS: [(&str, &str); 26] = files!("prompts": "booking.data.md" "booking
 /// Where an assistant's messages go.
 #[derive(Debug, Clone, Copy)]
 pub struct Server<'a> {
-    /// The whole address.
-    pub url: &'a str,
+    /// The whole address; without one they go where the organisation's settings at Vapi say.
+    pub url: Option<&'a str>,
     /// The credential at Vapi that signs them.
     pub credential: Option<&'a str>,
     /// Messages wanted besides [`SERVER_MESSAGES`].
@@ -104,7 +104,9 @@ impl Assistants {
         if let Some(name) = assistant.get_mut("name") {
             *name = name.as_str().unwrap_or_default().chars().take(MOST_NAME).collect::<String>().into();
         }
-        assistant["server"] = said_to(server);
+        if let Some(said) = said_to(server) {
+            assistant["server"] = said;
+        }
         assistant["serverMessages"] = messages(server).into();
         assistant["metadata"] = Value::Object(metadata(request));
         Ok(assistant)
@@ -144,15 +146,16 @@ pub fn metadata(request: &CallRequest) -> Map<String, Value> {
     named.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?.into()))).collect()
 }
 
-/// The server of an assistant, without any secret.
+/// The server of an assistant, without any secret; none without an address.
 #[must_use]
-pub fn said_to(server: Server<'_>) -> Value {
+pub fn said_to(server: Server<'_>) -> Option<Value> {
+    let url = server.url?;
     let plan = json!({"type": "exponential", "maxRetries": SERVER_RETRIES, "baseDelaySeconds": SERVER_RETRY_SECONDS});
-    let mut said = json!({"url": server.url, "timeoutSeconds": SERVER_TIMEOUT_SECONDS, "backoffPlan": plan});
+    let mut said = json!({"url": url, "timeoutSeconds": SERVER_TIMEOUT_SECONDS, "backoffPlan": plan});
     if let Some(credential) = server.credential {
         said["credentialId"] = credential.into();
     }
-    said
+    Some(said)
 }
 
 /// The messages that a server is to get.

@@ -186,7 +186,7 @@ fn clean(reason: &str) -> String {
 }
 
 /// `Retry-After` in seconds or as a date, in milliseconds from now; anything else counts as absent.
-fn retry_after(headers: &HeaderMap, now: Millis) -> Option<i64> {
+pub(super) fn retry_after(headers: &HeaderMap, now: Millis) -> Option<i64> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let milliseconds = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         // More digits than a number holds is more than an hour.

@@ -136,7 +136,8 @@ fn note() -> impl Strategy<Value = CallRecord> {
         let server = Some(Stamped { value: format!("s{at}"), rank: Rank::OTHER, sent_at: Some(NOW.plus(at)) });
         CallRecord { recovered_at: Some(NOW.plus(at)), owed, server, ..CallRecord::default() }
     });
-    prop_oneof![3 => fetch, 3 => settled, 1 => recovered]
+    let lost = (0..3_i64).prop_map(|at| CallRecord { lost_at: Some(NOW.plus(at)), ..CallRecord::default() });
+    prop_oneof![3 => fetch, 3 => settled, 1 => recovered, 1 => lost]
 }
 
 fn deletion() -> impl Strategy<Value = CallRecord> {

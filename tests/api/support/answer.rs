@@ -30,17 +30,18 @@ const PARTS: [(&str, &str); 8] = [
 const LISTED: [(&str, &str); 2] =
     [("messages", "role message time endTime duration secondsFromStart"), ("toolCalls", "id name arguments result error at")];
 /// The closed list of codes, as far as this release has them.
-const CODES: [(u16, &str); 13] = [
+const CODES: [(u16, &str); 14] = [
     (400, "INVALID_PAYLOAD INVALID_PARAMETER"),
     (401, "UNAUTHORIZED INVALID_SIGNATURE TIMESTAMP_OUT_OF_RANGE"),
-    (403, "FORBIDDEN AUTH_NOT_CONFIGURED FOREIGN_ORIGIN"),
+    (403, "FORBIDDEN AUTH_NOT_CONFIGURED FOREIGN_ORIGIN NUMBER_NOT_ALLOWED"),
     (404, "CALL_NOT_FOUND CALL_NOT_READY ROUTE_NOT_FOUND NOT_FOUND RECORDING_NOT_AVAILABLE"),
     (405, "METHOD_NOT_ALLOWED"),
+    (409, "CALL_ENDED"),
     (410, "CALL_DELETED"),
     (413, "PAYLOAD_TOO_LARGE"),
     (415, "UNSUPPORTED_MEDIA_TYPE"),
-    (422, "VALIDATION_FAILED"),
-    (429, "RATE_LIMITED"),
+    (422, "VALIDATION_FAILED IDEMPOTENCY_KEY_REUSED VAPI_REJECTED"),
+    (429, "RATE_LIMITED VAPI_RATE_LIMITED"),
     (500, "INTERNAL"),
     (502, "VAPI_ACCOUNT VAPI_UNAVAILABLE"),
     (503, "STORE_UNAVAILABLE SHUTTING_DOWN"),
@@ -63,6 +64,8 @@ const OTHER_SHAPES: [&str; 11] = [
     "/readyz",
     "/recording",
 ];
+/// Of what is posted, these are answered as all else is.
+const POSTS_IN_THE_ENVELOPE: [&str; 4] = ["/subscriptions", "/fetch", "/assistant-config", "/calls"];
 /// The words of `callStatus` in their order.
 const STATES: [&str; 7] = ["unknown", "scheduled", "queued", "ringing", "in-progress", "forwarding", "ended"];
 
@@ -127,7 +130,7 @@ impl Seen {
         let success = (200..300).contains(&answer.status);
         let own_shape = OTHER_SHAPES.iter().any(|own| path.contains(own))
             || path.trim_matches('/').is_empty()
-            || method == "POST" && !path.contains("/fetch") && !path.contains("/subscriptions");
+            || method == "POST" && !POSTS_IN_THE_ENVELOPE.iter().any(|own| path.contains(own));
         if method == "HEAD" || answer.status == 304 {
             assert!(answer.bytes.is_empty(), "{context}");
         } else if (!success || !own_shape) && !matches!(answer.status, 302 | 307 | 416) && !path.starts_with("/readyz") {

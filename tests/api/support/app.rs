@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     net::IpAddr,
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use axum::{
@@ -42,6 +43,9 @@ const SECRETS: [&str; 2] = [SECRET, KEY];
 const MOST_STEPS: usize = 100;
 /// More requests a second than any story makes; only one story is about the limit.
 const NO_LIMIT: u32 = 100_000;
+
+/// How long Vapi may take to place a call in a story.
+const CREATE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The engines of this release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,13 +89,15 @@ pub(crate) struct Story {
     engine: Engine,
     variables: BTreeMap<String, String>,
     limit: u32,
+    /// Calls are placed.
+    places: bool,
     vapi: Options,
 }
 
 impl Story {
     pub(crate) fn on(engine: Engine) -> Self {
         let vapi = Options { pace: 0.001, key: KEY.to_owned(), secret: Some(SECRET.into()), ..Options::default() };
-        let story = Self { engine, variables: BTreeMap::new(), limit: NO_LIMIT, vapi };
+        let story = Self { engine, variables: BTreeMap::new(), limit: NO_LIMIT, places: false, vapi };
         story.with("VAPI_WEBHOOK_SECRET", SECRET).with("VAPI_API_KEY", KEY)
     }
 
@@ -112,6 +118,11 @@ impl Story {
     /// Vapi is asked as often as in life.
     pub(crate) fn limited(self) -> Self {
         Self { limit: 5, ..self }
+    }
+
+    /// Calls are placed, and Vapi has a second for its answer.
+    pub(crate) fn placing(self) -> Self {
+        Self { places: true, ..self }
     }
 
     /// The fake Vapi behaves so.
@@ -141,6 +152,7 @@ impl Story {
     fn config(&self) -> Result<Config, ConfigError> {
         let mut config = Config::from_env(|name| self.variables.get(name).cloned())?;
         config.vapi.requests_per_second = self.limit;
+        config.vapi.create_timeout = CREATE_TIMEOUT;
         Ok(config)
     }
 }
@@ -264,7 +276,9 @@ impl TestApp {
     /// Does what is due now.
     pub(crate) async fn work(&self) {
         for _ in 0..MOST_STEPS {
-            if self.api().enricher.step().await.expect("the store answers") == 0 {
+            let fetched = self.api().enricher.step().await.expect("the store answers");
+            let looked = Box::pin(self.api().dialer.step()).await.expect("the store answers");
+            if fetched + looked == 0 {
                 return;
             }
         }
@@ -350,7 +364,12 @@ impl TestApp {
             assert_eq!(left, 0, "work is left over");
         }
         for request in self.vapi.requests() {
-            let expected = request.method == "GET" && (request.path.starts_with("/call") || request.path.starts_with("/hipaa-recordings/"));
+            let expected = match request.method.as_str() {
+                "GET" => request.path == "/call" || request.path.starts_with("/call/") || request.path.starts_with("/hipaa-recordings/"),
+                "POST" => self.story.places && (request.path == "/call" || request.path.starts_with("/control/")),
+                "DELETE" => self.story.places && request.path.starts_with("/call/"),
+                _ => false,
+            };
             assert!(expected, "nobody expected {request:?}");
         }
         self.app.lifecycle().abort();

@@ -1,6 +1,8 @@
 //! The command line as it is typed: what it prints, where to, and with which exit code.
 
+mod assistant;
 mod backfill;
+mod call;
 mod client;
 mod doors;
 mod environment;

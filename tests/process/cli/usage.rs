@@ -6,7 +6,7 @@ use super::{DONE, USAGE};
 use crate::support::{home::Home, program::Program};
 
 /// What there is. What later releases bring is absent.
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 16] = [
     "serve",
     "healthcheck",
     "migrate",
@@ -14,12 +14,14 @@ const COMMANDS: [&str; 14] = [
     "export",
     "import",
     "rekey",
+    "call",
     "result",
     "listen",
     "backfill",
     "doctor",
     "simulate",
     "replay",
+    "assistant-config",
     "openapi",
 ];
 
@@ -83,10 +85,12 @@ fn what_is_mistyped_is_told_on_stderr_with_exit_code_2() {
         "doctor --restore file",
         "doctor --restore file --org --yes",
         "doctor --assistant ../org",
+        "assistant-config file",
         "export a b",
         "import",
         "rekey now",
-        "call",
+        "call a b",
+        "call --wait soon",
     ] {
         let ended = Program::in_home(&home).with(words.split(' ')).run();
         assert_eq!((ended.code, ended.stdout.as_str()), (USAGE, ""), "{words}: {}", ended.stderr);

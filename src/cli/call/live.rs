@@ -1,0 +1,92 @@
+//! Where the line is and what is said, as it happens; on a terminal only.
+
+use std::{io::IsTerminal as _, time::Duration};
+
+use reqwest::{Method, Response};
+use serde_json::Value;
+use tokio::time::sleep;
+
+use super::Service;
+use crate::call::id::CallId;
+
+/// A stream that ended is opened again after this time.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// Shows a call for as long as it is polled; never ends.
+pub(super) async fn show(service: &Service, id: &CallId) {
+    let mut screen = Screen::default();
+    while std::io::stderr().is_terminal() {
+        let opened = service.ask(Method::GET, &format!("/{id}/events?close=done")).send().await;
+        if let Ok(stream) = opened
+            && stream.status().is_success()
+        {
+            follow(stream, &mut screen).await;
+        }
+        sleep(PAUSE).await;
+    }
+    std::future::pending::<()>().await;
+}
+
+async fn follow(mut stream: Response, screen: &mut Screen) {
+    let mut unread = Vec::new();
+    while let Ok(Some(chunk)) = stream.chunk().await {
+        unread.extend_from_slice(&chunk);
+        while let Some(end) = unread.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = unread.drain(..=end).collect();
+            if let Some(words) = line.strip_prefix(b"data:").and_then(|json| screen.words(json)) {
+                eprintln!("{words}");
+            }
+        }
+    }
+}
+
+/// What was shown last.
+#[derive(Debug, Default)]
+struct Screen {
+    state: String,
+}
+
+impl Screen {
+    /// What there is to show of an event, if anything.
+    fn words(&mut self, json: &[u8]) -> Option<String> {
+        let event: Value = serde_json::from_slice(json).ok()?;
+        let data = &event["data"];
+        match event["type"].as_str()? {
+            "call.transcript" if data["final"] == true => {
+                let who = if data["role"] == "bot" { "assistant" } else { "customer" };
+                let said: String = data["message"].as_str()?.chars().filter(|it| !it.is_control()).collect();
+                (!said.is_empty()).then(|| format!("  {who}: {said}"))
+            }
+            "call.updated" | "call.ended" => {
+                let state = data["callStatus"].as_str()?;
+                let is_new = self.state != state;
+                state.clone_into(&mut self.state);
+                is_new.then(|| format!("- {state}"))
+            }
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::Screen;
+
+    fn shown(screen: &mut Screen, kind: &str, data: &Value) -> Option<String> {
+        screen.words(json!({"type": kind, "data": data}).to_string().as_bytes())
+    }
+
+    #[test]
+    fn a_state_is_shown_once_and_a_line_when_it_is_final() {
+        let mut screen = Screen::default();
+        let ringing = json!({"callStatus": "ringing"});
+        assert_eq!(shown(&mut screen, "call.updated", &ringing).as_deref(), Some("- ringing"));
+        assert_eq!(shown(&mut screen, "call.updated", &ringing), None);
+        assert_eq!(shown(&mut screen, "call.transcript", &json!({"role": "user", "message": "Yes", "final": false})), None);
+        let said = json!({"role": "user", "message": "Yes\u{1b}[2J", "final": true});
+        assert_eq!(shown(&mut screen, "call.transcript", &said).as_deref(), Some("  customer: Yes[2J"), "no word steers the terminal");
+        assert_eq!(screen.words(b"no JSON"), None);
+    }
+}

@@ -1,0 +1,378 @@
+//! Placing calls: each one once, whatever happens on the way.
+//!
+//! Properties wanted:
+//! - Vapi is asked at most once for a placing: never again after a timeout, a cut answer, a kill, a repeat.
+//! - Whoever asks with the same idempotency key gets the same call, also from another instance, also while the first is on its way.
+//! - A call that Vapi made is found, whether or not its answer reached us; and where that can't be, nobody is told otherwise.
+//! - Once there is a call, nothing that fails afterwards makes the answer a failure: clients send again after those.
+//!
+//! Design: a *placing* is a document with an id of its own, committed together with the key and the body's hash before Vapi is asked. The id
+//! goes into the call's metadata, so Vapi's list, and every webhook, tell which call it became. While it is being sent the document is due a minute
+//! ahead: if nobody has said by then what came of it, whoever leases it takes the outcome for unknown, and looks for the call.
+//!
+//! Races, by name:
+//! - *Two requests with one key*: the documents are written together by compare-and-set; who loses follows the winner.
+//! - *The process dies while sending*: see above. A placing is never sent again; in doubt it ends as *lost*.
+//! - *The client hangs up*: the work runs on a task of its own.
+//! - *The store fails after the call was made*: the answer is 201 all the same; the document stays due, and the search finds the call and notes it.
+//! - *The search finds a call while its answer arrives after all*: both note the same call, under the same event id.
+//! - *A lost call turns up later*: it has a record under its own id; the placing stays lost, for `done` never goes back.
+//!
+//! | Module | What it does |
+//! |---|---|
+//! | [`writer`] | writes what Vapi is asked for |
+//! | `placing` | the documents |
+//! | `send` | asks Vapi, and notes what came of it |
+//! | `search` | looks for calls whose answer was lost |
+
+mod placing;
+mod search;
+mod send;
+pub mod writer;
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use moka::sync::Cache;
+use serde_json::Value;
+use tokio::time::{Instant, timeout};
+
+use self::placing::{Placing, Read, Remembered, State};
+pub use self::{
+    placing::is_placement_id,
+    writer::{Wanted, Writer},
+};
+use crate::{
+    call::{id::CallId, time::SECOND},
+    clock::Clock,
+    config::DialConfig,
+    lifecycle::Lifecycle,
+    registry::{DueHint, Registry},
+    store::{DocumentKind, StoreError},
+    vapi::{
+        assistant::TemplateError,
+        client::{Refusal, VapiClient},
+    },
+};
+
+/// A store that takes longer is as good as down, and then nothing is placed.
+const STORE_DEADLINE: Duration = Duration::from_secs(5);
+/// How often a lost compare-and-set is tried again.
+const MOST_CONFLICTS: usize = 16;
+/// Placings whose call is remembered.
+const MOST_KNOWN: u64 = 20_000;
+/// The minute that calls are counted in.
+const MINUTE: i64 = 60 * SECOND;
+/// Whoever follows somebody else's placing looks at least this often: another instance wakes nobody here.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// And waits this long in all: by then it is placed, refused or unknown.
+const FOLLOWED: Duration = Duration::from_secs(70);
+
+/// Places calls; a cheap handle.
+#[derive(Clone)]
+pub struct Dialer(Arc<Inner>);
+
+struct Inner {
+    parts: Parts,
+    /// When calls were placed within the last minute.
+    placed: Mutex<VecDeque<crate::call::time::Millis>>,
+    /// Calls by their placing's id. What stands here never changes.
+    known: Cache<String, CallId>,
+    due: DueHint,
+}
+
+/// What a dialer is built from.
+pub struct Parts {
+    /// All the calls, and the documents beside them.
+    pub registry: Registry,
+    /// Asks Vapi, if there is a key.
+    pub client: Option<VapiClient>,
+    /// What time it is.
+    pub clock: Clock,
+    /// Runs and tracks the work.
+    pub lifecycle: Lifecycle,
+    /// Writes what is asked for.
+    pub writer: Writer,
+    /// Who may be called.
+    pub rules: DialConfig,
+    /// Milliseconds for which a placing is kept; `None`: for good.
+    pub keep_ms: Option<i64>,
+}
+
+/// A call to place.
+#[derive(Debug, Clone)]
+pub struct Order {
+    /// What is wanted.
+    pub wanted: Wanted,
+    /// Who wants it, by the token's name.
+    pub token: Option<String>,
+    /// The idempotency key, and the route it was sent to: one key means another thing elsewhere.
+    pub key: Option<(String, &'static str)>,
+    /// Of the body, to tell whether a key comes with another one.
+    pub hash: String,
+}
+
+/// What became of an order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// The call; or the placing, as long as nobody knows.
+    pub named: Named,
+    /// It was placed before, by the same key.
+    pub replayed: bool,
+}
+
+/// What an id names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Named {
+    /// A call.
+    Call(CallId),
+    /// A placing of which nobody knows yet what came.
+    Open(CallId),
+    /// Nothing, though it looks like one of ours.
+    Nothing,
+}
+
+/// Why there is no call.
+#[derive(Debug, thiserror::Error)]
+pub enum DialError {
+    /// There is no key to ask Vapi with.
+    #[error("there is no VAPI_API_KEY")]
+    NoKey,
+    /// The number may not be called.
+    #[error("the number is not in DIAL_ALLOW")]
+    NumberNotAllowed,
+    /// As many calls were placed within the minute as may be.
+    #[error("DIAL_MAX_PER_MINUTE is reached")]
+    TooMany,
+    /// The key came with another body before.
+    #[error("the idempotency key came with another body before")]
+    KeyReused,
+    /// Vapi refuses, or can't be reached.
+    #[error("Vapi refuses")]
+    Refused(Refusal),
+    /// Nothing was placed, for it could not be written down.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A template is broken.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+    /// The service is about to stop.
+    #[error("shutting down")]
+    Stopping,
+}
+
+impl Dialer {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        let (placed, due) = (Mutex::default(), DueHint::default());
+        Self(Arc::new(Inner { parts, placed, known: Cache::new(MOST_KNOWN), due }))
+    }
+
+    /// Writes assistants.
+    #[must_use]
+    pub fn writer(&self) -> &Writer {
+        &self.0.parts.writer
+    }
+
+    /// Places a call, or finds the one that was placed by the same key.
+    ///
+    /// # Errors
+    /// [`DialError`] when it is certain that there is no call.
+    pub async fn place(&self, order: Order) -> Result<Outcome, DialError> {
+        if self.0.parts.lifecycle.is_stopping() {
+            return Err(DialError::Stopping);
+        }
+        let dialer = self.clone();
+        let work = self.0.parts.lifecycle.spawn_quiet(async move { dialer.settle(order).await });
+        work.await.unwrap_or_else(|crash| Err(StoreError::Unavailable(format!("the placing ended early: {crash}")).into()))
+    }
+
+    async fn settle(&self, order: Order) -> Result<Outcome, DialError> {
+        let answer_id = order.key.as_ref().map(|(key, route)| placing::answer_id(order.token.as_deref(), key, route));
+        let mut admitted = false;
+        for _ in 0..MOST_CONFLICTS {
+            let before = match &answer_id {
+                Some(id) => self.answered(id).await?,
+                None => None,
+            };
+            if let Some(before) = &before
+                && let Some(placing) = self.placing(&before.says.placement_id).await?
+                && placing.says.state != State::Refused
+            {
+                if before.says.hash != order.hash {
+                    return Err(DialError::KeyReused);
+                }
+                return self.follow(&before.says.placement_id).await;
+            }
+            if !std::mem::replace(&mut admitted, true) {
+                self.admit(&order)?;
+            }
+            let id = placing::new_id();
+            let body = self.0.parts.writer.call(&order.wanted, &id)?;
+            if self.write_down(&id, &order, &body, answer_id.as_deref().map(|id| (id, before.map(|it| it.document.revision)))).await? {
+                return self.send(&id, body).await;
+            }
+        }
+        Err(StoreError::Unavailable("the answer to the key kept changing under us".to_owned()).into())
+    }
+
+    /// May this be placed at all?
+    fn admit(&self, order: &Order) -> Result<(), DialError> {
+        let Parts { client, rules, clock, .. } = &self.0.parts;
+        if client.is_none() {
+            return Err(DialError::NoKey);
+        }
+        if !rules.allows(order.wanted.number()) {
+            return Err(DialError::NumberNotAllowed);
+        }
+        let now = clock.now();
+        let mut placed = self.0.placed.lock().unwrap_or_else(PoisonError::into_inner);
+        while placed.front().is_some_and(|at| now.since(*at) >= MINUTE) {
+            placed.pop_front();
+        }
+        if placed.len() >= rules.max_per_minute {
+            return Err(DialError::TooMany);
+        }
+        placed.push_back(now);
+        Ok(())
+    }
+
+    /// Commits the placing, and the answer to its key; tells whether nobody was faster.
+    async fn write_down(&self, id: &str, order: &Order, body: &Value, key: Option<(&str, Option<u64>)>) -> Result<bool, DialError> {
+        let Parts { registry, clock, keep_ms, .. } = &self.0.parts;
+        let now = clock.now();
+        let asked = crate::vapi::call::redacted(body.to_string().as_bytes()).unwrap_or_default();
+        let (token, sent_at) = (order.token.clone(), now);
+        let new = Placing { state: State::Sending, token, asked, call_id: None, refusal: None, sent_at, looks: 0 };
+        let mut writes = vec![placing::placing(id, &new, *keep_ms)];
+        if let Some((answer_id, before)) = key {
+            let says = Remembered { hash: order.hash.clone(), placement_id: id.to_owned() };
+            writes.push(placing::remembered(answer_id, &says, before, now));
+        }
+        Ok(self.in_time(registry.store().put_documents(writes, now)).await?)
+    }
+
+    /// What came of a placing that somebody else sends, as soon as that is known.
+    async fn follow(&self, id: &str) -> Result<Outcome, DialError> {
+        let deadline = Instant::now() + FOLLOWED;
+        let replayed = true;
+        loop {
+            match self.standing(id).await? {
+                Standing::Call(id) => return Ok(Outcome { named: Named::Call(id), replayed }),
+                Standing::Refused(refusal) => return Err(DialError::Refused(refusal)),
+                Standing::Sending if Instant::now() < deadline => self.nap(id, LOOK_AGAIN).await,
+                _ => return Ok(Outcome { named: open(id), replayed }),
+            }
+        }
+    }
+
+    /// Waits until something happens to a placing here, or for `at_most`.
+    async fn nap(&self, id: &str, at_most: Duration) {
+        let ticket = CallId::parse(id).ok().and_then(|id| self.0.parts.registry.waiters().register(&id));
+        let woken = async {
+            match &ticket {
+                Some(ticket) => ticket.woken().await,
+                None => std::future::pending().await,
+            }
+        };
+        let _ = timeout(at_most, woken).await;
+    }
+
+    /// What an id names: a placing's id the call that it became, any other id a call.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store can't be asked.
+    pub async fn named(&self, id: &CallId) -> Result<Named, StoreError> {
+        if !is_placement_id(id.as_str()) {
+            return Ok(Named::Call(id.clone()));
+        }
+        // Boxed: of nearly every call somebody asks by its own id.
+        Ok(match Box::pin(self.standing(id.as_str())).await? {
+            Standing::Call(id) => Named::Call(id),
+            Standing::Sending | Standing::Unknown => Named::Open(id.clone()),
+            // It has a record of its own.
+            Standing::Lost => Named::Call(id.clone()),
+            Standing::Refused(_) | Standing::Nothing => Named::Nothing,
+        })
+    }
+
+    /// The same, as soon as it is known, or after `wait`, or when the service is about to stop.
+    ///
+    /// # Errors
+    /// As [`Dialer::named`].
+    pub async fn named_within(&self, id: &CallId, wait: Duration) -> Result<Named, StoreError> {
+        if is_placement_id(id.as_str()) { Box::pin(self.opened_within(id, wait)).await } else { Ok(Named::Call(id.clone())) }
+    }
+
+    async fn opened_within(&self, id: &CallId, wait: Duration) -> Result<Named, StoreError> {
+        let deadline = Instant::now() + wait;
+        loop {
+            let named = self.named(id).await?;
+            let left = deadline.saturating_duration_since(Instant::now());
+            if !matches!(named, Named::Open(_)) || left.is_zero() {
+                return Ok(named);
+            }
+            tokio::select! {
+                () = self.nap(id.as_str(), left.min(LOOK_AGAIN)) => {}
+                () = self.0.parts.lifecycle.soft_stopped() => return Ok(named),
+            }
+        }
+    }
+
+    async fn standing(&self, id: &str) -> Result<Standing, StoreError> {
+        if let Some(call) = self.0.known.get(id) {
+            return Ok(Standing::Call(call));
+        }
+        let Some(Read { says, .. }) = self.placing(id).await? else { return Ok(Standing::Nothing) };
+        Ok(match (says.state, says.call_id, says.refusal) {
+            (State::Placed, Some(call), _) => {
+                self.0.known.insert(id.to_owned(), call.clone());
+                Standing::Call(call)
+            }
+            (State::Refused, _, Some(refusal)) => Standing::Refused(refusal),
+            (State::Sending, ..) => Standing::Sending,
+            (State::Lost, ..) => Standing::Lost,
+            _ => Standing::Unknown,
+        })
+    }
+
+    async fn placing(&self, id: &str) -> Result<Option<Read<Placing>>, StoreError> {
+        self.document(DocumentKind::Placement, id).await
+    }
+
+    async fn answered(&self, id: &str) -> Result<Option<Read<Remembered>>, StoreError> {
+        self.document(DocumentKind::Answer, id).await
+    }
+
+    async fn document<T>(&self, kind: DocumentKind, id: &str) -> Result<Option<Read<T>>, StoreError>
+    where
+        T: serde::Serialize + for<'de> serde::Deserialize<'de>,
+    {
+        let Parts { registry, clock, .. } = &self.0.parts;
+        Ok(self.in_time(registry.store().document(kind, id, clock.now())).await?.and_then(Read::of))
+    }
+
+    async fn in_time<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        let late = |_elapsed| Err(StoreError::Unavailable(format!("no answer within {} s", STORE_DEADLINE.as_secs())));
+        timeout(STORE_DEADLINE, work).await.unwrap_or_else(late)
+    }
+}
+
+/// Where a placing stands.
+enum Standing {
+    Sending,
+    Unknown,
+    Call(CallId),
+    Refused(Refusal),
+    Lost,
+    Nothing,
+}
+
+/// A placing of which nobody knows what came.
+fn open(id: &str) -> Named {
+    CallId::parse(id).map_or(Named::Nothing, Named::Open)
+}

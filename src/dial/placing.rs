@@ -1,0 +1,148 @@
+//! A placing: that somebody wanted a call, and what became of it. Kept as a document, from before Vapi is asked.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    call::{
+        id::CallId,
+        time::{DAY, Millis, SECOND},
+    },
+    store::{Document, DocumentKind, DocumentWrite},
+    vapi::client::Refusal,
+};
+
+/// How an id of ours is told from one of Vapi's.
+const PREFIX: &str = "pl_";
+/// A placing that is being sent has an outcome by then; if not, whoever sent it is gone, and its outcome is unknown.
+pub(super) const SENT_WITHIN: i64 = 60 * SECOND;
+/// How long the answer to an idempotency key is remembered.
+pub(super) const REMEMBERED: i64 = DAY;
+
+/// Is this the id of a placing?
+#[must_use]
+pub fn is_placement_id(id: &str) -> bool {
+    id.starts_with(PREFIX)
+}
+
+/// A new id for a placing.
+pub(super) fn new_id() -> String {
+    format!("{PREFIX}{}", uuid::Uuid::now_v7())
+}
+
+/// What became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum State {
+    /// Vapi is being asked.
+    Sending,
+    /// Vapi was asked, and nobody knows what it did.
+    Unknown,
+    /// There is a call.
+    Placed,
+    /// There is none.
+    Refused,
+    /// Nobody will ever know.
+    Lost,
+}
+
+/// A placing, as its document says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Placing {
+    /// What became of it.
+    pub(super) state: State,
+    /// Who wanted it, by the token's name.
+    pub(super) token: Option<String>,
+    /// What Vapi was asked for, without secrets; until the call is known.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) asked: String,
+    /// The call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) call_id: Option<CallId>,
+    /// Why there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) refusal: Option<Refusal>,
+    /// When Vapi was asked.
+    pub(super) sent_at: Millis,
+    /// How often the call was looked for.
+    #[serde(default)]
+    pub(super) looks: usize,
+}
+
+/// What was answered to an idempotency key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Remembered {
+    /// Of the body that came with it.
+    pub(super) hash: String,
+    /// What came of it.
+    pub(super) placement_id: String,
+}
+
+/// A document with what it says.
+#[derive(Debug, Clone)]
+pub(super) struct Read<T> {
+    pub(super) document: Document,
+    pub(super) says: T,
+}
+
+impl<T: Serialize + for<'de> Deserialize<'de>> Read<T> {
+    /// Reads a document; `None` when only a later release can.
+    pub(super) fn of(document: Document) -> Option<Self> {
+        let says = serde_json::from_slice(&document.body).ok()?;
+        Some(Self { document, says })
+    }
+
+    /// The write of what it says now.
+    pub(super) fn write(mut self) -> DocumentWrite {
+        let expected = Some(self.document.revision);
+        self.document.revision += 1;
+        self.document.body = bytes(&self.says);
+        DocumentWrite { document: self.document, expected }
+    }
+}
+
+/// The write of a new placing, kept for `keep` milliseconds (`None`: for good).
+pub(super) fn placing(id: &str, placing: &Placing, keep: Option<i64>) -> DocumentWrite {
+    let now = placing.sent_at;
+    let document = Document {
+        kind: DocumentKind::Placement,
+        id: id.to_owned(),
+        revision: 1,
+        alias: None,
+        due: Some(now.plus(SENT_WITHIN)),
+        created_at: now,
+        expires_at: keep.map(|keep| now.plus(keep)),
+        body: bytes(placing),
+    };
+    DocumentWrite { document, expected: None }
+}
+
+/// The write of what is answered to a key from now on, over the revision that stands there.
+pub(super) fn remembered(id: &str, says: &Remembered, before: Option<u64>, now: Millis) -> DocumentWrite {
+    let document = Document {
+        kind: DocumentKind::Answer,
+        id: id.to_owned(),
+        revision: before.unwrap_or_default() + 1,
+        alias: None,
+        due: None,
+        created_at: now,
+        expires_at: Some(now.plus(REMEMBERED)),
+        body: bytes(says),
+    };
+    DocumentWrite { document, expected: before }
+}
+
+/// The id of an answer: who asked, with which key, where.
+pub(super) fn answer_id(token: Option<&str>, key: &str, route: &str) -> String {
+    let mut hash = Sha256::new();
+    // A name of a token has no line break, and neither has a key.
+    hash.update(format!("{}\n{key}\n{route}", token.unwrap_or_default()));
+    hex::encode(hash.finalize())
+}
+
+fn bytes(says: &impl Serialize) -> Vec<u8> {
+    // Texts, numbers and maps with texts as keys: nothing here can refuse to be written.
+    serde_json::to_vec(says).unwrap_or_default()
+}

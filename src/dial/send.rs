@@ -1,0 +1,161 @@
+//! Asks Vapi, once, and notes what came of it.
+
+use serde_json::Value;
+use tracing::{info, warn};
+
+use super::{
+    DialError, Dialer, MOST_CONFLICTS, Named, Outcome, Parts, open,
+    placing::{Placing, REMEMBERED, State},
+    search,
+};
+use crate::{
+    call::{
+        id::CallId,
+        time::{Millis, SECOND},
+    },
+    registry::Change,
+    store::{Document, StoreError},
+    vapi::{
+        self,
+        client::{Created, Refusal},
+    },
+};
+
+/// A placed call of which nothing was heard by then is worth a warning.
+const HEARD_WITHIN: i64 = 60 * SECOND;
+
+impl Dialer {
+    /// Asks Vapi for the call of a placing that was written down just now.
+    pub(super) async fn send(&self, id: &str, mut body: Value) -> Result<Outcome, DialError> {
+        let Parts { client, writer, .. } = &self.0.parts;
+        let Some(client) = client else { return Err(DialError::NoKey) };
+        writer.seal(&mut body);
+        let outcome = match client.create(&body).await {
+            Created::Call { id: call, body } => {
+                let answer = vapi::call::read(&body, &call, self.0.parts.clock.now()).map(|answer| answer.event);
+                if let Err(error) = self.in_time(self.note_call(id, &call, answer)).await {
+                    warn!(%error, placement_id = id, call_id = call.as_str(), "A call was placed, but that could not be stored yet");
+                }
+                Ok(Named::Call(call))
+            }
+            Created::Refused(mut refusal) => {
+                writer.hide(&mut refusal.details);
+                if let Err(error) = self.note_refusal(id, &refusal).await {
+                    warn!(%error, placement_id = id, "A refused placing could not be noted; its call will be looked for in vain");
+                }
+                Err(DialError::Refused(refusal))
+            }
+            Created::Unknown(why) => {
+                warn!(why, placement_id = id, "Nobody knows whether a call was placed; it is looked for in Vapi's list");
+                if let Err(error) = self.note_unknown(id).await {
+                    warn!(%error, placement_id = id, "That could not be stored; the search begins within a minute");
+                }
+                Ok(open(id))
+            }
+        };
+        self.wake(id);
+        outcome.map(|named| Outcome { named, replayed: false })
+    }
+
+    /// Whoever waits for this placing looks again.
+    pub(super) fn wake(&self, id: &str) {
+        if let Ok(id) = CallId::parse(id) {
+            self.0.parts.registry.waiters().wake(&id);
+        }
+    }
+
+    /// A placing became this call: its record hears of it first, then the placing says so.
+    pub(super) async fn note_call(&self, id: &str, call: &CallId, answer: Option<crate::call::event::CallEvent>) -> Result<(), StoreError> {
+        self.0.known.insert(id.to_owned(), call.clone());
+        let Parts { registry, clock, .. } = &self.0.parts;
+        let Some(placing) = self.placing(id).await? else { return Ok(()) };
+        let at = clock.now();
+        if placing.says.state == State::Lost {
+            return Ok(());
+        }
+        if placing.says.state != State::Placed {
+            let event = vapi::call::placed(&placing.says.asked, event_id(id), call, at);
+            let more = answer.into_iter().collect();
+            registry.apply_change(Change { event, more, after_fetch: false, not_before: None, ask: None }).await?;
+        }
+        self.change(id, |says, document| {
+            if says.state == State::Placed {
+                return false;
+            }
+            says.state = State::Placed;
+            says.call_id = Some(call.clone());
+            says.asked.clear();
+            document.alias = Some(call.as_str().to_owned());
+            document.due = Some(at.plus(HEARD_WITHIN));
+            true
+        })
+        .await?;
+        info!(placement_id = id, call_id = call.as_str(), token = placing.says.token, "A call was placed");
+        self.0.due.announce(at.plus(HEARD_WITHIN));
+        Ok(())
+    }
+
+    async fn note_refusal(&self, id: &str, refusal: &Refusal) -> Result<(), StoreError> {
+        let ends = self.0.parts.clock.now().plus(REMEMBERED);
+        self.change(id, |says, document| {
+            says.state = State::Refused;
+            says.refusal = Some(refusal.clone());
+            says.asked.clear();
+            (document.due, document.expires_at) = (None, Some(ends));
+            true
+        })
+        .await
+    }
+
+    async fn note_unknown(&self, id: &str) -> Result<(), StoreError> {
+        let due = self.0.parts.clock.now().plus(search::wait(0));
+        self.change(id, |says, document| {
+            says.state = State::Unknown;
+            document.due = Some(due);
+            true
+        })
+        .await?;
+        self.0.due.announce(due);
+        Ok(())
+    }
+
+    /// Changes a placing as it stands now, unless `change` says that there is nothing to change.
+    pub(super) async fn change(&self, id: &str, change: impl Fn(&mut Placing, &mut Document) -> bool) -> Result<(), StoreError> {
+        let Parts { registry, clock, .. } = &self.0.parts;
+        for _ in 0..MOST_CONFLICTS {
+            let Some(mut read) = self.placing(id).await? else { return Ok(()) };
+            if !change(&mut read.says, &mut read.document) {
+                return Ok(());
+            }
+            if self.in_time(registry.store().put_documents(vec![read.write()], clock.now())).await? {
+                return Ok(());
+            }
+        }
+        Err(StoreError::Unavailable("the placing kept changing under us".to_owned()))
+    }
+
+    /// Warns about a placed call of which nothing was heard for a while. It is still waited for, and Vapi is asked.
+    pub(super) async fn remind(&self, id: &str, call: &CallId) -> Result<(), StoreError> {
+        if let crate::store::Loaded::Found(stored) = self.0.parts.registry.store().load(call).await?
+            && stored.record.heard_at.is_none()
+            && !stored.record.has_end()
+        {
+            warn!(
+                placement_id = id,
+                call_id = call.as_str(),
+                "No webhook came about a call that was placed a minute ago: check its server URL; Vapi will be asked instead"
+            );
+        }
+        self.change(id, |_, document| document.due.take().is_some()).await
+    }
+}
+
+/// The event of a placing has the id that everybody would give it.
+pub(super) fn event_id(placement_id: &str) -> &str {
+    placement_id.split_once('_').map_or(placement_id, |(_, uuid)| uuid)
+}
+
+/// When this was, for whoever reads the record.
+pub(super) fn lost_words(sent_at: Millis) -> String {
+    format!("Vapi's answer to the placing at {sent_at} was lost, and Vapi's list does not have the call")
+}

@@ -1,0 +1,85 @@
+//! Calling off: a call that goes on is hung up through its control address, one that has not begun is deleted at Vapi.
+//!
+//! The address stands in the call (`monitor.controlUrl`), opens without a key to whoever has it, and is therefore never stored: the call is fetched
+//! for it each time. Our key is not sent there.
+
+use reqwest::{
+    Url,
+    header::{ACCEPT, AUTHORIZATION},
+};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use super::{Fetched, Shared, VapiClient, in_words, stands_in_a_path};
+use crate::call::id::CallId;
+
+/// What came of calling off a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Canceled {
+    /// Vapi was told, and took it.
+    Done,
+    /// The call has ended already.
+    Ended,
+    /// Vapi knows no such call.
+    Unknown,
+    /// Vapi refuses the key.
+    Denied,
+    /// Vapi was not told, or did not take it.
+    Failed(String),
+}
+
+impl VapiClient {
+    /// Hangs up a call that goes on; unschedules one that has not begun.
+    pub async fn cancel(&self, id: &CallId) -> Canceled {
+        let body = match self.call(id).await {
+            Fetched::Call(body) => body,
+            Fetched::Unknown => return Canceled::Unknown,
+            Fetched::Denied { .. } => return Canceled::Denied,
+            Fetched::Failed { error, .. } => return Canceled::Failed(error),
+        };
+        let call: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let control = call["monitor"]["controlUrl"].as_str().and_then(|url| Url::parse(url).ok());
+        let (operation, outcome) = match (call["status"].as_str(), control) {
+            (Some("ended"), _) => return Canceled::Ended,
+            (Some("scheduled"), _) | (_, None) => ("delete", self.within(self.shared.delete(id)).await),
+            (_, Some(control)) => ("control", self.within(self.shared.control(control)).await),
+        };
+        if let Some(observer) = &self.observer {
+            observer(operation, outcome.as_ref().ok().copied());
+        }
+        match outcome {
+            Ok(200..300) => Canceled::Done,
+            Ok(401 | 403) => Canceled::Denied,
+            Ok(404) if operation == "delete" => Canceled::Unknown,
+            Ok(status) => Canceled::Failed(format!("Vapi answered {status} when the call was called off")),
+            Err(why) => Canceled::Failed(why),
+        }
+    }
+
+    async fn within(&self, request: impl Future<Output = Result<u16, String>>) -> Result<u16, String> {
+        self.shared.limiter.urgent().await;
+        timeout(self.shared.timeout, request).await.unwrap_or_else(|_late| Err("Vapi did not answer in time".to_owned()))
+    }
+}
+
+impl Shared {
+    async fn control(&self, url: Url) -> Result<u16, String> {
+        // An address that Vapi itself could not have is no address of Vapi's.
+        if url.scheme() != "https" && url.origin() != self.url.origin() {
+            return Err("Vapi gave an address for hanging up that can't be trusted".to_owned());
+        }
+        let request = self.http.post(url).json(&json!({"type": "end-call"}));
+        request.send().await.map(|answer| answer.status().as_u16()).map_err(|error| in_words(&error))
+    }
+
+    async fn delete(&self, id: &CallId) -> Result<u16, String> {
+        let mut url = self.url.clone();
+        if let Ok(mut segments) = url.path_segments_mut()
+            && stands_in_a_path(id)
+        {
+            segments.pop_if_empty().extend(["call", id.as_str()]);
+        }
+        let request = self.http.delete(url).header(AUTHORIZATION, self.authorization.clone()).header(ACCEPT, "application/json");
+        request.send().await.map(|answer| answer.status().as_u16()).map_err(|error| in_words(&error))
+    }
+}
