@@ -161,7 +161,8 @@ proptest! {
         prop_assert_eq!(&shown["id"], &shown["callId"]);
         prop_assert_eq!(shown["status"] == "pending", shown["dataStatus"] == "pending");
         prop_assert_eq!(shown["outcome"]["kind"].is_null(), shown["status"] == "pending");
-        prop_assert!(shown["dataStatus"] == "pending" || shown["callStatus"] == "ended");
+        // Of a placing that was lost nobody knows where the line was.
+        prop_assert!(shown["dataStatus"] == "pending" || shown["callStatus"] == "ended" || record.lost_at.is_some());
         prop_assert_eq!(matches!(shown["dataStatus"].as_str(), Some("complete" | "fetch_failed")), record.is_done());
         prop_assert_eq!(shown["outcome"]["analysisMissing"] == true, shown["outcome"]["analysisMissingReason"] != "");
         for message in shown["messages"].as_array().unwrap() {
