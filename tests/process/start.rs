@@ -34,6 +34,8 @@ const START: Duration = Duration::from_millis(150);
 const START_OF_DEBUG: Duration = Duration::from_secs(2);
 /// Memory of an idle service, in KiB.
 const IDLE: u64 = 40 * 1_024;
+/// The pages of a debug build's own code are several times as many.
+const IDLE_OF_DEBUG: u64 = 64 * 1_024;
 
 #[test]
 fn a_store_of_some_thousand_calls_opens_at_once_and_idling_takes_little_memory() {
@@ -43,7 +45,7 @@ fn a_store_of_some_thousand_calls_opens_at_once_and_idling_takes_little_memory()
     assert!(service.started_in < START_OF_DEBUG, "{:?}", service.started_in);
     knows(&service, &last, SOME);
     let idle = service.memory();
-    assert!(idle < IDLE, "{idle} KiB");
+    assert!(idle < if cfg!(debug_assertions) { IDLE_OF_DEBUG } else { IDLE }, "{idle} KiB");
 }
 
 #[test]
