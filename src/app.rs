@@ -81,6 +81,8 @@ impl App {
             dialer: ground.dialer(&config, writer),
             push: ground.push(&config, outbound.clone()),
             tools: ground.tools(&config, outbound),
+            audit: ground.audit(&config),
+            usage: ground.usage(&config),
             meters: http::Meters::new(ground.metrics.clone(), &http::TEMPLATES),
             gate,
             bodies: Budget::default(),
@@ -134,6 +136,7 @@ impl App {
             let rounds = Rounds::new(doctor, api.registry.store().clone(), api.metrics.clone());
             lifecycle.spawn("doctor", rounds.run(every, lifecycle.clone()));
         }
+        lifecycle.spawn("usage", api.usage.clone().run(lifecycle.clone()));
         lifecycle.spawn("keep", keeper.run(lifecycle.clone()));
         let code = lifecycle.supervise().await;
         if let Err(error) = api.registry.store().close().await {

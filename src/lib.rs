@@ -29,6 +29,7 @@
 //! | [`enrich`] | asks Vapi for what its webhooks did not bring |
 //! | [`reconcile`] | looks through Vapi's list for calls whose webhooks were lost |
 //! | [`transfer`] | moving all calls to another store, and encrypting them anew |
+//! | [`audit`] | who changed what, and when; when tokens were used last |
 //! | [`keep`] | retention, archive, room on disk |
 //! | [`registry`] | all the calls: the one writer, the cache, those who wait |
 //! | [`vapi`] | Vapi's words, in and out: proofs, messages, REST, redaction |
@@ -68,6 +69,7 @@
 //! came in a body is stored, logged or shown.
 
 pub mod app;
+pub mod audit;
 pub mod call;
 pub mod cli;
 pub mod clock;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{StartError, open_store, vapi_client};
 use crate::{
+    audit::{Audit, Usage},
     call::policy::Plan,
     clock::Clock,
     config::Config,
@@ -58,6 +59,15 @@ impl Ground {
         let (records, bodies) = (config.store.retention_ms, config.store.payload_retention_ms);
         let plan = KeepPlan { records, bodies, archive: config.store.archive.clone() };
         Keeper::new(self.registry.clone(), self.clock.clone(), self.metrics.clone(), plan)
+    }
+
+    pub(super) fn audit(&self, config: &Config) -> Audit {
+        Audit::new(self.registry.store().clone(), self.clock.clone(), config.store.retention_ms)
+    }
+
+    pub(super) fn usage(&self, config: &Config) -> Usage {
+        let names = config.access.tokens.iter().map(|token| token.name.clone());
+        Usage::new(names, self.registry.store().clone(), self.clock.clone())
     }
 
     pub(super) fn dialer(&self, config: &Config, writer: Writer) -> Dialer {

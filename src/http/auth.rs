@@ -9,6 +9,7 @@ use axum::{
 
 use super::{
     Api,
+    audit::Slip,
     session::{self, Session},
 };
 use crate::{call::time::Millis, config::Scope, error::ApiError};
@@ -102,7 +103,8 @@ impl<N: Needs> FromRequestParts<Api> for Caller<N> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, ApiError> {
-        let in_path = if N::TOKEN_IN_PATH && parts.uri.path().starts_with("/t/") { token_in_path(parts, api).await } else { None };
+        let in_path =
+            if N::TOKEN_IN_PATH && parts.uri.path().starts_with("/t/") { path_parameter(parts, api, "token").await } else { None };
         let in_query = if N::SCOPES_IN_QUERY.is_empty() { None } else { token_in_query(parts) };
         let in_url = match (&in_path, &in_query) {
             (Some(token), _) => Some((token.as_str(), &[Scope::Poll][..])),
@@ -116,13 +118,20 @@ impl<N: Needs> FromRequestParts<Api> for Caller<N> {
             Some(session) => of_session::<N>(session)?,
             None => admit::<N>(api, &parts.headers, in_url)?,
         };
+        if let Some(name) = &token {
+            api.usage.note(name);
+        }
+        if let Some(slip) = parts.extensions.get::<Slip>().cloned() {
+            let subject = path_parameter(parts, api, "id").await;
+            slip.fill(api, token.clone(), subject.as_deref()).await?;
+        }
         Ok(Self { token, scope, until, needs: std::marker::PhantomData })
     }
 }
 
-async fn token_in_path(parts: &mut Parts, api: &Api) -> Option<String> {
+async fn path_parameter(parts: &mut Parts, api: &Api, wanted: &str) -> Option<String> {
     let params = RawPathParams::from_request_parts(parts, api).await.ok()?;
-    params.iter().find_map(|(name, value)| (name == "token").then(|| value.to_owned()))
+    params.iter().find_map(|(name, value)| (name == wanted).then(|| value.to_owned()))
 }
 
 fn token_in_query(parts: &Parts) -> Option<String> {

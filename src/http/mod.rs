@@ -4,6 +4,7 @@
 //! foreign origin is kept from writing, and the route's extractors let it in ([`auth`], `proof`).
 
 mod assistant;
+mod audit;
 pub mod auth;
 mod backfill;
 mod body;
@@ -34,6 +35,7 @@ mod socket;
 mod stream;
 mod subscriptions;
 mod timeline;
+mod tokens;
 mod webhook;
 
 use std::sync::Arc;
@@ -49,8 +51,19 @@ use self::observe::Observe;
 pub use self::{body::Budget, docs::openapi, health::Probe, meters::Meters, onlookers::Onlookers, path::Regular, proof::Gate};
 
 use crate::{
-    clock::Clock, config::Config, dial::Dialer, enrich::Enricher, error::ApiError, lifecycle::Lifecycle, push::Push, reconcile::Reconciler,
-    registry::Registry, telemetry::Metrics, tools::Tools, vapi::client::VapiClient,
+    audit::{Audit, Usage},
+    clock::Clock,
+    config::Config,
+    dial::Dialer,
+    enrich::Enricher,
+    error::ApiError,
+    lifecycle::Lifecycle,
+    push::Push,
+    reconcile::Reconciler,
+    registry::Registry,
+    telemetry::Metrics,
+    tools::Tools,
+    vapi::client::VapiClient,
 };
 
 /// What handlers share: a cheap handle.
@@ -77,6 +90,10 @@ pub struct Shared {
     pub client: Option<VapiClient>,
     /// Checks webhook proofs.
     pub gate: proof::Gate,
+    /// Notes who changes what.
+    pub audit: Audit,
+    /// Remembers when tokens were used.
+    pub usage: Usage,
     /// Bounds the memory that bodies take.
     pub bodies: body::Budget,
     /// Are shown what comes in.
@@ -116,10 +133,11 @@ const WEBHOOK_PATHS: [&str; 4] = ["/api/v1/vapi/webhook", "/api/v1/vapi/webhooks
 const SESSIONS_PATH: &str = "/api/v1/sessions/vapi/webhook";
 
 /// Templates of all routes, by which requests are counted.
-pub const TEMPLATES: [&str; 40] = [
+pub const TEMPLATES: [&str; 42] = [
     "/",
     "/api/v1/sessions/vapi/webhook",
     "/api/v1/vapi/assistant-config",
+    "/api/v1/vapi/audit",
     "/api/v1/vapi/backfill",
     "/api/v1/vapi/cache",
     "/api/v1/vapi/cache/stats",
@@ -142,6 +160,7 @@ pub const TEMPLATES: [&str; 40] = [
     "/api/v1/vapi/subscriptions/{id}/resume",
     "/api/v1/vapi/subscriptions/{id}/rotate",
     "/api/v1/vapi/subscriptions/{id}/test",
+    "/api/v1/vapi/tokens",
     "/api/v1/vapi/webhook",
     "/api/v1/vapi/webhooks/vapi",
     "/api/v1/vapi/ws",
@@ -177,6 +196,8 @@ pub fn router(api: &Api) -> Router {
         .route("/t/{token}/api/v1/vapi/calls/{id}", get(calls::read))
         .route("/t/{token}/api/v1/vapi/calls/{id}/result", get(result::wait))
         .merge(subscriptions::routes())
+        .route("/api/v1/vapi/audit", get(audit::list).post(audit::note))
+        .route("/api/v1/vapi/tokens", get(tokens::list))
         .route("/api/v1/vapi/backfill", post(backfill::page))
         .route("/api/v1/vapi/assistant-config", post(assistant::write))
         .route("/api/v1/vapi/cache/stats", get(cache::stats))

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use tower::{Layer, Service};
 use tracing::info;
 
-use super::{Api, auth, server::Peer};
+use super::{Api, audit::Slip, auth, server::Peer};
 use crate::{
     call::id::CallId,
     error::{ApiError, Failure},
@@ -41,6 +41,8 @@ pub(super) struct Told {
     pub(super) token: Option<String>,
     /// The type of message that came in.
     pub(super) event_type: Option<String>,
+    /// What was made, where that is no call.
+    pub(super) made: Option<String>,
     /// Time spent waiting on purpose, which is no latency.
     pub(super) waited: Duration,
 }
@@ -77,9 +79,13 @@ where
         self.routes.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request) -> Self::Future {
+    fn call(&mut self, mut request: Request) -> Self::Future {
         let api = self.api.clone();
         let seen = Seen::of(&api, &request);
+        let slip = seen.slip(&api);
+        if let Some(slip) = &slip {
+            request.extensions_mut().insert(slip.clone());
+        }
         // No handler runs before the answer is awaited.
         let answer = auth::refuse_foreign_origin(&api, &request).map(|()| self.routes.call(request));
         Box::pin(async move {
@@ -87,6 +93,9 @@ where
                 Ok(answer) => AssertUnwindSafe(answer).catch_unwind().await.map_or_else(panicked, |Ok(response)| response),
                 Err(refusal) => refusal.into_response(),
             };
+            if let Some(slip) = slip {
+                slip.close(&api, response.status(), made(&response)).await;
+            }
             Ok(seen.noted(&api, response))
         })
     }
@@ -113,6 +122,11 @@ impl Seen {
             method: request.method().clone(),
             route: extensions.get::<MatchedPath>().cloned(),
         }
+    }
+
+    /// What the request takes along if it may change something.
+    fn slip(&self, api: &Api) -> Option<Slip> {
+        Slip::of(api, &self.method, self.route.as_ref().map(MatchedPath::as_str), (&self.id, self.client))
     }
 
     /// Notes the answer, and adds what every answer has.
@@ -150,6 +164,12 @@ impl Seen {
         headers.extend(call_id.map(|id| (X_CALL_ID, id)));
         response
     }
+}
+
+/// The id of what was made.
+fn made(response: &Response) -> Option<String> {
+    let told = response.extensions().get::<Told>()?;
+    told.made.clone().or_else(|| told.call_id.as_ref().map(|id| id.as_str().to_owned()))
 }
 
 /// A handler panicked: 500 in the envelope, the cause in the log.

@@ -19,6 +19,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     Api, TEMPLATES,
+    audit::Slip,
     auth::{self, Caller, Read},
     deadline::{CHANGE_DEADLINE, in_time},
     observe::{Told, client_ip},
@@ -186,6 +187,10 @@ pub(super) async fn sign_in(State(api): State<Api>, request: Request) -> Result<
     if token.scope < Scope::Read {
         return Err(ApiError::Forbidden(Scope::Read));
     }
+    if let Some(slip) = parts.extensions.get::<Slip>() {
+        slip.fill(&api, Some(token.name.clone()), None).await?;
+    }
+    api.usage.note(&token.name);
     let (secret, until) = begin(&api, token).await?;
     let mut response = Status::of(&api, Some(token.name.clone()), token.scope, Some(until)).answer();
     set_cookie(&mut response, &secret, MAX_AGE, is_over_tls(&api, headers))?;
@@ -193,10 +198,18 @@ pub(super) async fn sign_in(State(api): State<Api>, request: Request) -> Result<
 }
 
 /// `DELETE /session`: signs out, whether or not anybody was signed in.
-pub(super) async fn sign_out(State(api): State<Api>, method: Method, headers: HeaderMap) -> Result<Response, ApiError> {
+pub(super) async fn sign_out(
+    State(api): State<Api>,
+    slip: Option<axum::Extension<Slip>>,
+    method: Method,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
     if let Some(shown) = cookie(&headers) {
         if !is_from_own_page(&api, &method, &headers) {
             return Err(ApiError::ForeignOrigin);
+        }
+        if let (Some(session), Some(slip)) = (of(&api, &method, &headers).await?, slip) {
+            slip.fill(&api, Some(session.token), None).await?;
         }
         in_time(CHANGE_DEADLINE, api.registry.store().drop_document(DocumentKind::Session, &name_of(shown))).await?;
     }

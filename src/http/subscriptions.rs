@@ -150,7 +150,8 @@ pub(super) async fn list(State(api): State<Api>, caller: Caller<Read>) -> Result
 pub(super) async fn create(State(api): State<Api>, caller: Caller<Admin>, Body(body): Body) -> Result<Response, ApiError> {
     let draft = Draft::new(&body).map_err(|problems| invalid(&problems))?;
     let made = api.push.subscribe(draft).await.map_err(refused)?;
-    Ok((StatusCode::CREATED, told(caller), Json(Envelope::of(shown_with_secret(made)))).into_response())
+    let told = axum::Extension(Told { token: caller.token, made: Some(made.id.clone()), ..Told::default() });
+    Ok((StatusCode::CREATED, told, Json(Envelope::of(shown_with_secret(made)))).into_response())
 }
 
 /// One subscription.

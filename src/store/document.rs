@@ -27,11 +27,15 @@ pub enum DocumentKind {
     Progress,
     /// Somebody who signed in at the dashboard; its id is a hash of what the browser shows.
     Session,
+    /// An entry of the audit log.
+    Audit,
+    /// What is remembered of a token of the API; its id is the token's name.
+    Token,
 }
 
 impl DocumentKind {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Placement, Self::Answer, Self::Batch, Self::Progress, Self::Session];
+    pub const ALL: [Self; 7] = [Self::Placement, Self::Answer, Self::Batch, Self::Progress, Self::Session, Self::Audit, Self::Token];
 
     /// Its name in stores.
     #[must_use]
@@ -42,6 +46,8 @@ impl DocumentKind {
             Self::Batch => "batch",
             Self::Progress => "progress",
             Self::Session => "session",
+            Self::Audit => "audit",
+            Self::Token => "token",
         }
     }
 }

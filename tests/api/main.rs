@@ -6,6 +6,7 @@ mod architecture;
 mod assistant_config;
 mod assistants;
 mod at_rest;
+mod audit;
 mod backfill;
 mod cache;
 mod dashboard;

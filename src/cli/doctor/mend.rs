@@ -8,7 +8,7 @@ use std::{
     process::ExitCode,
 };
 
-use super::{Practice, failed, show};
+use super::{Practice, failed, note::note, show};
 use crate::{
     clock::Clock,
     doctor::{
@@ -47,6 +47,7 @@ pub(super) async fn fix(practice: &Practice, plans: &[Plan], yes: bool) -> Resul
     let file = save(&Saved::of(&plans, &practice.config.vapi.api_url))
         .map_err(|error| failed(&format!("what is there can't be saved, so nothing was changed: {error}")))?;
     eprintln!("ringback: what was there is saved; `ringback doctor --restore {}` puts it back", file.display());
+    note(practice, "doctor.fix", plans.iter().map(|plan| plan.object.subject())).await;
     let needs = practice.doctor.needs();
     let mut all_well = stuck.is_empty();
     for plan in &plans {
@@ -74,6 +75,7 @@ pub(super) async fn restore(practice: &Practice, file: &Path, yes: bool) -> Exit
     if !yes && !agreed(&format!("Put back {} at Vapi?", objects(saved.objects.len()))) {
         return failed("nothing was changed");
     }
+    note(practice, "doctor.restore", saved.objects.iter().map(fix::SavedObject::subject)).await;
     put_back(client, &saved).await
 }
 

@@ -1,6 +1,7 @@
 //! `ringback doctor`: is everything as it must be for webhooks to arrive? Changes nothing without `--fix`.
 
 mod mend;
+mod note;
 mod show;
 mod store;
 
@@ -10,7 +11,7 @@ use super::{EXIT_CONFIGURATION, failed};
 use crate::{
     app,
     clock::Clock,
-    config::{Config, ConfigError, Environment},
+    config::{ClientConfig, Config, ConfigError, Environment},
     doctor::{Doctor, Examination, Finding, Severity, fix::is_id, house::Named},
     vapi::client::VapiClient,
 };
@@ -76,6 +77,8 @@ struct Practice {
     config: Config,
     client: Option<VapiClient>,
     doctor: Doctor,
+    /// Where the running service is; `None` when that can't be told.
+    service: Option<ClientConfig>,
 }
 
 pub(super) async fn run(args: &DoctorArgs, environment: &Environment) -> ExitCode {
@@ -108,7 +111,8 @@ fn open(environment: &Environment) -> Result<Practice, Vec<String>> {
     let config = Config::from_env(|name| environment.get(name)).map_err(|ConfigError { problems }| problems)?;
     let client = app::preflight(&config, &Clock::System).map_err(|error| vec![error.to_string()])?;
     let doctor = Doctor::new(&config, client.clone(), Clock::System);
-    Ok(Practice { config, client, doctor })
+    let service = ClientConfig::from_env(|name| environment.get(name)).ok();
+    Ok(Practice { config, client, doctor, service })
 }
 
 async fn examine(practice: &Practice, named: &Named) -> Examination {

@@ -6,12 +6,12 @@ mod words;
 
 use crate::support::app::Story;
 
-pub(super) const ADMIN: &str = "admin-token-0123456789";
-pub(super) const PLACE: &str = "place-token-0123456789";
-pub(super) const READ: &str = "read-token-0123456789";
-pub(super) const POLL: &str = "poll-token-0123456789";
+pub(crate) const ADMIN: &str = "admin-token-0123456789";
+pub(crate) const PLACE: &str = "place-token-0123456789";
+pub(crate) const READ: &str = "read-token-0123456789";
+pub(crate) const POLL: &str = "poll-token-0123456789";
 
 /// A service that has tokens of every scope.
-pub(super) fn guarded(story: Story) -> Story {
+pub(crate) fn guarded(story: Story) -> Story {
     story.with("API_TOKENS", &format!("ops={ADMIN}, place:dial={PLACE}, read:eyes={READ}, poll:wait={POLL}"))
 }
