@@ -25,7 +25,7 @@ use crate::{
     outbound::{Outbound, SetUpError},
     registry::{Registry, follow},
     store::StoreError,
-    telemetry::{Metrics, VapiStatus},
+    telemetry::{Collector, Metrics, TraceError, VapiStatus},
     vapi::{
         assistant::TemplateError,
         client::{ClientError, Settings, VapiClient},
@@ -38,6 +38,7 @@ use crate::{
 pub struct App {
     api: Api,
     keeper: Keeper,
+    collector: Collector,
 }
 
 /// Why the service can't start. The sentence tells the operator what to do.
@@ -58,6 +59,9 @@ pub enum StartError {
     /// The webhook proofs can't be checked as configured.
     #[error("{0}")]
     Webhook(String),
+    /// Traces can't be sent as configured.
+    #[error("{0}")]
+    Traces(#[from] TraceError),
     /// Nothing could be archived; found out at the first purge, it would stop every purge and fill the disk.
     #[error("RETENTION_ARCHIVE must name a folder that can be written: {0}")]
     Archive(std::io::Error),
@@ -73,8 +77,13 @@ impl App {
         let gate = Gate::new(verifier(&config)?);
         let outbound = Outbound::new(config.outbound.allowed.clone())?;
         let writer = Writer::new(config.server.clone())?;
-        let ground = Ground::lay(&config, clock).await?;
+        let collector = match &config.otlp_endpoint {
+            Some(endpoint) => Collector::at(endpoint, outbound.clone())?,
+            None => Collector::default(),
+        };
+        let ground = Ground::lay(&config, clock, collector).await?;
         let keeper = ground.keeper(&config);
+        let collector = ground.collector.clone();
         let shared = Shared {
             enricher: ground.enricher(),
             reconciler: ground.reconciler(&config),
@@ -95,7 +104,7 @@ impl App {
             lifecycle: ground.lifecycle,
             metrics: ground.metrics,
         };
-        Ok(Self { api: Api::new(shared), keeper })
+        Ok(Self { api: Api::new(shared), keeper, collector })
     }
 
     /// What handlers share: tests look inside and move things on.
@@ -108,6 +117,12 @@ impl App {
     #[must_use]
     pub fn keeper(&self) -> &Keeper {
         &self.keeper
+    }
+
+    /// Sends traces.
+    #[must_use]
+    pub fn collector(&self) -> &Collector {
+        &self.collector
     }
 
     /// Stops the service.
@@ -123,7 +138,7 @@ impl App {
 
     /// Serves on `listener` until the lifecycle ends; returns the exit code.
     pub async fn run(self, listener: TcpListener) -> u8 {
-        let Self { api, keeper } = self;
+        let Self { api, keeper, collector } = self;
         let lifecycle = api.lifecycle.clone();
         lifecycle.spawn("follow", follow(api.registry.clone(), lifecycle.clone()));
         lifecycle.spawn("http", http::server::serve(listener, http::router(&api), lifecycle.clone()));
@@ -139,6 +154,7 @@ impl App {
         lifecycle.spawn("usage", api.usage.clone().run(lifecycle.clone()));
         lifecycle.spawn("keep", keeper.run(lifecycle.clone()));
         let code = lifecycle.supervise().await;
+        collector.close().await;
         if let Err(error) = api.registry.store().close().await {
             error!(%error, "The store could not be closed cleanly; nothing that was acknowledged is lost");
             return code.max(1);

@@ -40,6 +40,7 @@ use crate::{
     registry::{Change, Registry},
     store::{CallFilter, Due, Loaded, StoreError},
     telemetry::Metrics,
+    trace,
     vapi::{
         self,
         client::{Fetched, VapiClient},
@@ -204,8 +205,12 @@ impl Enricher {
         if reason == FetchReason::Check && call.record.is_done() {
             return self.0.registry.apply_change(Change::recovered(id, now)).await.map(drop);
         }
-        let Some(heard) = self.ask(id).await else { return Ok(()) };
-        self.0.registry.apply_change(heard.into_change(id, reason)).await.map(drop)
+        let trace = call.record.trace.as_ref().map(|trace| trace.value.as_str());
+        let fetch = async {
+            let Some(heard) = self.ask(id).await else { return Ok(()) };
+            self.0.registry.apply_change(heard.into_change(id, reason)).await.map(drop)
+        };
+        self.0.registry.traces().span(trace::Work::asking("fetch call").after(trace), fetch).await
     }
 
     async fn fetch_asked(&self, id: &CallId) -> Result<(), StoreError> {
@@ -260,6 +265,8 @@ impl Enricher {
             FetchOutcome::Ended { .. } => "ended",
         };
         self.0.metrics.enrichment_attempted(result);
+        trace::note("ringback.call_id", id.as_str().to_owned());
+        trace::note("ringback.result", result);
         let denied = matches!(outcome, FetchOutcome::Denied { .. });
         if denied && !self.0.denied.swap(true, Ordering::Relaxed) {
             warn!("Vapi refuses VAPI_API_KEY: results stay as their webhooks brought them until it is corrected");

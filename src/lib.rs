@@ -37,6 +37,7 @@
 //! | [`call`] | our words, pure: event, record, join, policy, view |
 //! | [`outbound`] | requests to other people's addresses, guarded and signed |
 //! | [`simulate`] | a stateful fake Vapi, for users, tests and benches |
+//! | [`trace`] | which trace the work at hand belongs to |
 //! | [`config`], [`clock`], [`lifecycle`], [`telemetry`], [`envelope`], [`error`] | what every room has: settings, time, tasks, logs and metrics, answers |
 //!
 //! Imports go one way: `cli → app → http → {tools, dial, push, enrich, reconcile, keep, transfer} → registry → vapi → store → call`.
@@ -90,5 +91,6 @@ pub mod simulate;
 pub mod store;
 pub mod telemetry;
 pub mod tools;
+pub mod trace;
 pub mod transfer;
 pub mod vapi;

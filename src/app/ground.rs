@@ -17,8 +17,9 @@ use crate::{
     reconcile::{Reconciler, SweepPlan},
     registry::{Cache, Parts, Registry, Waiters},
     store::Store,
-    telemetry::Metrics,
+    telemetry::{Collector, Metrics},
     tools::{self, Tools},
+    trace::Traces,
     vapi::{client::VapiClient, message},
 };
 
@@ -29,11 +30,12 @@ pub(super) struct Ground {
     pub(super) clock: Clock,
     pub(super) lifecycle: Lifecycle,
     pub(super) metrics: Metrics,
+    pub(super) collector: Collector,
 }
 
 impl Ground {
     /// Opens the store; everything else is made in memory.
-    pub(super) async fn lay(config: &Config, clock: Clock) -> Result<Self, StartError> {
+    pub(super) async fn lay(config: &Config, clock: Clock, collector: Collector) -> Result<Self, StartError> {
         let (metrics, lifecycle) = (Metrics::new(), Lifecycle::new(config.shutdown));
         let client = vapi_client(config, &clock, &metrics)?;
         if let Some(folder) = &config.store.archive {
@@ -42,8 +44,8 @@ impl Ground {
         let store = open_store(&config.store, config.cache.max_bytes, !config.http.is_loopback()).await?;
         let timed = metrics.clone();
         let store = store.observed_by(Arc::new(move |operation, took| timed.store_operated(operation, took)));
-        let registry = registry(store, config, client.is_some(), (&clock, &lifecycle, &metrics));
-        Ok(Self { registry, client, clock, lifecycle, metrics })
+        let registry = registry(store, config, client.is_some(), (&clock, &lifecycle, &metrics), collector.traces());
+        Ok(Self { registry, client, clock, lifecycle, metrics, collector })
     }
 
     pub(super) fn enricher(&self) -> Enricher {
@@ -104,7 +106,13 @@ impl Ground {
     }
 }
 
-fn registry(store: Store, config: &Config, can_ask: bool, (clock, lifecycle, metrics): (&Clock, &Lifecycle, &Metrics)) -> Registry {
+fn registry(
+    store: Store,
+    config: &Config,
+    can_ask: bool,
+    (clock, lifecycle, metrics): (&Clock, &Lifecycle, &Metrics),
+    traces: Traces,
+) -> Registry {
     Registry::new(Parts {
         store,
         cache: Cache::new(config.cache.ttl_ms, config.cache.max_bytes, metrics.clone()),
@@ -114,6 +122,7 @@ fn registry(store: Store, config: &Config, can_ask: bool, (clock, lifecycle, met
         clock: clock.clone(),
         lifecycle: lifecycle.clone(),
         metrics: metrics.clone(),
+        traces,
         line_of: |body, received_at| message::reread(body, received_at)?.event.facts.lines.into_iter().next(),
     })
 }

@@ -24,7 +24,7 @@ use crate::{
 /// How fine a use is remembered, in milliseconds.
 const MINUTE: i64 = 60_000;
 /// How often what changed is written.
-const WRITE_EVERY: Duration = Duration::from_secs(60);
+const WRITE_EVERY: Duration = Duration::from_mins(1);
 /// How often a write is tried again that another instance was faster than.
 const MOST_CONFLICTS: usize = 8;
 /// Stands for a token that was not used since the start.

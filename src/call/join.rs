@@ -65,6 +65,7 @@ pub fn join(a: CallRecord, b: CallRecord) -> CallRecord {
         server: best(a.server, b.server),
         owed: a.owed | b.owed,
         recovered_at: earliest(a.recovered_at, b.recovered_at),
+        trace: best(a.trace, b.trace),
         deleted_at: None,
     };
     drop_superseded_lines(&mut joined);

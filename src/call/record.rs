@@ -220,6 +220,9 @@ pub struct CallRecord {
     pub owed: bool,
     /// The report counts as lost since then (the earliest).
     pub recovered_at: Option<Millis>,
+    /// Where the trace of what was heard goes on (`traceparent`), if there is one: what is done later belongs to it too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace: Field<String>,
     /// Erased: absorbs everything.
     pub deleted_at: Option<Millis>,
 }

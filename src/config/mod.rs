@@ -100,6 +100,8 @@ pub struct Config {
     pub shutdown: ShutdownConfig,
     /// What is logged.
     pub log: LogConfig,
+    /// Base address of the collector of traces; `None`: there are none.
+    pub otlp_endpoint: Option<String>,
     /// What the start log should say about these settings.
     pub warnings: Vec<String>,
 }
@@ -171,6 +173,7 @@ impl Config {
             doctor_every: Some(reader.seconds("DOCTOR_SECONDS", DOCTOR_SECONDS)).filter(|every| !every.is_zero()),
             shutdown: ShutdownConfig::read(&mut reader, exposed),
             log: LogConfig::read(&mut reader),
+            otlp_endpoint: reader.optional("OTEL_EXPORTER_OTLP_ENDPOINT", self::http::BASE_URL, self::http::base_url),
             http,
             webhook,
             server,

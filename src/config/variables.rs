@@ -187,6 +187,12 @@ const VARIABLES: &[Variable] = &[
     variable("SHUTDOWN_GRACE_SECONDS", "25", SERVE, "How long running requests may then take to finish."),
     variable("RUST_LOG", "info", ALL, "What is logged: a level, or levels by module, such as `info,ringback::store=debug`."),
     variable("LOG_FORMAT", "text", ALL, "`text`, or `json` with one object a line."),
+    variable(
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "",
+        SERVE,
+        "Base address of an OpenTelemetry collector that takes traces as OTLP over HTTP, such as `http://localhost:4318`; unset: no traces.",
+    ),
     variable("RINGBACK_URL", "", CLIENT, "The running service that client commands talk to; unset: `http://127.0.0.1:$PORT`."),
     variable("BACKEND_URL", "", CLIENT, "The older name of `RINGBACK_URL`, which goes before it."),
     variable("RINGBACK_TOKEN", "", CLIENT, "The token that client commands show."),

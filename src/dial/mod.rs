@@ -52,6 +52,7 @@ use crate::{
     lifecycle::Lifecycle,
     registry::{DueHint, Registry},
     store::{DocumentKind, StoreError},
+    trace,
     vapi::{
         assistant::TemplateError,
         client::{Refusal, VapiClient},
@@ -187,7 +188,7 @@ impl Dialer {
             return Err(DialError::Stopping);
         }
         let dialer = self.clone();
-        let work = self.0.parts.lifecycle.spawn_quiet(async move { dialer.settle(order).await });
+        let work = self.0.parts.lifecycle.spawn_quiet(trace::carried(async move { dialer.settle(order).await }));
         work.await.unwrap_or_else(|crash| Err(StoreError::Unavailable(format!("the placing ended early: {crash}")).into()))
     }
 

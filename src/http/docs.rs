@@ -5,12 +5,17 @@ use std::{borrow::Cow, sync::Arc};
 use axum::{
     Json,
     body::Bytes,
-    http::{HeaderName, StatusCode, Uri, header},
+    extract::{Request, State},
+    http::{HeaderName, StatusCode, header},
     response::{IntoResponse, Redirect, Response},
 };
 use utoipa::{IntoParams, Modify, OpenApi};
 
-use super::operations::{Aliases, Refusals, Security};
+use super::{
+    Api,
+    operations::{Aliases, Refusals, Security},
+    tls,
+};
 use crate::error::ApiError;
 
 /// How much of a call goes out.
@@ -120,8 +125,10 @@ pub(super) async fn document() -> Response {
 }
 
 /// `GET /docs`: the document as a page, from inside the binary.
-pub(super) async fn page(uri: Uri) -> Result<Response, ApiError> {
-    let Some(file) = uri.path().strip_prefix("/docs/") else { return Ok(Redirect::temporary("/docs/index.html").into_response()) };
+pub(super) async fn page(State(api): State<Api>, request: Request) -> Result<Response, ApiError> {
+    let Some(file) = request.uri().path().strip_prefix("/docs/") else {
+        return Ok(Redirect::temporary("/docs/index.html").into_response());
+    };
     // The page would have its document judged by a service on the internet.
     let config = Arc::new(utoipa_swagger_ui::Config::from("/openapi.json").validator_url("none"));
     match utoipa_swagger_ui::serve(file, config) {
@@ -131,7 +138,9 @@ pub(super) async fn page(uri: Uri) -> Result<Response, ApiError> {
                 Cow::Borrowed(bytes) => Bytes::from_static(bytes),
                 Cow::Owned(bytes) => bytes.into(),
             };
-            Ok((StatusCode::OK, [(header::CONTENT_TYPE, file.content_type.as_str()), FRAMED_BY_NOBODY], bytes).into_response())
+            let mut page = (StatusCode::OK, [(header::CONTENT_TYPE, file.content_type.as_str()), FRAMED_BY_NOBODY], bytes).into_response();
+            tls::keep(&mut page, tls::is_used(&api, request.extensions(), request.headers()));
+            Ok(page)
         }
         Ok(None) => Err(ApiError::RouteNotFound),
         Err(error) => Err(ApiError::Internal(error.to_string())),

@@ -35,6 +35,7 @@ mod socket;
 mod stream;
 mod subscriptions;
 mod timeline;
+mod tls;
 mod tokens;
 mod webhook;
 

@@ -25,10 +25,16 @@ use crate::{
     call::id::CallId,
     error::{ApiError, Failure},
     lifecycle::panic_reason,
+    trace::Answering,
 };
 
 /// The longest request id that is taken over.
 const LONGEST_REQUEST_ID: usize = 128;
+/// Asked every few seconds by machines, and of no interest to a trace.
+const PROBES: [&str; 3] = ["/livez", "/readyz", "/metrics"];
+/// How a span names the call it is about, and what came in.
+const CALL_ID: &str = "ringback.call_id";
+const EVENT_TYPE: &str = "ringback.event_type";
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_CALL_ID: HeaderName = HeaderName::from_static("x-call-id");
 
@@ -86,17 +92,25 @@ where
         if let Some(slip) = &slip {
             request.extensions_mut().insert(slip.clone());
         }
+        let answering = seen.answering(&api, request.headers());
         // No handler runs before the answer is awaited.
         let answer = auth::refuse_foreign_origin(&api, &request).map(|()| self.routes.call(request));
         Box::pin(async move {
             let response = match answer {
-                Ok(answer) => AssertUnwindSafe(answer).catch_unwind().await.map_or_else(panicked, |Ok(response)| response),
+                Ok(answer) => {
+                    let answer = AssertUnwindSafe(answer).catch_unwind();
+                    let answered = match &answering {
+                        Some(answering) => answering.within(answer).await,
+                        None => answer.await,
+                    };
+                    answered.map_or_else(panicked, |Ok(response)| response)
+                }
                 Err(refusal) => refusal.into_response(),
             };
             if let Some(slip) = slip {
                 slip.close(&api, response.status(), made(&response)).await;
             }
-            Ok(seen.noted(&api, response))
+            Ok(seen.noted(&api, response, answering))
         })
     }
 }
@@ -124,14 +138,21 @@ impl Seen {
         }
     }
 
+    /// The request as a span, if anybody collects them. Probes would drown what there is to see.
+    fn answering(&self, api: &Api, headers: &HeaderMap) -> Option<Answering> {
+        let route = self.route.as_ref().map_or("unmatched", MatchedPath::as_str);
+        if PROBES.contains(&route) { None } else { api.registry.traces().answering(headers, self.method.as_str(), route) }
+    }
+
     /// What the request takes along if it may change something.
     fn slip(&self, api: &Api) -> Option<Slip> {
         Slip::of(api, &self.method, self.route.as_ref().map(MatchedPath::as_str), (&self.id, self.client))
     }
 
     /// Notes the answer, and adds what every answer has.
-    fn noted(self, api: &Api, mut response: Response) -> Response {
-        let Self { started, id, trace, client, method, route } = self;
+    fn noted(self, api: &Api, mut response: Response, answering: Option<Answering>) -> Response {
+        let Self { started, id, client, method, route, .. } = self;
+        let trace = answering.as_ref().map(Answering::trace_id).or(self.trace);
         let failure = response.extensions_mut().remove::<Failure>();
         let told = response.extensions_mut().remove::<Told>().unwrap_or_default();
         let call_id = told.call_id.as_ref().or_else(|| failure.as_ref().and_then(Failure::call_id));
@@ -148,9 +169,13 @@ impl Seen {
             client_ip = %client,
             call_id = call_id.map(CallId::as_str),
             token = told.token,
-            event_type = told.event_type,
+            event_type = told.event_type.as_deref(),
             "{method} {route} {status}",
         );
+        if let Some(answering) = answering {
+            let call_id = call_id.map(|id| id.as_str().to_owned());
+            answering.end(status, [("http.route", Some(route.to_owned())), (CALL_ID, call_id), (EVENT_TYPE, told.event_type)]);
+        }
         let call_id = call_id.and_then(|id| HeaderValue::try_from(id.as_str()).ok());
         if let Some(failure) = failure {
             // Some routes have stated the length of the empty body by now.
@@ -160,6 +185,7 @@ impl Seen {
         }
         let headers = response.headers_mut();
         headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+        headers.entry(header::X_CONTENT_TYPE_OPTIONS).or_insert(HeaderValue::from_static("nosniff"));
         headers.insert(X_REQUEST_ID, id);
         headers.extend(call_id.map(|id| (X_CALL_ID, id)));
         response

@@ -9,7 +9,7 @@
 use axum::{
     Json,
     extract::{Request, State},
-    http::{HeaderMap, HeaderValue, Method, header},
+    http::{HeaderMap, HeaderValue, Method, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -23,6 +23,7 @@ use super::{
     auth::{self, Caller, Read},
     deadline::{CHANGE_DEADLINE, in_time},
     observe::{Told, client_ip},
+    tls,
 };
 use crate::{
     call::time::Millis,
@@ -193,7 +194,7 @@ pub(super) async fn sign_in(State(api): State<Api>, request: Request) -> Result<
     api.usage.note(&token.name);
     let (secret, until) = begin(&api, token).await?;
     let mut response = Status::of(&api, Some(token.name.clone()), token.scope, Some(until)).answer();
-    set_cookie(&mut response, &secret, MAX_AGE, is_over_tls(&api, headers))?;
+    set_cookie(&mut response, &secret, MAX_AGE, is_over_tls(&api, &parts))?;
     Ok(response)
 }
 
@@ -267,9 +268,9 @@ fn set_cookie(response: &mut Response, secret: &str, max_age: i64, is_over_tls: 
 }
 
 /// The browser says how it came here, whatever stands between.
-fn is_over_tls(api: &Api, headers: &HeaderMap) -> bool {
-    match headers.get(header::ORIGIN).map(HeaderValue::as_bytes) {
+fn is_over_tls(api: &Api, parts: &Parts) -> bool {
+    match parts.headers.get(header::ORIGIN).map(HeaderValue::as_bytes) {
         Some(origin) => origin.starts_with(b"https:"),
-        None => api.config.http.public_url.as_deref().is_some_and(|url| url.starts_with("https:")),
+        None => tls::is_used(api, &parts.extensions, &parts.headers),
     }
 }

@@ -23,6 +23,7 @@ use reqwest::{Client, Method, StatusCode, Url, header::HeaderMap, redirect};
 
 use self::guard::{Allowed, GuardedNames, Lookup};
 pub use self::sign::{InvalidKey, SigningKey};
+use crate::trace;
 
 /// Ports for which a checking client is kept; more are made anew each time.
 const MOST_PORTS: usize = 64;
@@ -140,7 +141,8 @@ impl Outbound {
         self.send(Method::GET, get).await
     }
 
-    async fn send(&self, method: Method, post: Post<'_>) -> Result<Reply, Failure> {
+    async fn send(&self, method: Method, mut post: Post<'_>) -> Result<Reply, Failure> {
+        trace::inject(&mut post.headers);
         let client = match post.trust {
             Trust::Configured => self.0.trusted.clone(),
             Trust::Given => self.guarded(post.url)?,

@@ -24,6 +24,7 @@ use crate::{
     outbound::{Failure, Post, Reply, SigningKey, Trust},
     registry::{Letter, Registry},
     store::{Attempt, Delivery, DeliveryMark, FanOut, Fate, OutgoingEvent, StoreError},
+    trace::{self, Work},
 };
 
 /// How long one try may take in all.
@@ -120,7 +121,8 @@ impl Push {
         };
         let Some(letter) = self.0.parts.registry.letter(&delivery.event, much.view()).await? else { return without(Fate::Gone) };
         let begun = Instant::now();
-        let outcome = self.ask(&door, delivery, &letter).await;
+        let about = Work::asking("deliver").after(letter.trace.as_deref());
+        let outcome = self.0.parts.registry.traces().span(about, self.told(&door, delivery, &letter)).await;
         let at = self.0.parts.clock.now();
         let (kind, rules) = match &door {
             Door::Subscription(_) => ("subscription", Rules::Webhook),
@@ -136,6 +138,23 @@ impl Push {
         let answered = outcome.status.is_some();
         let attempt = Attempt { at: now, took_ms: milliseconds(begun), status: outcome.status, error: outcome.error };
         Ok((fate, Some(attempt), answered))
+    }
+
+    /// The same as [`Self::ask`], and says of the work at hand what came of it.
+    async fn told(&self, door: &Door<'_>, delivery: &Delivery, letter: &Letter) -> Outcome {
+        let outcome = self.ask(door, delivery, letter).await;
+        trace::note("ringback.event_type", delivery.event.kind.clone());
+        trace::note("ringback.event_id", delivery.event.id.clone());
+        if let Some(id) = &delivery.event.call_id {
+            trace::note("ringback.call_id", id.as_str().to_owned());
+        }
+        if let Some(status) = outcome.status {
+            trace::note("http.response.status_code", status.to_string());
+        }
+        if outcome.heard != Heard::Taken {
+            trace::failed("not delivered");
+        }
+        outcome
     }
 
     async fn ask(&self, door: &Door<'_>, delivery: &Delivery, letter: &Letter) -> Outcome {

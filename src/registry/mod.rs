@@ -25,6 +25,7 @@ mod moved;
 mod published;
 mod render;
 mod stream;
+mod traced;
 mod turns;
 mod waiters;
 
@@ -60,6 +61,7 @@ use crate::{
     lifecycle::Lifecycle,
     store::{CallFilter, CallPage, CallWrite, Commit, Committed, Loaded, Store, StoreError, StoredCall},
     telemetry::Metrics,
+    trace::Traces,
 };
 
 /// How often a lost compare-and-set is tried again before the store counts as unavailable.
@@ -82,6 +84,7 @@ struct Inner {
     clock: Clock,
     lifecycle: Lifecycle,
     metrics: Metrics,
+    traces: Traces,
     due: DueHint,
     /// How many calls were erased; only differences matter.
     erased: AtomicU64,
@@ -108,6 +111,8 @@ pub struct Parts {
     pub lifecycle: Lifecycle,
     /// Counts it.
     pub metrics: Metrics,
+    /// Makes spans of it.
+    pub traces: Traces,
     /// Reads what was said in a stored event.
     pub line_of: LineOf,
 }
@@ -155,9 +160,9 @@ impl Registry {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { store, cache, waiters, plan, base, clock, lifecycle, metrics, line_of } = parts;
+        let Parts { store, cache, waiters, plan, base, clock, lifecycle, metrics, traces, line_of } = parts;
         let (turns, due, erased, streams) = (Turns::default(), DueHint::default(), AtomicU64::new(0), Streams::default());
-        Self(Arc::new(Inner { store, cache, waiters, streams, line_of, turns, plan, base, clock, lifecycle, metrics, due, erased }))
+        Self(Arc::new(Inner { store, cache, waiters, streams, line_of, turns, plan, base, clock, lifecycle, metrics, traces, due, erased }))
     }
 
     /// Takes in a webhook's event; returns when it is durable.
@@ -172,10 +177,11 @@ impl Registry {
     ///
     /// # Errors
     /// As [`Registry::apply`].
-    pub async fn apply_change(&self, change: Change) -> Result<Applied, StoreError> {
+    pub async fn apply_change(&self, mut change: Change) -> Result<Applied, StoreError> {
         if change.event.keep == Keep::Nothing && change.ask.is_none() {
             return Ok(Applied::NotKept);
         }
+        change.note_trace();
         let registry = self.clone();
         let work = self.0.lifecycle.spawn_quiet(async move { registry.fold(change).await });
         work.await.unwrap_or_else(|crash| Err(StoreError::Unavailable(format!("the commit task ended early: {crash}"))))

@@ -59,6 +59,7 @@ async fn guard(State(world): Shared, request: HttpRequest, next: Next) -> Respon
         path: path.clone(),
         query: parts.uri.query().unwrap_or_default().to_owned(),
         body: serde_json::from_slice(&bytes).unwrap_or_default(),
+        traceparent: parts.headers.get("traceparent").and_then(|value| value.to_str().ok()).map(str::to_owned),
         at: world.options.clock.now(),
     });
     let key = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));

@@ -34,6 +34,8 @@ pub struct Request {
     pub query: String,
     /// Its body; `null` when it has none or no JSON.
     pub body: Value,
+    /// The trace it belongs to, if it says so.
+    pub traceparent: Option<String>,
     /// When it came.
     pub at: Millis,
 }

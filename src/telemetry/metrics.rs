@@ -5,6 +5,7 @@
 mod labels;
 
 use std::{
+    hash::Hash,
     sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
@@ -30,6 +31,12 @@ use crate::{call::time::Millis, store::StoreHealth};
 const SHORT: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 /// Upper bounds, in seconds, of the time from a call's end until it is done.
 const LONG: [f64; 12] = [0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 600.0, 3_600.0, 21_600.0];
+/// Of whose calls a report was lost.
+const LOST: [&str; 2] = ["report", "all"];
+/// Why webhooks are turned away.
+const REASONS: [&str; 3] = ["missing", "invalid", "stale"];
+/// How calls turn out.
+const STATUSES: [&str; 5] = ["completed", "no_answer", "voicemail", "timeout", "error"];
 /// Labels of a gauge that is absent until it is set.
 type NoLabels = [(&'static str, &'static str); 0];
 type Seconds = Gauge<f64, AtomicU64>;
@@ -85,19 +92,26 @@ impl Metrics {
         let cache = list.add("cache_requests", "Answers looked up in memory", Family::<ResultLabels, Counter>::default());
         let build = list.add("build_info", "The release that runs", Family::<[(&str, &str); 1], Gauge>::default());
         build.get_or_create(&[("version", env!("CARGO_PKG_VERSION"))]).set(1);
+        let lost_webhooks = list.add("lost_webhooks", "Calls whose report never came by webhook", Family::default());
+        let rejections = list.add("webhook_rejections", "Webhooks turned away", Family::default());
+        let calls_done = list.add("calls_done", "Calls that became done", Family::default());
+        // Who watches for an increase would miss the first one of a series that begins at 1.
+        begin(&lost_webhooks, LOST.map(|kind| KindLabels { kind }));
+        begin(&rejections, REASONS.map(|reason| ReasonLabels { reason }));
+        begin(&calls_done, STATUSES.map(|status| DoneLabels { status, data_status: "fetch_failed" }));
         Self(Arc::new(Inner {
             requests: list.add("http_requests", "Requests answered", Family::default()),
             request_duration: list.add("http_request_duration_seconds", "Time to answer, without waiting on purpose", short()),
             deliveries: list.add("webhook_deliveries", "Webhooks let in, by what became of them", Family::default()),
-            rejections: list.add("webhook_rejections", "Webhooks turned away", Family::default()),
+            rejections,
             commit_duration: list.add("webhook_commit_duration_seconds", "Time to commit a webhook", Histogram::new(SHORT)),
             last_received: list.add("webhook_last_received_timestamp_seconds", "When the last webhook was let in", Family::default()),
-            calls_done: list.add("calls_done", "Calls that became done", Family::default()),
+            calls_done,
             completion: list.add("call_completion_seconds", "Time from the end of a call until it was done", Histogram::new(LONG)),
             enrichment_attempts: list.add("enrichment_attempts", "Fetches of late data", Family::default()),
             enrichment_pending: list.add("enrichment_pending", "Calls that wait to be fetched", Gauge::default()),
             enrichment_oldest: list.add("enrichment_oldest_pending_seconds", "How long the longest of them is overdue", Seconds::default()),
-            lost_webhooks: list.add("lost_webhooks", "Calls whose report never came by webhook", Family::default()),
+            lost_webhooks,
             vapi_requests: list.add("vapi_requests", "Requests to Vapi", Family::default()),
             tool_calls: list.add("tool_calls", "Tool calls, by what was answered", Family::default()),
             push_attempts: list.add("push_attempts", "Tries to tell somebody", Family::default()),
@@ -273,7 +287,14 @@ impl List {
     }
 }
 
-fn short<L: Clone + std::hash::Hash + Eq>() -> Histograms<L> {
+/// Counters that are there, at nought, before anything happens.
+fn begin<L: Clone + Eq + Hash>(counters: &Family<L, Counter>, labels: impl IntoIterator<Item = L>) {
+    for labels in labels {
+        drop(counters.get_or_create(&labels));
+    }
+}
+
+fn short<L: Clone + Hash + Eq>() -> Histograms<L> {
     Family::new_with_constructor(|| Histogram::new(SHORT))
 }
 

@@ -1,10 +1,11 @@
-//! What operators see of the program: log lines and metrics.
+//! What operators see of the program: log lines, metrics, traces.
 //!
 //! | Module | What it holds |
 //! |---|---|
 //! | [`logs`] | lines on stderr; set up by the command line, never by the service, so that tests stay silent |
 //! | [`json`] | one line as a flat JSON object |
 //! | [`metrics`] | every metric there is, by the name of what happened |
+//! | [`otlp`] | spans, on their way to a collector |
 //! | [`route`] | the metrics of one route, fast enough for every request |
 //! | [`exposition`] | the text that Prometheus reads |
 
@@ -12,10 +13,12 @@ pub mod exposition;
 pub mod json;
 pub mod logs;
 pub mod metrics;
+pub mod otlp;
 pub mod route;
 
 pub use self::{
     logs::{LogGuard, start_logs},
     metrics::{Metrics, VapiStatus},
+    otlp::{Collector, TraceError},
     route::RouteMetrics,
 };

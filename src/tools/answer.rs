@@ -56,7 +56,8 @@ impl Tools {
     /// Answers a group on a task of its own: a client that hangs up must not leave a claim without its answer.
     pub(super) async fn answered(&self, heard: Arc<Heard>, target: Target, calls: Vec<(String, String)>) -> Answered {
         let tools = self.clone();
-        self.0.parts.lifecycle.spawn_quiet(async move { tools.group(&heard, &target, calls).await }).await.unwrap_or_default()
+        let group = crate::trace::carried(async move { tools.group(&heard, &target, calls).await });
+        self.0.parts.lifecycle.spawn_quiet(group).await.unwrap_or_default()
     }
 
     async fn group(&self, heard: &Heard, target: &Target, calls: Vec<(String, String)>) -> Answered {

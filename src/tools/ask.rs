@@ -14,6 +14,7 @@ use crate::{
     call::{id::CallId, record::ToolAnswer, time::SECOND},
     config::tools::{Endpoint, Format, Relay, Tool, USUAL_FALLBACK},
     outbound::{Failure, Post, Reply, Trust},
+    trace::{self, Work},
     vapi::tool::{arguments, without},
 };
 
@@ -126,7 +127,11 @@ impl Tools {
             headers.extend(key.headers(id, self.0.parts.clock.now().0 / SECOND, &body));
         }
         let post = Post { url: &target.endpoint.url, trust: Trust::Configured, headers, body, within, most_bytes: MOST_ANSWER_BYTES };
-        match self.0.parts.outbound.post(post).await {
+        let asking = async {
+            trace::note("ringback.tool", target.label.clone());
+            self.0.parts.outbound.post(post).await
+        };
+        match self.0.parts.registry.traces().span(Work::asking("ask tool"), asking).await {
             Ok(reply) if reply.status.is_success() => Ok(reply),
             Ok(_refused) => Err("its status is not 2xx"),
             Err(failure) => Err(in_words(failure)),

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     outbound::{Post, Trust},
+    trace,
     vapi::message::Question,
 };
 
@@ -40,7 +41,7 @@ impl Tools {
             return warn!(event_type = heard.kind, "A message was not passed on: too many are on their way to the relay");
         };
         let (tools, heard, url) = (self.clone(), Arc::clone(heard), relay.url.clone());
-        self.0.parts.lifecycle.spawn_quiet(async move {
+        self.0.parts.lifecycle.spawn_quiet(trace::carried(async move {
             let _room = room;
             let mut headers = passed_on(&heard.headers);
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -54,7 +55,7 @@ impl Tools {
                 }
             }
             warn!(event_type = heard.kind, "A message was not passed on: the relay took none of three tries");
-        });
+        }));
     }
 
     /// Does the relay answer this question, or a part of it?

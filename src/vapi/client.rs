@@ -25,7 +25,7 @@ use reqwest::{
 };
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::{call::id::CallId, clock::Clock};
+use crate::{call::id::CallId, clock::Clock, trace};
 
 use limit::Limiter;
 
@@ -214,7 +214,7 @@ impl Shared {
             url.query_pairs_mut().extend_pairs(query);
         }
         let request = self.http.get(url).header(AUTHORIZATION, self.authorization.clone()).header(ACCEPT, "application/json");
-        let response = request.send().await.map_err(|error| in_words(&error))?;
+        let response = traced(request).send().await.map_err(|error| in_words(&error))?;
         self.whole(response).await
     }
 
@@ -229,6 +229,13 @@ impl Shared {
         }
         Ok(Whole { status: response.status(), headers: response.headers().clone(), body: body.into() })
     }
+}
+
+/// Vapi is told which trace a request belongs to, if it belongs to one.
+fn traced(request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+    let mut headers = HeaderMap::new();
+    trace::inject(&mut headers);
+    request.headers(headers)
 }
 
 /// Why an answer was not read to its end.

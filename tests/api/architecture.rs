@@ -9,7 +9,7 @@ use std::{
 /// Every room, and the rooms it may look into. Strict both ways: a door that nobody uses has to go as well.
 ///
 /// A room only looks into rooms further down this list, so imports can't go round in circles.
-const DOORS: [(&str, &[&str]); 26] = [
+const DOORS: [(&str, &[&str]); 27] = [
     ("main", &["cli"]),
     ("cli", &["app", "audit", "call", "clock", "config", "dial", "doctor", "http", "simulate", "store", "telemetry", "transfer", "vapi"]),
     (
@@ -32,6 +32,7 @@ const DOORS: [(&str, &[&str]); 26] = [
             "store",
             "telemetry",
             "tools",
+            "trace",
             "vapi",
         ],
     ),
@@ -53,29 +54,31 @@ const DOORS: [(&str, &[&str]); 26] = [
             "store",
             "telemetry",
             "tools",
+            "trace",
             "vapi",
         ],
     ),
     ("doctor", &["call", "clock", "config", "lifecycle", "simulate", "store", "telemetry", "vapi"]),
-    ("dial", &["call", "clock", "config", "lifecycle", "registry", "store", "vapi"]),
-    ("tools", &["call", "clock", "config", "lifecycle", "outbound", "registry", "store", "telemetry", "vapi"]),
-    ("push", &["call", "clock", "config", "lifecycle", "outbound", "registry", "store", "telemetry"]),
-    ("enrich", &["call", "clock", "lifecycle", "registry", "store", "telemetry", "vapi"]),
+    ("dial", &["call", "clock", "config", "lifecycle", "registry", "store", "trace", "vapi"]),
+    ("tools", &["call", "clock", "config", "lifecycle", "outbound", "registry", "store", "telemetry", "trace", "vapi"]),
+    ("push", &["call", "clock", "config", "lifecycle", "outbound", "registry", "store", "telemetry", "trace"]),
+    ("enrich", &["call", "clock", "lifecycle", "registry", "store", "telemetry", "trace", "vapi"]),
     ("reconcile", &["call", "clock", "lifecycle", "registry", "store", "vapi"]),
     ("audit", &["call", "clock", "lifecycle", "store"]),
     ("keep", &["call", "clock", "lifecycle", "registry", "store", "telemetry"]),
     ("transfer", &["call", "registry", "store"]),
-    ("registry", &["call", "clock", "envelope", "lifecycle", "store", "telemetry"]),
+    ("registry", &["call", "clock", "envelope", "lifecycle", "store", "telemetry", "trace"]),
     ("simulate", &["call", "clock", "vapi"]),
     ("error", &["call", "config", "envelope", "store", "vapi"]),
-    ("vapi", &["call", "clock"]),
-    ("telemetry", &["call", "config", "lifecycle", "store"]),
+    ("vapi", &["call", "clock", "trace"]),
+    ("telemetry", &["call", "config", "lifecycle", "outbound", "store", "trace"]),
     ("store", &["call"]),
     ("lifecycle", &["config"]),
     ("config", &["call", "outbound"]),
     ("envelope", &[]),
     ("clock", &["call"]),
-    ("outbound", &[]),
+    ("outbound", &["trace"]),
+    ("trace", &[]),
     ("call", &[]),
     ("lib", &[]),
 ];
@@ -84,7 +87,7 @@ const DOORS: [(&str, &[&str]); 26] = [
 const TRADES: [(&str, &[&str]); 5] = [
     ("axum", &["app", "config", "error", "http", "registry", "simulate", "vapi"]),
     ("clap", &["cli", "simulate"]),
-    ("reqwest", &["cli", "config", "doctor", "http", "outbound", "push", "simulate", "tools", "vapi"]),
+    ("reqwest", &["cli", "config", "doctor", "http", "outbound", "push", "simulate", "telemetry", "tools", "trace", "vapi"]),
     ("rusqlite", &["store"]),
     (
         "tokio",

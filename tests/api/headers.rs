@@ -145,3 +145,27 @@ async fn probes_tell_their_status_only_and_more_to_those_who_may_know() {
     assert_eq!(app.get("/livez").await.status, 200, "it still lives");
     app.finish().await;
 }
+
+#[tokio::test]
+async fn pages_that_came_over_tls_are_asked_for_over_nothing_else() {
+    const HSTS: &str = "strict-transport-security";
+    let app = Story::new().with("TRUSTED_PROXIES", "10.0.0.1").begin().await;
+    for page in ["/", "/dashboard/app.js", "/docs/index.html"] {
+        let ask = |from: &str, proto: &str| app.ask("GET", page).from(from).header("x-forwarded-proto", proto).send();
+        for proto in ["https", "HTTPS", "http, https"] {
+            assert_eq!(ask("10.0.0.1", proto).await.header(HSTS), "max-age=31536000", "{page} {proto}");
+        }
+        // Whoever is not trusted, and a client that wrote something before the proxy did, prove nothing.
+        for (from, proto) in [("10.0.0.2", "https"), ("10.0.0.1", "http"), ("10.0.0.1", "https, http"), ("10.0.0.1", "")] {
+            assert_eq!(ask(from, proto).await.header(HSTS), "", "{page} {from} {proto}");
+        }
+    }
+    app.finish().await;
+    let public = Story::new().with("PUBLIC_URL", "https://calls.example.com").begin().await;
+    for page in ["/", "/docs/index.html"] {
+        let answer = public.get(page).await;
+        assert!(answer.header("content-security-policy").contains("frame-ancestors 'none'"), "{page}");
+        assert_eq!((answer.header(HSTS), answer.header("x-content-type-options")), ("max-age=31536000", "nosniff"), "{page}");
+    }
+    public.finish().await;
+}

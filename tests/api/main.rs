@@ -72,6 +72,8 @@ mod support;
 mod sweep;
 mod timeline;
 mod tools;
+mod traces;
 mod vapi_client;
 mod view;
+mod watching;
 mod webhook;

@@ -17,7 +17,7 @@ on_every_engine! {
 }
 
 /// Those of the contract's section 9 that this release has.
-const NAMES: [&str; 22] = [
+const NAMES: [&str; 23] = [
     "ringback_build_info",
     "ringback_cache_bytes",
     "ringback_cache_requests_total",
@@ -28,6 +28,7 @@ const NAMES: [&str; 22] = [
     "ringback_enrichment_pending",
     "ringback_http_request_duration_seconds",
     "ringback_http_requests_total",
+    "ringback_lost_webhooks_total",
     "ringback_push_dead_letters",
     "ringback_push_pending",
     "ringback_store_operation_duration_seconds",

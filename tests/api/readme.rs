@@ -11,8 +11,18 @@ const TABLE_BEGINS: &str = "<!-- configuration: begin";
 const TABLE_ENDS: &str = "<!-- configuration: end -->";
 
 /// Words of capitals in the README that are neither variables of ours nor codes: other people's variables, and places to fill in.
-const FOREIGN_WORDS: [&str; 7] =
-    ["ASSISTANT_ID", "BACKEND_API_URL", "NAME_FILE", "RAILWAY_PUBLIC_DOMAIN", "RAILWAY_RUN_UID", "RINGBACK_BLESS", "SHOP_KEY"];
+const FOREIGN_WORDS: [&str; 10] = [
+    "ASSISTANT_ID",
+    "BACKEND_API_URL",
+    "NAME_FILE",
+    "OTEL_EXPORTER_OTLP_HEADERS",
+    "OTEL_RESOURCE_ATTRIBUTES",
+    "OTEL_TRACES_SAMPLER",
+    "RAILWAY_PUBLIC_DOMAIN",
+    "RAILWAY_RUN_UID",
+    "RINGBACK_BLESS",
+    "SHOP_KEY",
+];
 /// The same of the examples: variables of PostgreSQL's image, and of the compose file itself.
 const FOREIGN_IN_EXAMPLES: [&str; 5] = ["DB_PASSWORD", "POSTGRES_DB", "POSTGRES_PASSWORD", "POSTGRES_USER", "MALLOC_MMAP_THRESHOLD_"];
 

@@ -1,12 +1,12 @@
 //! `GET /`: the page for people, and the files it consists of, all from inside the binary. `vendor/` has other people's, with their licences.
 
 use axum::{
-    extract::State,
-    http::{HeaderName, HeaderValue, Uri, header},
+    extract::{Request, State},
+    http::{HeaderName, header},
     response::{IntoResponse, Response},
 };
 
-use super::Api;
+use super::{Api, tls};
 use crate::error::ApiError;
 
 /// Nothing from elsewhere, nothing inline, no markup made from text, and nobody's frame around it.
@@ -19,8 +19,6 @@ const HEADERS: [(HeaderName, &str); 4] = [
     (header::REFERRER_POLICY, "no-referrer"),
     (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
 ];
-/// A browser that came over TLS comes over nothing else for a year.
-const TLS_ONLY: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
 const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
@@ -59,23 +57,20 @@ const VENDORED: &[(&str, &str, &str)] = files! {
 };
 
 /// `GET /`: open to everyone; what it shows is asked for with the session.
-pub(super) async fn page(State(api): State<Api>) -> Response {
-    answer(&api, HTML, PAGE)
+pub(super) async fn page(State(api): State<Api>, request: Request) -> Response {
+    answer(&api, &request, HTML, PAGE)
 }
 
 /// `GET /dashboard/{file}`: what the page consists of.
-pub(super) async fn file(State(api): State<Api>, uri: Uri) -> Result<Response, ApiError> {
-    let path = uri.path().trim_start_matches("/dashboard/");
+pub(super) async fn file(State(api): State<Api>, request: Request) -> Result<Response, ApiError> {
+    let path = request.uri().path().trim_start_matches("/dashboard/");
     let (files, name) = path.strip_prefix("vendor/").map_or((OWN, path), |name| (VENDORED, name));
     let found = files.iter().find(|(known, ..)| *known == name);
-    found.map(|(_, kind, text)| answer(&api, kind, text)).ok_or(ApiError::RouteNotFound)
+    found.map(|(_, kind, text)| answer(&api, &request, kind, text)).ok_or(ApiError::RouteNotFound)
 }
 
-fn answer(api: &Api, kind: &'static str, text: &'static str) -> Response {
+fn answer(api: &Api, request: &Request, kind: &'static str, text: &'static str) -> Response {
     let mut response = ([(header::CONTENT_TYPE, kind)], HEADERS, text).into_response();
-    // Browsers take no notice of it over plain HTTP, so it may stand there for those who come from this machine.
-    if api.config.http.public_url.as_deref().is_some_and(|url| url.starts_with("https:")) {
-        response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, TLS_ONLY);
-    }
+    tls::keep(&mut response, tls::is_used(api, request.extensions(), request.headers()));
     response
 }

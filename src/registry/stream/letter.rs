@@ -32,11 +32,13 @@ pub struct Letter {
     pub status: Option<&'static str>,
     /// `dataStatus` of the call, if it is about one that is there.
     pub data_status: Option<&'static str>,
+    /// Where the trace goes on that led to it.
+    pub trace: Option<String>,
 }
 
 impl Letter {
     fn of(json: String) -> Self {
-        Self { json, status: None, data_status: None }
+        Self { json, status: None, data_status: None, trace: None }
     }
 }
 
@@ -80,7 +82,9 @@ impl Registry {
         }
         let Some(call) = self.stored(&entry.call_id, entry.item.sequence).await? else { return Ok(None) };
         let json = self.words(&entry, &call, view).await?;
-        Ok(Some(Letter { json, status: Some(status(&call.record)), data_status: Some(data_status(&call.record)) }))
+        let (status, data_status) = (Some(status(&call.record)), Some(data_status(&call.record)));
+        let trace = call.record.trace.as_ref().map(|trace| trace.value.clone());
+        Ok(Some(Letter { json, status, data_status, trace }))
     }
 
     /// An event that tells nothing, to see whether it arrives.

@@ -9,7 +9,7 @@ use crate::{call::time::Millis, telemetry::exposition::CONTENT_TYPE};
 const BLINK: Duration = Duration::from_millis(3);
 
 /// Every name that CONTRACT section 9 promises and this release has, with its type.
-const PROMISED: [(&str, &str); 24] = [
+const PROMISED: [(&str, &str); 25] = [
     ("ringback_build_info", "gauge"),
     ("ringback_http_requests_total", "counter"),
     ("ringback_http_request_duration_seconds", "histogram"),
@@ -19,6 +19,7 @@ const PROMISED: [(&str, &str); 24] = [
     ("ringback_webhook_last_received_timestamp_seconds", "gauge"),
     ("ringback_calls_done_total", "counter"),
     ("ringback_call_completion_seconds", "histogram"),
+    ("ringback_lost_webhooks_total", "counter"),
     ("ringback_enrichment_attempts_total", "counter"),
     ("ringback_enrichment_pending", "gauge"),
     ("ringback_enrichment_oldest_pending_seconds", "gauge"),

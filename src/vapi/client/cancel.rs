@@ -10,7 +10,7 @@ use reqwest::{
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::{Fetched, Shared, VapiClient, in_words, stands_in_a_path};
+use super::{Fetched, Shared, VapiClient, in_words, stands_in_a_path, traced};
 use crate::call::id::CallId;
 
 /// What came of calling off a call.
@@ -69,7 +69,7 @@ impl Shared {
             return Err("Vapi gave an address for hanging up that can't be trusted".to_owned());
         }
         let request = self.http.post(url).json(&json!({"type": "end-call"}));
-        request.send().await.map(|answer| answer.status().as_u16()).map_err(|error| in_words(&error))
+        traced(request).send().await.map(|answer| answer.status().as_u16()).map_err(|error| in_words(&error))
     }
 
     async fn delete(&self, id: &CallId) -> Result<u16, String> {
@@ -80,6 +80,6 @@ impl Shared {
             segments.pop_if_empty().extend(["call", id.as_str()]);
         }
         let request = self.http.delete(url).header(AUTHORIZATION, self.authorization.clone()).header(ACCEPT, "application/json");
-        request.send().await.map(|answer| answer.status().as_u16()).map_err(|error| in_words(&error))
+        traced(request).send().await.map(|answer| answer.status().as_u16()).map_err(|error| in_words(&error))
     }
 }

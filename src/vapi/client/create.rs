@@ -13,7 +13,7 @@ use reqwest::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Shared, VapiClient, Whole, answer, in_words};
+use super::{Shared, VapiClient, Whole, answer, in_words, traced};
 use crate::{call::id::CallId, vapi::redact::REDACTED};
 
 /// Whoever wants a call placed waits this long for a turn with the limiter; then nothing is sent.
@@ -109,7 +109,7 @@ impl Shared {
             segments.pop_if_empty().push("call");
         }
         let request = self.http.post(url).header(AUTHORIZATION, self.authorization.clone()).header(ACCEPT, "application/json").json(body);
-        let response = request.send().await.map_err(|error| {
+        let response = traced(request).send().await.map_err(|error| {
             let why = in_words(&error);
             if error.is_connect() || error.is_builder() { Lost::NotSent(why) } else { Lost::Sent(why) }
         })?;

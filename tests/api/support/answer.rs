@@ -192,6 +192,7 @@ impl Seen {
 fn check_headers(answer: &Answer, context: &str) {
     assert!(!answer.header("x-request-id").is_empty(), "{context}");
     assert_eq!(answer.header("cache-control"), "no-store", "{context}");
+    assert_eq!(answer.header("x-content-type-options"), "nosniff", "{context}");
     if ASK_AGAIN.contains(&answer.status) {
         let seconds: u64 = answer.header("retry-after").parse().unwrap_or_else(|_| panic!("no Retry-After: {context}"));
         assert!((1..=LONGEST_RETRY_AFTER).contains(&seconds), "{seconds}: {context}");
