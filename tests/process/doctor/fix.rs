@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 use serde_json::{Value, json};
 
 use super::{ASSISTANT, House, NUMBER, complaints};
-use crate::support::{SECRET, program::Ended, skipped};
+use crate::support::{SECRET, program::Ended, service::Service, skipped};
 
 /// The file that was saved.
 fn saved(ended: &Ended) -> String {
@@ -171,4 +171,30 @@ fn a_file_that_is_none_of_ours_is_refused() {
     }
     assert!(house.vapi.requests().is_empty());
     assert_eq!(house.doctor(&["--restore", "no-such-file", "--yes"]).code, 1);
+}
+
+#[test]
+fn what_is_changed_is_noted_by_the_service_or_else_in_its_store() {
+    let mut house = House::new();
+    let service = house.serve();
+    house.assistant(spoil);
+    let noted = |service: &Service| {
+        let rows = service.read("/api/v1/vapi/audit").json()["data"].as_array().cloned().expect("a list");
+        rows.iter().map(|row| format!("{} {}", row["action"], row["subject"])).collect::<Vec<_>>()
+    };
+    let (fix, restore) = ("\"doctor.fix\" \"assistant:", "\"doctor.restore\" \"assistant:");
+    let [fix, restore] = [fix, restore].map(|deed| format!("{deed}{ASSISTANT}\""));
+    let fixed = house.doctor(&["--fix", "--yes", "--assistant", ASSISTANT]);
+    assert_eq!((fixed.code, noted(&service)), (0, vec![fix.clone()]), "{}", fixed.stderr);
+    service.stop();
+    let restored = house.doctor(&["--restore", &saved(&fixed), "--yes"]);
+    assert!(restored.code == 0 && !restored.stderr.contains("audit"), "{}", restored.stderr);
+    let service = house.serve();
+    assert_eq!(noted(&service), [restore, fix]);
+    service.stop();
+    house.program = house.program.clone().set("API_TOKENS", "ops=a-token-of-the-tests-41d7");
+    let _guarded = house.serve();
+    let unnoted = house.doctor(&["--fix", "--yes", "--assistant", ASSISTANT]);
+    assert!(unnoted.stderr.contains("not noted in the audit log") && unnoted.stderr.contains("RINGBACK_TOKEN"), "{}", unnoted.stderr);
+    assert_eq!((unnoted.code, house.changes()), (0, 3), "what was asked for is done");
 }
