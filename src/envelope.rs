@@ -32,8 +32,8 @@ pub struct Envelope<'a, T> {
     pub error: Option<&'a str>,
     /// What to do about it; `null` in a success.
     pub message: Option<&'a str>,
-    /// More about a failure, by code; else `null`.
-    #[schema(value_type = Option<Object>)]
+    /// More about a failure, an object or a list by its code; else `null`.
+    #[schema(value_type = Value)]
     pub details: Option<&'a Value>,
     /// In a failure the id that the log has; in a success `null`, the header `X-Request-Id` has it.
     pub request_id: Option<&'a str>,

@@ -14,6 +14,7 @@ use utoipa::{IntoParams, Modify, OpenApi};
 use super::{
     Api,
     operations::{Aliases, Refusals, Security},
+    schemas::Exact,
     tls,
 };
 use crate::error::ApiError;
@@ -74,7 +75,7 @@ pub(super) struct ViewParameter {
         super::health::metrics,
         document,
     ),
-    modifiers(&Security, &Example, &Refusals, &Aliases),
+    modifiers(&Security, &Example, &Refusals, &Exact, &Aliases),
     tags(
         (name = "Calls", description = "Results of calls"),
         (name = "Placing", description = "Calls that are placed here"),

@@ -28,6 +28,7 @@ mod place;
 mod proof;
 mod recording;
 mod result;
+mod schemas;
 mod sent;
 pub mod server;
 mod session;

@@ -22,6 +22,11 @@ const MOST_VALUES: usize = 100;
 /// Lists of one kind at most, such as `metadata.KEY`.
 const MOST_LISTS: usize = 20;
 
+/// Parameters that are on or off.
+const SWITCHES: [&str; 5] = ["all", "always", "body", "proxy", "verbose"];
+/// How they may stand: the bare name is on.
+const POSITIONS: [&str; 5] = ["", "1", "true", "0", "false"];
+
 /// The `{id}` of the path: a call, found by its own id or by that of its placing.
 #[derive(Debug)]
 pub(super) struct CallPath(pub(super) CallId);
@@ -96,6 +101,10 @@ impl FromRequestParts<Api> for Parameters {
         }
         let pairs = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri);
         let pairs = pairs.map_err(|error| ApiError::InvalidParameter(format!("The query can't be read: {error}.")))?.0;
+        let strange = pairs.iter().find(|(name, value)| SWITCHES.contains(&name.as_str()) && !POSITIONS.contains(&value.trim()));
+        if let Some((name, _)) = strange {
+            return Err(ApiError::InvalidParameter(format!("{name} is a switch: it takes 1, true, 0 or false.")));
+        }
         Ok(Self(pairs.into_iter().collect()))
     }
 }
@@ -104,6 +113,11 @@ impl Parameters {
     /// A parameter's text; an empty one counts as absent.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(|text| text.trim()).filter(|text| !text.is_empty())
+    }
+
+    /// A parameter's text, also when it is empty: which is no number, and no time.
+    fn given(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(|text| text.trim())
     }
 
     /// All comma separated lists whose name begins with `prefix`, by the rest of the name.
@@ -124,21 +138,21 @@ impl Parameters {
 
     /// A whole number between two bounds.
     pub(super) fn number(&self, name: &str, least: usize, most: usize, default: usize) -> Result<usize, ApiError> {
-        let Some(text) = self.text(name) else { return Ok(default) };
+        let Some(text) = self.given(name) else { return Ok(default) };
         let number = text.parse().ok().filter(|number| (least..=most).contains(number));
         number.ok_or_else(|| ApiError::InvalidParameter(format!("{name} must be a whole number from {least} to {most}.")))
     }
 
     /// Seconds, 0 when absent; may have a fraction.
     pub(super) fn seconds(&self, name: &str) -> Result<f64, ApiError> {
-        let Some(text) = self.text(name) else { return Ok(0.0) };
+        let Some(text) = self.given(name) else { return Ok(0.0) };
         let seconds = text.parse().ok().filter(|seconds: &f64| seconds.is_finite() && *seconds >= 0.0);
         seconds.ok_or_else(|| ApiError::InvalidParameter(format!("{name} must be a number of seconds, 0 or more.")))
     }
 
     /// A moment in RFC 3339.
     pub(super) fn moment(&self, name: &str) -> Result<Option<Millis>, ApiError> {
-        let Some(text) = self.text(name) else { return Ok(None) };
+        let Some(text) = self.given(name) else { return Ok(None) };
         let moment = Millis::parse_rfc3339(text);
         moment.map(Some).ok_or_else(|| ApiError::InvalidParameter(format!("{name} must be a time like 2026-01-31T12:00:00Z.")))
     }

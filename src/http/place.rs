@@ -20,7 +20,10 @@ use super::{
     sent::Sent,
 };
 use crate::{
-    call::{id::CallId, view::CallResult},
+    call::{
+        id::CallId,
+        view::{CallResult, View},
+    },
     dial::{DialError, Named, Order, Outcome, Wanted},
     envelope::{Envelope, NoData},
     error::ApiError,
@@ -85,6 +88,8 @@ pub(super) async fn place(
     sent: Sent,
 ) -> Result<Response, ApiError> {
     let wait = Duration::from_secs_f64(parameters.seconds("wait")?.min(api.config.http.wait_max.as_secs_f64()));
+    // Found out after the call is placed, it would be a refusal of what is done.
+    parameters.view(View::Full)?;
     let hash = hex::encode(Sha256::digest(&sent.held.bytes));
     let key = key.map(|key| (key, ROUTE));
     let order = Order { wanted: Wanted::parse(&sent.json)?, token: caller.token.clone(), key, hash };

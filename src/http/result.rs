@@ -17,7 +17,10 @@ use super::{
     parameters::{AnyPath, IfNoneMatch, Parameters},
 };
 use crate::{
-    call::{id::CallId, view::CallResult},
+    call::{
+        id::CallId,
+        view::{CallResult, View},
+    },
     dial::Named,
     envelope::{Envelope, NoData},
     error::ApiError,
@@ -53,6 +56,8 @@ pub(super) async fn wait(
     if_none_match: IfNoneMatch,
 ) -> Result<Response, ApiError> {
     let wait = Duration::from_secs_f64(parameters.seconds("wait")?.min(api.config.http.wait_max.as_secs_f64()));
+    // Whatever is known of the call: a wrong parameter is one.
+    parameters.view(View::Full)?;
     let started = Instant::now();
     let named = api.dialer.named_within(&id, wait).await;
     let (id, known) = match named {

@@ -210,7 +210,10 @@ pub(super) async fn change(
     operation_id = "deleteSubscription",
     tag = "Subscriptions",
     params(("id" = String, Path, description = "The subscription's id")),
-    responses((status = 200, description = "It is gone", body = Envelope<Removed>)),
+    responses(
+        (status = 200, description = "It is gone", body = Envelope<Removed>),
+        (status = 404, description = "NOT_FOUND: there can be none of this id", body = Envelope<NoData>),
+    ),
     security(("bearer" = ["admin"]))
 )]
 pub(super) async fn remove(

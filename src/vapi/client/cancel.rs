@@ -51,9 +51,16 @@ impl VapiClient {
             Ok(200..300) => Canceled::Done,
             Ok(401 | 403) => Canceled::Denied,
             Ok(404) if operation == "delete" => Canceled::Unknown,
+            // It may have ended since it was fetched.
+            Ok(400..500) if operation == "control" && self.has_ended(id).await => Canceled::Ended,
             Ok(status) => Canceled::Failed(format!("Vapi answered {status} when the call was called off")),
             Err(why) => Canceled::Failed(why),
         }
+    }
+
+    async fn has_ended(&self, id: &CallId) -> bool {
+        let Fetched::Call(body) = self.call(id).await else { return false };
+        serde_json::from_slice::<Value>(&body).is_ok_and(|call| call["status"] == "ended")
     }
 
     async fn within(&self, request: impl Future<Output = Result<u16, String>>) -> Result<u16, String> {
