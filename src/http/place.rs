@@ -87,7 +87,7 @@ pub(super) async fn place(
     IdempotencyKey(key): IdempotencyKey,
     sent: Sent,
 ) -> Result<Response, ApiError> {
-    let wait = Duration::from_secs_f64(parameters.seconds("wait")?.min(api.config.http.wait_max.as_secs_f64()));
+    let wait = parameters.wait(&api)?;
     // Found out after the call is placed, it would be a refusal of what is done.
     parameters.view(View::Full)?;
     let hash = hex::encode(Sha256::digest(&sent.held.bytes));

@@ -55,7 +55,7 @@ pub(super) async fn wait(
     parameters: Parameters,
     if_none_match: IfNoneMatch,
 ) -> Result<Response, ApiError> {
-    let wait = Duration::from_secs_f64(parameters.seconds("wait")?.min(api.config.http.wait_max.as_secs_f64()));
+    let wait = parameters.wait(&api)?;
     // Whatever is known of the call: a wrong parameter is one.
     parameters.view(View::Full)?;
     let started = Instant::now();

@@ -9,7 +9,7 @@ use std::{
 /// Every room, and the rooms it may look into. Strict both ways: a door that nobody uses has to go as well.
 ///
 /// A room only looks into rooms further down this list, so imports can't go round in circles.
-const DOORS: [(&str, &[&str]); 27] = [
+const DOORS: [(&str, &[&str]); 28] = [
     ("main", &["cli"]),
     ("cli", &["app", "audit", "call", "clock", "config", "dial", "doctor", "http", "simulate", "store", "telemetry", "transfer", "vapi"]),
     (
@@ -47,6 +47,7 @@ const DOORS: [(&str, &[&str]); 27] = [
             "enrich",
             "envelope",
             "error",
+            "fields",
             "lifecycle",
             "push",
             "reconcile",
@@ -59,9 +60,9 @@ const DOORS: [(&str, &[&str]); 27] = [
         ],
     ),
     ("doctor", &["call", "clock", "config", "lifecycle", "simulate", "store", "telemetry", "vapi"]),
-    ("dial", &["call", "clock", "config", "lifecycle", "registry", "store", "trace", "vapi"]),
+    ("dial", &["call", "clock", "config", "fields", "lifecycle", "registry", "store", "trace", "vapi"]),
     ("tools", &["call", "clock", "config", "lifecycle", "outbound", "registry", "store", "telemetry", "trace", "vapi"]),
-    ("push", &["call", "clock", "config", "lifecycle", "outbound", "registry", "store", "telemetry", "trace"]),
+    ("push", &["call", "clock", "config", "fields", "lifecycle", "outbound", "registry", "store", "telemetry", "trace"]),
     ("enrich", &["call", "clock", "lifecycle", "registry", "store", "telemetry", "trace", "vapi"]),
     ("reconcile", &["call", "clock", "lifecycle", "registry", "store", "vapi"]),
     ("audit", &["call", "clock", "lifecycle", "store"]),
@@ -70,12 +71,13 @@ const DOORS: [(&str, &[&str]); 27] = [
     ("registry", &["call", "clock", "envelope", "lifecycle", "store", "telemetry", "trace"]),
     ("simulate", &["call", "clock", "vapi"]),
     ("error", &["call", "config", "envelope", "store", "vapi"]),
-    ("vapi", &["call", "clock", "trace"]),
+    ("vapi", &["call", "clock", "fields", "trace"]),
     ("telemetry", &["call", "config", "lifecycle", "outbound", "store", "trace"]),
     ("store", &["call"]),
     ("lifecycle", &["config"]),
     ("config", &["call", "outbound"]),
     ("envelope", &[]),
+    ("fields", &[]),
     ("clock", &["call"]),
     ("outbound", &["trace"]),
     ("trace", &[]),
