@@ -64,6 +64,12 @@ impl Traces {
         Self(Some(tracer))
     }
 
+    /// Are spans sent anywhere?
+    #[must_use]
+    pub fn are_on(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Somebody asks us, in a trace of theirs if `headers` say so. `None` when traces are off.
     #[must_use]
     pub fn answering(&self, headers: &HeaderMap, method: &str, route: &str) -> Option<Answering> {

@@ -140,8 +140,12 @@ impl Seen {
 
     /// The request as a span, if anybody collects them. Probes would drown what there is to see.
     fn answering(&self, api: &Api, headers: &HeaderMap) -> Option<Answering> {
+        let traces = api.registry.traces();
+        if !traces.are_on() {
+            return None;
+        }
         let route = self.route.as_ref().map_or("unmatched", MatchedPath::as_str);
-        if PROBES.contains(&route) { None } else { api.registry.traces().answering(headers, self.method.as_str(), route) }
+        if PROBES.contains(&route) { None } else { traces.answering(headers, self.method.as_str(), route) }
     }
 
     /// What the request takes along if it may change something.

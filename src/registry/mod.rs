@@ -15,6 +15,7 @@
 //! - *A call is erased while a reader loads it*: the reader fills the cache first and looks second whether anything was erased since it loaded;
 //!   whoever erases counts first and forgets second. One of the two always takes the entry out.
 
+mod applied;
 mod cache;
 mod cached;
 mod claim;
@@ -37,6 +38,7 @@ use std::sync::{
 use std::time::Duration;
 
 pub use self::{
+    applied::Applied,
     cache::{Cache, CacheStats, CachedEntry},
     cached::CachedCall,
     due::DueHint,
@@ -48,7 +50,7 @@ pub use self::{
 };
 use tracing::warn;
 
-use self::{render::Step, turns::Turns};
+use self::{applied::applied, render::Step, turns::Turns};
 use crate::{
     call::{
         event::{CallEvent, EventKind, Keep},
@@ -132,19 +134,6 @@ pub struct Change {
     pub not_before: Option<Millis>,
     /// Somebody wants Vapi asked now, for this reason.
     pub ask: Option<FetchReason>,
-}
-
-/// How an event was taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Applied {
-    /// Stored, durable.
-    Stored,
-    /// It was stored before; nothing changed.
-    Duplicate,
-    /// Its call was deleted; it was ignored.
-    Deleted,
-    /// Of a kind that is not kept.
-    NotKept,
 }
 
 /// What is known of a call.
@@ -385,14 +374,6 @@ impl Registry {
     #[must_use]
     pub fn due_hint(&self) -> &DueHint {
         &self.0.due
-    }
-}
-
-fn applied(committed: Committed) -> Applied {
-    match committed {
-        Committed::Done | Committed::Conflict => Applied::Stored,
-        Committed::Duplicate => Applied::Duplicate,
-        Committed::Deleted => Applied::Deleted,
     }
 }
 

@@ -20,7 +20,10 @@ impl Registry {
 impl Change {
     /// What follows from the change goes on in the trace of the work at hand, if there is one. An event that states nothing leads to nothing.
     pub(super) fn note_trace(&mut self) {
-        let Some(value) = (*self.event.facts != CallRecord::default()).then(trace::current).flatten() else { return };
+        let Some(value) = trace::current() else { return };
+        if *self.event.facts == CallRecord::default() {
+            return;
+        }
         let says = |fact: fn(&CallRecord) -> bool| std::iter::once(&self.event).chain(&self.more).any(|event| fact(&event.facts));
         let rank = match () {
             () if says(|facts| facts.rest_ended) => Rank::REST_ENDED,

@@ -69,6 +69,8 @@ fn a_value_that_cannot_be_used_stops_the_start() {
         ("SHUTDOWN_GRACE_SECONDS", "NaN"),
         ("RUST_LOG", "ringback=loud=louder"),
         ("LOG_FORMAT", "xml"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "localhost:4318"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://user:hunter2@collector:4318"),
         ("CORS_ORIGINS", "*"),
         ("CORS_ORIGINS", "https://app.example.com/path"),
     ] {
