@@ -116,11 +116,6 @@ impl Parameters {
         self.0.get(name).map(|text| text.trim()).filter(|text| !text.is_empty())
     }
 
-    /// A parameter's text, also when it is empty: which is no number, and no time.
-    fn given(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(|text| text.trim())
-    }
-
     /// All comma separated lists whose name begins with `prefix`, by the rest of the name.
     pub(super) fn lists(&self, prefix: &str) -> Result<BTreeMap<String, Vec<String>>, ApiError> {
         let lists = self.0.iter().filter_map(|(name, value)| Some((name.strip_prefix(prefix)?, value)));
@@ -139,14 +134,14 @@ impl Parameters {
 
     /// A whole number between two bounds.
     pub(super) fn number(&self, name: &str, least: usize, most: usize, default: usize) -> Result<usize, ApiError> {
-        let Some(text) = self.given(name) else { return Ok(default) };
+        let Some(text) = self.text(name) else { return Ok(default) };
         let number = text.parse().ok().filter(|number| (least..=most).contains(number));
         number.ok_or_else(|| ApiError::InvalidParameter(format!("{name} must be a whole number from {least} to {most}.")))
     }
 
     /// Seconds, 0 when absent; may have a fraction.
     pub(super) fn seconds(&self, name: &str) -> Result<f64, ApiError> {
-        let Some(text) = self.given(name) else { return Ok(0.0) };
+        let Some(text) = self.text(name) else { return Ok(0.0) };
         let seconds = text.parse().ok().filter(|seconds: &f64| seconds.is_finite() && *seconds >= 0.0);
         seconds.ok_or_else(|| ApiError::InvalidParameter(format!("{name} must be a number of seconds, 0 or more.")))
     }
@@ -158,7 +153,7 @@ impl Parameters {
 
     /// A moment in RFC 3339.
     pub(super) fn moment(&self, name: &str) -> Result<Option<Millis>, ApiError> {
-        let Some(text) = self.given(name) else { return Ok(None) };
+        let Some(text) = self.text(name) else { return Ok(None) };
         let moment = Millis::parse_rfc3339(text);
         moment.map(Some).ok_or_else(|| ApiError::InvalidParameter(format!("{name} must be a time like 2026-01-31T12:00:00Z.")))
     }
