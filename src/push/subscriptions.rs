@@ -180,13 +180,17 @@ impl Push {
         Err(StoreError::Unavailable("the subscription kept changing under us".to_owned()).into())
     }
 
-    pub(super) async fn put(&self, id: &str, subscription: &Subscription, expected: Option<u64>) -> Result<bool, StoreError> {
-        let (revision, body) = (expected.unwrap_or_default() + 1, Target::Subscription(subscription.clone()).write());
-        let target = StoredTarget { id: id.to_owned(), scope: None, revision, body };
-        let put = self.0.parts.registry.store().put_target(target, expected).await?;
+    async fn put(&self, id: &str, subscription: &Subscription, expected: Option<u64>) -> Result<bool, StoreError> {
+        let put = self.0.parts.registry.store().put_target(stored(id, subscription, expected), expected).await?;
         self.changed();
         Ok(put)
     }
+}
+
+/// What is to be stored over a revision.
+pub(super) fn stored(id: &str, subscription: &Subscription, expected: Option<u64>) -> StoredTarget {
+    let (revision, body) = (expected.unwrap_or_default() + 1, Target::Subscription(subscription.clone()).write());
+    StoredTarget { id: id.to_owned(), scope: None, revision, body }
 }
 
 fn named(stored: &StoredTarget) -> Option<(Named, u64)> {

@@ -194,7 +194,9 @@ fn words_and_formats_are_understood() {
 
 #[test]
 fn a_word_that_is_no_level_silences_nothing_and_is_warned_of() {
-    for (given, taken) in [("verbose", "info,verbose"), ("warn,verbose", "warn,verbose"), ("verbose,ringback=debug", "info,verbose,ringback=debug")] {
+    for (given, taken) in
+        [("verbose", "info,verbose"), ("warn,verbose", "warn,verbose"), ("verbose,ringback=debug", "info,verbose,ringback=debug")]
+    {
         let config = with("RUST_LOG", given);
         assert_eq!(config.log.filter, taken);
         assert!(config.warnings.iter().any(|warning| warning.starts_with("RUST_LOG")), "{given}: {:?}", config.warnings);
