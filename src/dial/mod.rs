@@ -51,7 +51,7 @@ use crate::{
     config::DialConfig,
     lifecycle::Lifecycle,
     registry::{DueHint, Registry},
-    store::{DocumentKind, StoreError},
+    store::{DocumentKind, StoreError, answer_id},
     vapi::{
         assistant::TemplateError,
         client::{Refusal, VapiClient},
@@ -192,7 +192,7 @@ impl Dialer {
     }
 
     async fn settle(&self, order: Order) -> Result<Outcome, DialError> {
-        let answer_id = order.key.as_ref().map(|(key, route)| placing::answer_id(order.token.as_deref(), key, route));
+        let answer_id = order.key.as_ref().map(|(key, route)| answer_id(order.token.as_deref(), key, route));
         let mut admitted = false;
         for _ in 0..MOST_CONFLICTS {
             let before = match &answer_id {

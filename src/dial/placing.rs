@@ -1,14 +1,13 @@
 //! A placing: that somebody wanted a call, and what became of it. Kept as a document, from before Vapi is asked.
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 use crate::{
     call::{
         id::CallId,
-        time::{DAY, Millis, SECOND},
+        time::{Millis, SECOND},
     },
-    store::{Document, DocumentKind, DocumentWrite},
+    store::{Document, DocumentKind, DocumentWrite, answer_write},
     vapi::client::Refusal,
 };
 
@@ -16,8 +15,6 @@ use crate::{
 const PREFIX: &str = "pl_";
 /// A placing that is being sent has an outcome by then; if not, whoever sent it is gone, and its outcome is unknown.
 pub(super) const SENT_WITHIN: i64 = 60 * SECOND;
-/// How long the answer to an idempotency key is remembered.
-pub(super) const REMEMBERED: i64 = DAY;
 
 /// Is this the id of a placing?
 #[must_use]
@@ -121,25 +118,7 @@ pub(super) fn placing(id: &str, placing: &Placing, keep: Option<i64>) -> Documen
 
 /// The write of what is answered to a key from now on, over the revision that stands there.
 pub(super) fn remembered(id: &str, says: &Remembered, before: Option<u64>, now: Millis) -> DocumentWrite {
-    let document = Document {
-        kind: DocumentKind::Answer,
-        id: id.to_owned(),
-        revision: before.unwrap_or_default() + 1,
-        alias: None,
-        due: None,
-        created_at: now,
-        expires_at: Some(now.plus(REMEMBERED)),
-        body: bytes(says),
-    };
-    DocumentWrite { document, expected: before }
-}
-
-/// The id of an answer: who asked, with which key, where.
-pub(super) fn answer_id(token: Option<&str>, key: &str, route: &str) -> String {
-    let mut hash = Sha256::new();
-    // A name of a token has no line break, and neither has a key.
-    hash.update(format!("{}\n{key}\n{route}", token.unwrap_or_default()));
-    hex::encode(hash.finalize())
+    answer_write((id, None), bytes(says), before, now)
 }
 
 fn bytes(says: &impl Serialize) -> Vec<u8> {

@@ -5,7 +5,7 @@ use tracing::{info, warn};
 
 use super::{
     DialError, Dialer, MOST_CONFLICTS, Named, Outcome, Parts, open,
-    placing::{Placing, REMEMBERED, State},
+    placing::{Placing, State},
     search,
 };
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
         time::{Millis, SECOND},
     },
     registry::Change,
-    store::{Document, StoreError},
+    store::{Document, REMEMBERED, StoreError},
     vapi::{
         self,
         client::{Created, Refusal},

@@ -24,6 +24,7 @@
 //! | Module | What it does |
 //! |---|---|
 //! | [`subscriptions`] | makes, changes, shows subscriptions |
+//! | `once` | the same request again makes no second one |
 //! | [`draft`], `input` | checks what somebody sent |
 //! | [`callback`] | whoever waits for one call |
 //! | [`target`] | what is stored of both |
@@ -44,6 +45,7 @@ pub mod draft;
 mod fan;
 mod input;
 mod lanes;
+mod once;
 mod resume;
 mod schedule;
 pub mod subscriptions;
@@ -54,7 +56,7 @@ use std::sync::{Arc, Mutex, atomic::AtomicBool};
 use tokio::sync::Notify;
 
 use self::fan::Known;
-pub use self::{again::Again, attempt::Tested, callback::Callback, draft::Draft, subscriptions::Named, subscriptions::Refusal};
+pub use self::{again::Again, attempt::Tested, callback::Callback, draft::Draft, once::Once, subscriptions::Named, subscriptions::Refusal};
 use crate::{
     clock::Clock, config::KestraConfig, lifecycle::Lifecycle, outbound::Outbound, registry::Registry, store::StoreError, telemetry::Metrics,
 };

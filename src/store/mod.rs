@@ -18,6 +18,7 @@
 //! | [`signal`] | what instances tell each other |
 //! | [`query`] | what can be asked of a list |
 //! | `columns` | what lists filter and sort by |
+//! | `answer` | what was answered to an idempotency key, as such a thing |
 //! | [`document`] | small things that are kept beside calls |
 //! | [`disk`] | where a store lies, and how much room there is |
 //! | `condition`, `queue`, `seldom` | whether a server can be asked right now; commits on their way there; what is counted seldom |
@@ -39,6 +40,7 @@ pub mod redis;
 pub mod signal;
 pub mod sqlite;
 
+mod answer;
 mod columns;
 mod condition;
 mod pack;
@@ -63,6 +65,7 @@ pub use crate::call::policy::Due;
 
 use self::moving::{Amounts, Graves, PastEvent, Resealed, Strays};
 pub use self::{
+    answer::{REMEMBERED, answer_id, answer_write},
     columns::Columns,
     disk::StoreHealth,
     document::{Document, DocumentKind, DocumentPage, DocumentWrite},
