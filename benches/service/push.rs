@@ -170,15 +170,13 @@ impl Pair {
             if found >= count {
                 return Ok(());
             }
-            cursor = match page["pagination"]["nextCursor"].as_str() {
-                Some(next) => format!("&cursor={next}"),
-                None => {
-                    ensure!(Instant::now() < deadline, "{found} of {count} deliveries were made");
-                    found = 0;
-                    sleep(Duration::from_millis(20)).await;
-                    String::new()
-                }
-            };
+            if let Some(next) = page["pagination"]["nextCursor"].as_str() {
+                cursor = format!("&cursor={next}");
+                continue;
+            }
+            ensure!(Instant::now() < deadline, "{found} of {count} deliveries were made");
+            (found, cursor) = (0, String::new());
+            sleep(Duration::from_millis(20)).await;
         }
     }
 }
