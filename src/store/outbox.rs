@@ -281,6 +281,9 @@ pub struct GiveUp {
     pub limit: usize,
 }
 
+/// Deliveries of one target that somebody may hold while others are given up.
+pub(super) const MOST_HELD: usize = 100;
+
 /// Which deliveries to look at.
 #[derive(Debug, Clone, Default)]
 pub struct DeliveryFilter {

@@ -18,7 +18,7 @@ use crate::{
     call::{id::CallId, time::Millis},
     store::{
         Delivery, DeliveryFilter, DeliveryLease, DeliveryMark, DeliveryPage, DeliveryState, FanOut, GiveUp, LeasedDeliveries,
-        OutgoingEvent, Redelivery, StoreError,
+        OutgoingEvent, Redelivery, StoreError, outbox::MOST_HELD,
     },
 };
 
@@ -347,14 +347,17 @@ pub(super) async fn redeliver(
 const OLD: &str = concat!(
     "SELECT ",
     delivery_columns!(""),
-    " FROM ringback.deliveries WHERE state = 'pending' AND target = $1 AND created_at < $2 AND (held IS NULL OR held <= $3) \
-     ORDER BY n LIMIT $4 FOR UPDATE"
+    " FROM ringback.deliveries WHERE n = ANY (ARRAY(
+        SELECT n FROM ringback.deliveries WHERE state = 'pending' AND target = $1 ORDER BY n LIMIT $5
+    )) AND created_at < $2 AND (held IS NULL OR held <= $3) ORDER BY n LIMIT $4 FOR UPDATE"
 );
 
 /// Gives up at most `limit` pending deliveries; returns how many.
 pub(super) async fn give_up(db: &Db, give_up: &GiveUp, limit: usize) -> Result<usize, Fault> {
     let GiveUp { target, before, note, .. } = give_up;
-    let values = vec![Value::text(target), Value::whole(before.0), Value::whole(note.at.0), count(limit)];
+    // The oldest come first: behind them there is nothing to look for.
+    let looked_at = count(limit.saturating_add(MOST_HELD));
+    let values = vec![Value::text(target), Value::whole(before.0), Value::whole(note.at.0), count(limit), looked_at];
     let answers = db.pipeline(Some(BEGIN), &[lock(), Step::new(OLD, values)], None).await?;
     let rows = answers[1].iter().map(read).collect::<Result<Vec<_>, Fault>>()?;
     let old = rows.into_iter().map(|mut kept| {
