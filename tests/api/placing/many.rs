@@ -31,7 +31,7 @@ async fn insisting(app: &TestApp, key: usize) -> Option<String> {
 }
 
 async fn of_two_hundred_calls_over_a_bad_road_each_is_placed_once(engine: Engine) {
-    let app = Story::on(engine).placing().with("DIAL_MAX_PER_MINUTE", "10000").begin().await;
+    let app = Story::on(engine).placing().patient().with("DIAL_MAX_PER_MINUTE", "10000").begin().await;
     for number in 0..CALLS {
         app.vapi.fail_next(match number % 5 {
             0 => Fault::Page(502),

@@ -91,13 +91,15 @@ pub(crate) struct Story {
     limit: u32,
     /// Calls are placed.
     places: bool,
+    /// How long Vapi may take to place one.
+    create_timeout: Duration,
     vapi: Options,
 }
 
 impl Story {
     pub(crate) fn on(engine: Engine) -> Self {
         let vapi = Options { pace: 0.001, key: KEY.to_owned(), secret: Some(SECRET.into()), ..Options::default() };
-        let story = Self { engine, variables: BTreeMap::new(), limit: NO_LIMIT, places: false, vapi };
+        let story = Self { engine, variables: BTreeMap::new(), limit: NO_LIMIT, places: false, create_timeout: CREATE_TIMEOUT, vapi };
         story.with("VAPI_WEBHOOK_SECRET", SECRET).with("VAPI_API_KEY", KEY)
     }
 
@@ -123,6 +125,11 @@ impl Story {
     /// Calls are placed, and Vapi has a second for its answer.
     pub(crate) fn placing(self) -> Self {
         Self { places: true, ..self }
+    }
+
+    /// Vapi has as long for a placing as in life, which a busy machine may need for many at once.
+    pub(crate) fn patient(self) -> Self {
+        Self { create_timeout: Duration::from_secs(30), ..self }
     }
 
     /// The fake Vapi behaves so.
@@ -152,7 +159,7 @@ impl Story {
     fn config(&self) -> Result<Config, ConfigError> {
         let mut config = Config::from_env(|name| self.variables.get(name).cloned())?;
         config.vapi.requests_per_second = self.limit;
-        config.vapi.create_timeout = CREATE_TIMEOUT;
+        config.vapi.create_timeout = self.create_timeout;
         Ok(config)
     }
 }
