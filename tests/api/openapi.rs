@@ -11,8 +11,8 @@ use crate::support::{
     vapi::CALL,
 };
 
-/// Pages for people, and what only they use.
-const PAGES: [&str; 5] = ["/", "/dashboard/{*file}", "/docs", "/docs/{*file}", "/session"];
+/// Pages for people, and what only they use; and what is Vapi's.
+const PAGES: [&str; 6] = ["/", "/dashboard/{*file}", "/docs", "/docs/{*file}", "/session", "/vapi/{*rest}"];
 const METHODS: [&str; 5] = ["get", "head", "post", "delete", "patch"];
 const SCOPES: [&str; 4] = ["poll", "read", "place", "admin"];
 
@@ -90,7 +90,8 @@ fn every_parameter_answer_and_member_is_explained() {
             let is_error = status.starts_with(['4', '5']) && path != "/readyz" && method != "head" && status != "416";
             if is_error {
                 let schema = &response["content"]["application/json"]["schema"]["$ref"];
-                assert!(schema.as_str().is_some_and(|name| name.contains("NoData")), "{method} {path} {status}: {response}");
+                let error = if path.starts_with("/vapi/") { "VapiError" } else { "NoData" };
+                assert!(schema.as_str().is_some_and(|name| name.contains(error)), "{method} {path} {status}: {response}");
             }
         }
     }
