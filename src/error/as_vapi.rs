@@ -18,7 +18,6 @@ use super::Failure;
 #[serde(rename_all = "camelCase")]
 pub struct VapiError {
     /// What is wrong: a text, or a list of texts.
-    #[schema(value_type = Object)]
     pub message: Value,
     /// The status, in words.
     pub error: String,
