@@ -212,13 +212,15 @@ fn customer(record: &CallRecord) -> BTreeMap<&'static str, &str> {
 /// What was said, and which tools were asked, in order of time.
 fn messages(said: &[MessageView<'_>], asked: &[ToolCallView<'_>]) -> Vec<Value> {
     let mut all: Vec<(Option<i64>, Value)> = said.iter().map(|it| (it.time, spoken(it))).collect();
+    let start = said.iter().find_map(start_by);
     // Of tools that were asked at a time unknown nobody can say where they belong.
     for tool in asked {
         let at = tool.at.map_or(i64::MAX, |at| at.0.0);
         let place = all.iter().position(|(time, _)| time.is_some_and(|time| time > at)).unwrap_or(all.len());
         let time = tool.at.map(|at| at.0.0);
-        let both = [Some(question(tool, time)), answer(tool, time)];
-        all.splice(place..place, both.into_iter().flatten().map(|message| (time, message)));
+        let when = json!({"time": time, "secondsFromStart": start.zip(time).map(|(start, time)| seconds(time - start))});
+        let both = [Some(question(tool)), answer(tool)].into_iter().flatten().map(|message| (time, with(message, &when)));
+        all.splice(place..place, both);
     }
     all.into_iter().map(|(_, message)| message).collect()
 }
@@ -230,15 +232,35 @@ fn spoken(it: &MessageView<'_>) -> Value {
     }))
 }
 
-fn question(tool: &ToolCallView<'_>, time: Option<i64>) -> Value {
-    let arguments = serde_json::to_string(&tool.arguments).unwrap_or_default();
-    let call = json!({"id": tool.id, "type": "function", "function": {"name": tool.name, "arguments": arguments}});
-    without_nulls(json!({"role": "tool_calls", "message": "", "time": time, "toolCalls": [call]}))
+/// When the call began, by what was said at which second of it.
+fn start_by(it: &MessageView<'_>) -> Option<i64> {
+    #[expect(clippy::cast_possible_truncation, reason = "a float cast saturates, and calls last hours")]
+    let after = (it.seconds_from_start? * 1e3) as i64;
+    Some(it.time? - after)
 }
 
-fn answer(tool: &ToolCallView<'_>, time: Option<i64>) -> Option<Value> {
+#[expect(clippy::cast_precision_loss, reason = "a call lasts hours, not aeons")]
+fn seconds(milliseconds: i64) -> f64 {
+    milliseconds as f64 / 1e3
+}
+
+fn question(tool: &ToolCallView<'_>) -> Value {
+    let arguments = serde_json::to_string(&tool.arguments).unwrap_or_default();
+    let call = json!({"id": tool.id, "type": "function", "function": {"name": tool.name, "arguments": arguments}});
+    json!({"role": "tool_calls", "message": "", "toolCalls": [call]})
+}
+
+fn answer(tool: &ToolCallView<'_>) -> Option<Value> {
     let result = tool.result.or(tool.error)?;
-    Some(without_nulls(json!({"role": "tool_call_result", "name": tool.name, "result": result, "time": time, "toolCallId": tool.id})))
+    Some(json!({"role": "tool_call_result", "name": tool.name, "result": result, "toolCallId": tool.id}))
+}
+
+/// A message and its time.
+fn with(mut message: Value, when: &Value) -> Value {
+    if let (Some(members), Some(when)) = (message.as_object_mut(), when.as_object()) {
+        members.extend(when.clone());
+    }
+    without_nulls(message)
 }
 
 fn without_nulls(mut message: Value) -> Value {

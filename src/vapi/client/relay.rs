@@ -19,7 +19,7 @@ use super::{VapiClient, in_words};
 use crate::vapi::redact::REDACTED;
 
 /// How long Vapi may take until its answer begins, and from one piece of it to the next; the caller's body is sent within the first of these.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Headers of one connection (RFC 9110, section 7.6.1), either way.
 const HOP_BY_HOP: [HeaderName; 7] = [CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE];
 /// What else of a request is not for Vapi. (Encodings of the answer are between Vapi and us: it is read for our key.)

@@ -91,6 +91,9 @@ async fn everything_stands_where_vapi_has_it() {
     let messages = told["messages"].as_array().expect("messages");
     assert!(messages.iter().all(|message| message.as_object().is_some_and(|it| it.values().all(|value| !value.is_null()))));
     let asked = messages.iter().find(|message| message["role"] == "tool_calls").expect("a tool was asked");
+    let vapis_messages = vapis["artifact"]["messages"].as_array().expect("messages");
+    let theirs = vapis_messages.iter().find(|message| message["role"] == "tool_calls").expect("a tool was asked");
+    assert_eq!((&asked["time"], &asked["secondsFromStart"]), (&theirs["time"], &theirs["secondsFromStart"]));
     let function = &asked["toolCalls"][0]["function"];
     assert_eq!((&function["name"], &function["arguments"]), (&json!("look_up"), &json!("{\"order\":7}")), "arguments are text");
     let link = format!("https://ringback.example.com/api/v1/vapi/calls/{CALL}/recording?kind=");
