@@ -4,12 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json,
-    extract::{FromRequest, Request, State},
-    http::{StatusCode, header},
+    extract::State,
+    http::StatusCode,
     response::{IntoResponse, Response},
 };
 use hyper::body::Bytes;
-use serde_json::Value;
 use tokio::time::timeout;
 
 use super::{told, unknown_yet};
@@ -27,7 +26,7 @@ use crate::{
         deadline::{CHANGE_DEADLINE, in_time},
         observe::Told,
         parameters::{AnyPath, CallPath},
-        sent::Sent,
+        sent::{Sent, Settings},
     },
     registry::Change,
     store::{Loaded, StoredCall},
@@ -66,7 +65,7 @@ pub(in crate::http) async fn read(State(api): State<Api>, caller: Caller<FaceRea
 
 /// The call from memory while it goes on, else from the store; `None` when nothing was ever heard of it.
 async fn stored(api: &Api, id: &CallId) -> Result<Option<Arc<StoredCall>>, ApiError> {
-    if let Some(call) = api.registry.in_memory(id.as_str()).and_then(|cached| cached.stored.clone()) {
+    if let Some(call) = api.registry.in_memory(id.as_str()).and_then(|cached| cached.stored()) {
         return Ok(Some(call));
     }
     match in_time(CHANGE_DEADLINE, api.registry.store().load(id)).await? {
@@ -156,10 +155,13 @@ pub(in crate::http) async fn remove(
     State(api): State<Api>,
     caller: Caller<FaceAdmin>,
     CallPath(id): CallPath,
-    request: Request,
+    Settings(asked): Settings,
 ) -> Result<Response, ApiError> {
     let Some(client) = &api.client else { return Err(ApiError::VapiAccount) };
-    refuse_several(&api, request).await?;
+    // Vapi deletes many calls at once when a body lists them, whatever the path says.
+    if asked.get("ids").is_some_and(|ids| !ids.is_null()) {
+        return Err(ApiError::InvalidPayload("`ids` is not known here: delete calls one by one.".to_owned()));
+    }
     let known = match in_time(CHANGE_DEADLINE, api.registry.store().load(&id)).await? {
         Loaded::Found(call) => Some(call),
         Loaded::Deleted | Loaded::Missing => None,
@@ -172,20 +174,6 @@ pub(in crate::http) async fn remove(
     };
     in_time(CHANGE_DEADLINE, api.registry.delete(&id, true)).await?;
     Ok((about(caller.token, id), answer).into_response())
-}
-
-/// Vapi deletes many calls at once when a body lists them, whatever the path says.
-async fn refuse_several(api: &Api, request: Request) -> Result<(), ApiError> {
-    if request.headers().get(header::CONTENT_LENGTH).is_none_or(|length| length == "0")
-        && !request.headers().contains_key(header::TRANSFER_ENCODING)
-    {
-        return Ok(());
-    }
-    let sent = Sent::from_request(request, api).await?;
-    if sent.json.get("ids").is_none_or(Value::is_null) {
-        return Ok(());
-    }
-    Err(ApiError::InvalidPayload("`ids` is not known here: delete calls one by one.".to_owned()))
 }
 
 /// Vapi did not do it, and says why.

@@ -52,9 +52,9 @@ async fn a_call_is_deleted_there_and_here(engine: Engine) {
     }
     app.vapi.remove_call(&id);
     assert_eq!(call(&app.get(&at(&id)).await, 200)["id"], id);
-    let several = app.ask("DELETE", &at(&id)).header("content-length", "20").body(r#"{"ids":["a","b","c"]}"#).send().await;
+    let several = app.ask("DELETE", &at(&id)).body(r#"{"ids":["a","b","c"]}"#).send().await;
     assert!(words(&several, 400).contains("one by one"));
-    assert_eq!(call(&app.ask("DELETE", &at(&id)).header("content-length", "2").body("{}").send().await, 200)["id"], id);
+    assert_eq!(call(&app.ask("DELETE", &at(&id)).body("{}").send().await, 200)["id"], id);
     assert!(app.vapi.call(&id).is_none());
     words(&app.get(&at(&id)).await, 404);
     app.get(&result(&id, "")).await.refused(410, "CALL_DELETED");
