@@ -96,6 +96,12 @@ const VARIABLES: &[Variable] = &[
     ),
     variable("VAPI_API_URL", "https://api.vapi.ai", SERVE, "Vapi's API; `ringback simulate` prints the line for its fake."),
     variable(
+        "VAPI_PASSTHROUGH",
+        "false",
+        SERVE,
+        "`true`: what an admin token asks of `/vapi/*` and Ringback does not serve itself is passed on to Vapi, with our key.",
+    ),
+    variable(
         "VAPI_WEBHOOK_URL",
         "",
         ASSISTANT,

@@ -27,6 +27,13 @@ pub(super) fn new_id() -> String {
     format!("{PREFIX}{}", uuid::Uuid::now_v7())
 }
 
+/// When a placing's id was given out.
+#[must_use]
+pub fn placed_at(id: &str) -> Option<Millis> {
+    let (seconds, nanoseconds) = uuid::Uuid::parse_str(id.strip_prefix(PREFIX)?).ok()?.get_timestamp()?.to_unix();
+    Some(Millis(i64::try_from(seconds).ok()?.saturating_mul(SECOND) + i64::from(nanoseconds / 1_000_000)))
+}
+
 /// What became of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -62,6 +69,9 @@ pub(super) struct Placing {
     pub(super) refusal: Option<Refusal>,
     /// When Vapi was asked.
     pub(super) sent_at: Millis,
+    /// When it was known what came of it, even if only that nobody knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) known_at: Option<Millis>,
     /// How often the call was looked for.
     #[serde(default)]
     pub(super) looks: usize,
@@ -116,9 +126,9 @@ pub(super) fn placing(id: &str, placing: &Placing, keep: Option<i64>) -> Documen
     DocumentWrite { document, expected: None }
 }
 
-/// The write of what is answered to a key from now on, over the revision that stands there.
-pub(super) fn remembered(id: &str, says: &Remembered, before: Option<u64>, now: Millis) -> DocumentWrite {
-    answer_write((id, None), bytes(says), before, now)
+/// The write of what is answered to a key from now on, for so many milliseconds, over the revision that stands there.
+pub(super) fn remembered(id: &str, says: &Remembered, before: Option<u64>, (now, kept): (Millis, i64)) -> DocumentWrite {
+    answer_write((id, None), bytes(says), before, (now, kept))
 }
 
 fn bytes(says: &impl Serialize) -> Vec<u8> {

@@ -14,6 +14,7 @@ mod dashboard;
 mod deadline;
 mod deliveries;
 mod docs;
+mod face;
 mod failures;
 mod health;
 mod list;
@@ -116,7 +117,7 @@ const WEBHOOK_PATHS: [&str; 4] = ["/api/v1/vapi/webhook", "/api/v1/vapi/webhooks
 const SESSIONS_PATH: &str = "/api/v1/sessions/vapi/webhook";
 
 /// Templates of all routes, by which requests are counted.
-pub const TEMPLATES: [&str; 40] = [
+pub const TEMPLATES: [&str; 43] = [
     "/",
     "/api/v1/sessions/vapi/webhook",
     "/api/v1/vapi/assistant-config",
@@ -157,6 +158,9 @@ pub const TEMPLATES: [&str; 40] = [
     "/session",
     "/t/{token}/api/v1/vapi/calls/{id}",
     "/t/{token}/api/v1/vapi/calls/{id}/result",
+    "/vapi/call",
+    "/vapi/call/{id}",
+    "/vapi/{*rest}",
 ];
 
 /// All routes. Paths under `/api/v1/vapi` are the API; the webhook has aliases for older senders.
@@ -177,6 +181,7 @@ pub fn router(api: &Api) -> Router {
         .route("/t/{token}/api/v1/vapi/calls/{id}", get(calls::read))
         .route("/t/{token}/api/v1/vapi/calls/{id}/result", get(result::wait))
         .merge(subscriptions::routes())
+        .merge(face::routes())
         .route("/api/v1/vapi/backfill", post(backfill::page))
         .route("/api/v1/vapi/assistant-config", post(assistant::write))
         .route("/api/v1/vapi/cache/stats", get(cache::stats))

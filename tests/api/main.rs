@@ -13,6 +13,7 @@ mod deleting;
 mod deliveries;
 mod engines;
 mod enrichment;
+mod face;
 mod facts;
 mod faults;
 mod headers;
