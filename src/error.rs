@@ -3,6 +3,10 @@
 //! Which variant to use: what the caller did wrong has a variant of its own; everything that is our fault is [`ApiError::Internal`] or
 //! [`ApiError::StoreUnavailable`], whose cause is logged here, once, and never sent.
 
+mod as_vapi;
+
+pub use as_vapi::VapiError;
+
 use axum::{
     body::Body,
     http::{HeaderValue, StatusCode, header},

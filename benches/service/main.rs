@@ -6,16 +6,19 @@
 //! | `server`, `floor` | servers as processes of their own; the floor is this program again |
 //! | `report`, `fill` | reports in the shape of real ones; stores full of calls |
 //! | `client`, `wrk` | who asks |
-//! | `get`, `post`, `wait`, `start`, `engines`, `listen`, `tools` | what is measured |
+//! | `endpoint` | who is asked, and told |
+//! | `get`, `post`, `wait`, `start`, `engines`, `listen`, `tools`, `push` | what is measured |
 //! | `stats`, `table` | medians and quartiles; what comes out |
 
 mod client;
+mod endpoint;
 mod engines;
 mod fill;
 mod floor;
 mod get;
 mod listen;
 mod post;
+mod push;
 mod report;
 mod server;
 mod setup;
@@ -91,6 +94,9 @@ async fn measure(setup: &Setup) -> anyhow::Result<Table> {
     }
     if setup.wants("tools") {
         tools::answer(setup, &mut table).await?;
+    }
+    if setup.wants("push") {
+        push::told(setup, &mut table).await?;
     }
     Ok(table)
 }

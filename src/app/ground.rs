@@ -91,6 +91,7 @@ impl Ground {
             clock: self.clock.clone(),
             metrics: self.metrics.clone(),
             kestra: config.outbound.kestra.clone(),
+            kept_ms: config.store.payload_retention_ms,
         })
     }
 

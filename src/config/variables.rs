@@ -62,7 +62,12 @@ const VARIABLES: &[Variable] = &[
         "Memory for answers, in MiB; with `memory:` it bounds what is kept, and the oldest finished calls leave first.",
     ),
     variable("RETENTION_DAYS", "90", SERVE, "Days after its end for which a call is kept; `0` keeps calls for good."),
-    variable("PAYLOAD_RETENTION_DAYS", "14", SERVE, "Days for which the received bodies are kept; `0` keeps them as long as their call."),
+    variable(
+        "PAYLOAD_RETENTION_DAYS",
+        "14",
+        SERVE,
+        "Days for which received bodies and what was delivered are kept, and for which a paused subscription collects; `0` keeps them as long as their call.",
+    ),
     variable("RETENTION_ARCHIVE", "", SERVE, "Folder to which calls are written as JSON lines, one file a day, before they are removed."),
     variable(
         "DATA_KEY",
@@ -90,6 +95,12 @@ const VARIABLES: &[Variable] = &[
         "Your server credential at Vapi, put into assistants of placed calls. Without one they send the first webhook secret as `x-vapi-secret`.",
     ),
     variable("VAPI_API_URL", "https://api.vapi.ai", SERVE, "Vapi's API; `ringback simulate` prints the line for its fake."),
+    variable(
+        "VAPI_PASSTHROUGH",
+        "false",
+        SERVE,
+        "`true`: what an admin token asks of `/vapi/*` and Ringback does not serve itself is passed on to Vapi, with our key.",
+    ),
     variable(
         "VAPI_WEBHOOK_URL",
         "",

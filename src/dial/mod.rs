@@ -21,10 +21,12 @@
 //! | Module | What it does |
 //! |---|---|
 //! | [`writer`] | writes what Vapi is asked for |
+//! | `memory` | how long a key means the same order |
 //! | `placing` | the documents |
 //! | `send` | asks Vapi, and notes what came of it |
 //! | `search` | looks for calls whose answer was lost |
 
+mod memory;
 mod placing;
 mod search;
 mod send;
@@ -40,18 +42,25 @@ use moka::sync::Cache;
 use serde_json::Value;
 use tokio::time::{Instant, timeout};
 
-use self::placing::{Placing, Read, Remembered, State};
+use self::{
+    memory::Memory,
+    placing::{Placing, Read, Remembered, State},
+};
 pub use self::{
-    placing::is_placement_id,
+    memory::RESENT_WITHIN,
+    placing::{is_placement_id, placed_at},
     writer::{Wanted, Writer},
 };
 use crate::{
-    call::{id::CallId, time::SECOND},
+    call::{
+        id::CallId,
+        time::{Millis, SECOND},
+    },
     clock::Clock,
     config::DialConfig,
     lifecycle::Lifecycle,
     registry::{DueHint, Registry},
-    store::{DocumentKind, StoreError},
+    store::{DocumentKind, StoreError, answer_id},
     trace,
     vapi::{
         assistant::TemplateError,
@@ -69,8 +78,6 @@ const MOST_KNOWN: u64 = 20_000;
 const MINUTE: i64 = 60 * SECOND;
 /// Whoever follows somebody else's placing looks at least this often: another instance wakes nobody here.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
-/// And waits this long in all: by then it is placed, refused or unknown.
-const FOLLOWED: Duration = Duration::from_secs(70);
 
 /// Places calls; a cheap handle.
 #[derive(Clone)]
@@ -79,7 +86,7 @@ pub struct Dialer(Arc<Inner>);
 struct Inner {
     parts: Parts,
     /// When calls were placed within the last minute.
-    placed: Mutex<VecDeque<crate::call::time::Millis>>,
+    placed: Mutex<VecDeque<Millis>>,
     /// Calls by their placing's id. What stands here never changes.
     known: Cache<String, CallId>,
     due: DueHint,
@@ -184,16 +191,29 @@ impl Dialer {
     /// # Errors
     /// [`DialError`] when it is certain that there is no call.
     pub async fn place(&self, order: Order) -> Result<Outcome, DialError> {
+        self.place_once(order, Memory::KEY).await
+    }
+
+    /// The same, for clients that send a request again without saying so: the key is what they sent, and counts until [`RESENT_WITHIN`] after it
+    /// was known what came of it.
+    ///
+    /// # Errors
+    /// As [`Dialer::place`].
+    pub async fn place_unless_resent(&self, order: Order) -> Result<Outcome, DialError> {
+        self.place_once(order, Memory::BODY).await
+    }
+
+    async fn place_once(&self, order: Order, memory: Memory) -> Result<Outcome, DialError> {
         if self.0.parts.lifecycle.is_stopping() {
             return Err(DialError::Stopping);
         }
         let dialer = self.clone();
-        let work = self.0.parts.lifecycle.spawn_quiet(trace::carried(async move { dialer.settle(order).await }));
+        let work = self.0.parts.lifecycle.spawn_quiet(trace::carried(async move { dialer.settle(order, memory).await }));
         work.await.unwrap_or_else(|crash| Err(StoreError::Unavailable(format!("the placing ended early: {crash}")).into()))
     }
 
-    async fn settle(&self, order: Order) -> Result<Outcome, DialError> {
-        let answer_id = order.key.as_ref().map(|(key, route)| placing::answer_id(order.token.as_deref(), key, route));
+    async fn settle(&self, order: Order, memory: Memory) -> Result<Outcome, DialError> {
+        let answer_id = order.key.as_ref().map(|(key, route)| answer_id(order.token.as_deref(), key, route));
         let mut admitted = false;
         for _ in 0..MOST_CONFLICTS {
             let before = match &answer_id {
@@ -203,18 +223,20 @@ impl Dialer {
             if let Some(before) = &before
                 && let Some(placing) = self.placing(&before.says.placement_id).await?
                 && placing.says.state != State::Refused
+                && memory.holds(&placing.says, self.0.parts.clock.now())
             {
                 if before.says.hash != order.hash {
                     return Err(DialError::KeyReused);
                 }
-                return self.follow(&before.says.placement_id).await;
+                return self.follow(&before.says.placement_id, memory.followed).await;
             }
             if !std::mem::replace(&mut admitted, true) {
                 self.admit(&order)?;
             }
             let id = placing::new_id();
             let body = self.0.parts.writer.call(&order.wanted, &id)?;
-            if self.write_down(&id, &order, &body, answer_id.as_deref().map(|id| (id, before.map(|it| it.document.revision)))).await? {
+            let key = answer_id.as_deref().map(|id| (id, before.map(|it| it.document.revision), memory.kept));
+            if self.write_down(&id, &order, &body, key).await? {
                 return self.send(&id, body).await;
             }
         }
@@ -243,23 +265,23 @@ impl Dialer {
     }
 
     /// Commits the placing, and the answer to its key; tells whether nobody was faster.
-    async fn write_down(&self, id: &str, order: &Order, body: &Value, key: Option<(&str, Option<u64>)>) -> Result<bool, DialError> {
+    async fn write_down(&self, id: &str, order: &Order, body: &Value, key: Option<(&str, Option<u64>, i64)>) -> Result<bool, DialError> {
         let Parts { registry, clock, keep_ms, .. } = &self.0.parts;
         let now = clock.now();
         let asked = crate::vapi::call::redacted(body.to_string().as_bytes()).unwrap_or_default();
         let (token, sent_at) = (order.token.clone(), now);
-        let new = Placing { state: State::Sending, token, asked, call_id: None, refusal: None, sent_at, looks: 0 };
+        let new = Placing { state: State::Sending, token, asked, call_id: None, refusal: None, sent_at, known_at: None, looks: 0 };
         let mut writes = vec![placing::placing(id, &new, *keep_ms)];
-        if let Some((answer_id, before)) = key {
+        if let Some((answer_id, before, kept)) = key {
             let says = Remembered { hash: order.hash.clone(), placement_id: id.to_owned() };
-            writes.push(placing::remembered(answer_id, &says, before, now));
+            writes.push(placing::remembered(answer_id, &says, before, (now, kept)));
         }
         Ok(self.in_time(registry.store().put_documents(writes, now)).await?)
     }
 
     /// What came of a placing that somebody else sends, as soon as that is known.
-    async fn follow(&self, id: &str) -> Result<Outcome, DialError> {
-        let deadline = Instant::now() + FOLLOWED;
+    async fn follow(&self, id: &str, patience: Duration) -> Result<Outcome, DialError> {
+        let deadline = Instant::now() + patience;
         let replayed = true;
         loop {
             match self.standing(id).await? {

@@ -1,14 +1,13 @@
 //! A placing: that somebody wanted a call, and what became of it. Kept as a document, from before Vapi is asked.
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 use crate::{
     call::{
         id::CallId,
-        time::{DAY, Millis, SECOND},
+        time::{Millis, SECOND},
     },
-    store::{Document, DocumentKind, DocumentWrite},
+    store::{Document, DocumentKind, DocumentWrite, answer_write},
     vapi::client::Refusal,
 };
 
@@ -16,8 +15,6 @@ use crate::{
 const PREFIX: &str = "pl_";
 /// A placing that is being sent has an outcome by then; if not, whoever sent it is gone, and its outcome is unknown.
 pub(super) const SENT_WITHIN: i64 = 60 * SECOND;
-/// How long the answer to an idempotency key is remembered.
-pub(super) const REMEMBERED: i64 = DAY;
 
 /// Is this the id of a placing?
 #[must_use]
@@ -28,6 +25,13 @@ pub fn is_placement_id(id: &str) -> bool {
 /// A new id for a placing.
 pub(super) fn new_id() -> String {
     format!("{PREFIX}{}", uuid::Uuid::now_v7())
+}
+
+/// When a placing's id was given out.
+#[must_use]
+pub fn placed_at(id: &str) -> Option<Millis> {
+    let (seconds, nanoseconds) = uuid::Uuid::parse_str(id.strip_prefix(PREFIX)?).ok()?.get_timestamp()?.to_unix();
+    Some(Millis(i64::try_from(seconds).ok()?.saturating_mul(SECOND) + i64::from(nanoseconds / 1_000_000)))
 }
 
 /// What became of it.
@@ -65,6 +69,9 @@ pub(super) struct Placing {
     pub(super) refusal: Option<Refusal>,
     /// When Vapi was asked.
     pub(super) sent_at: Millis,
+    /// When it was known what came of it, even if only that nobody knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) known_at: Option<Millis>,
     /// How often the call was looked for.
     #[serde(default)]
     pub(super) looks: usize,
@@ -119,27 +126,9 @@ pub(super) fn placing(id: &str, placing: &Placing, keep: Option<i64>) -> Documen
     DocumentWrite { document, expected: None }
 }
 
-/// The write of what is answered to a key from now on, over the revision that stands there.
-pub(super) fn remembered(id: &str, says: &Remembered, before: Option<u64>, now: Millis) -> DocumentWrite {
-    let document = Document {
-        kind: DocumentKind::Answer,
-        id: id.to_owned(),
-        revision: before.unwrap_or_default() + 1,
-        alias: None,
-        due: None,
-        created_at: now,
-        expires_at: Some(now.plus(REMEMBERED)),
-        body: bytes(says),
-    };
-    DocumentWrite { document, expected: before }
-}
-
-/// The id of an answer: who asked, with which key, where.
-pub(super) fn answer_id(token: Option<&str>, key: &str, route: &str) -> String {
-    let mut hash = Sha256::new();
-    // A name of a token has no line break, and neither has a key.
-    hash.update(format!("{}\n{key}\n{route}", token.unwrap_or_default()));
-    hex::encode(hash.finalize())
+/// The write of what is answered to a key from now on, for so many milliseconds, over the revision that stands there.
+pub(super) fn remembered(id: &str, says: &Remembered, before: Option<u64>, (now, kept): (Millis, i64)) -> DocumentWrite {
+    answer_write((id, None), bytes(says), before, (now, kept))
 }
 
 fn bytes(says: &impl Serialize) -> Vec<u8> {

@@ -5,7 +5,7 @@ use tracing::{info, warn};
 
 use super::{
     DialError, Dialer, MOST_CONFLICTS, Named, Outcome, Parts, open,
-    placing::{Placing, REMEMBERED, State},
+    placing::{Placing, State},
     search,
 };
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
         time::{Millis, SECOND},
     },
     registry::Change,
-    store::{Document, StoreError},
+    store::{Document, REMEMBERED, StoreError},
     vapi::{
         self,
         client::{Created, Refusal},
@@ -83,6 +83,7 @@ impl Dialer {
                 return false;
             }
             says.state = State::Placed;
+            says.known_at.get_or_insert(at);
             says.call_id = Some(call.clone());
             says.asked.clear();
             document.alias = Some(call.as_str().to_owned());
@@ -108,9 +109,11 @@ impl Dialer {
     }
 
     async fn note_unknown(&self, id: &str) -> Result<(), StoreError> {
-        let due = self.0.parts.clock.now().plus(search::wait(0));
+        let now = self.0.parts.clock.now();
+        let due = now.plus(search::wait(0));
         self.change(id, |says, document| {
             says.state = State::Unknown;
+            says.known_at.get_or_insert(now);
             document.due = Some(due);
             true
         })

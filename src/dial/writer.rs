@@ -68,6 +68,21 @@ impl Wanted {
         if errors.is_empty() { Ok(Self::Body(fields)) } else { Err(errors) }
     }
 
+    /// Reads Vapi's own body, and no other.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn parse_body(body: &Value) -> Result<Self, Vec<FieldError>> {
+        let wrong = |message: String| Err(vec![FieldError { field: String::new(), message }]);
+        match body.as_object() {
+            None => wrong("The body must be a JSON object.".to_owned()),
+            Some(fields) if !WHO_TALKS.iter().any(|field| fields.contains_key(*field)) => {
+                wrong(format!("Need one of {}.", WHO_TALKS.join(", ")))
+            }
+            Some(_) => Self::parse(body),
+        }
+    }
+
     /// The number that will ring, if the request names it.
     #[must_use]
     pub fn number(&self) -> Option<&str> {

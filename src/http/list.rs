@@ -28,6 +28,10 @@ use crate::{
 const DEFAULT_LIMIT: usize = 20;
 /// How a call may have turned out.
 pub(super) const STATUSES: [&str; 6] = ["pending", "completed", "no_answer", "voicemail", "timeout", "error"];
+/// Where a line may be.
+const CALL_STATUSES: [&str; 7] = ["unknown", "scheduled", "queued", "ringing", "in-progress", "forwarding", "ended"];
+/// How complete our copy may be.
+const DATA_STATUSES: [&str; 5] = ["pending", "partial", "fetching", "complete", "fetch_failed"];
 /// Rows of a page at most.
 const MOST_ROWS: usize = 100;
 /// Rows that offset paging skips at most; beyond it a cursor is the way.
@@ -117,8 +121,8 @@ fn filter(parameters: &Parameters) -> Result<CallFilter, ApiError> {
     Ok(CallFilter {
         phone,
         status: one_of(parameters, "status", &STATUSES)?,
-        call_status: parameters.list("callStatus")?,
-        data_status: one_of(parameters, "dataStatus", &["pending", "partial", "fetching", "complete", "fetch_failed"])?,
+        call_status: one_of(parameters, "callStatus", &CALL_STATUSES)?,
+        data_status: one_of(parameters, "dataStatus", &DATA_STATUSES)?,
         assistant_id: parameters.list("assistantId")?,
         provider_id: parameters.list("providerId")?,
         service_request_id: parameters.list("serviceRequestId")?,

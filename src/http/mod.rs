@@ -15,6 +15,7 @@ mod dashboard;
 mod deadline;
 mod deliveries;
 mod docs;
+mod face;
 mod failures;
 mod health;
 mod list;
@@ -135,7 +136,7 @@ const WEBHOOK_PATHS: [&str; 4] = ["/api/v1/vapi/webhook", "/api/v1/vapi/webhooks
 const SESSIONS_PATH: &str = "/api/v1/sessions/vapi/webhook";
 
 /// Templates of all routes, by which requests are counted.
-pub const TEMPLATES: [&str; 42] = [
+pub const TEMPLATES: [&str; 45] = [
     "/",
     "/api/v1/sessions/vapi/webhook",
     "/api/v1/vapi/assistant-config",
@@ -178,6 +179,9 @@ pub const TEMPLATES: [&str; 42] = [
     "/session",
     "/t/{token}/api/v1/vapi/calls/{id}",
     "/t/{token}/api/v1/vapi/calls/{id}/result",
+    "/vapi/call",
+    "/vapi/call/{id}",
+    "/vapi/{*rest}",
 ];
 
 /// All routes. Paths under `/api/v1/vapi` are the API; the webhook has aliases for older senders.
@@ -200,6 +204,7 @@ pub fn router(api: &Api) -> Router {
         .merge(subscriptions::routes())
         .route("/api/v1/vapi/audit", get(audit::list).post(audit::note))
         .route("/api/v1/vapi/tokens", get(tokens::list))
+        .merge(face::routes())
         .route("/api/v1/vapi/backfill", post(backfill::page))
         .route("/api/v1/vapi/assistant-config", post(assistant::write))
         .route("/api/v1/vapi/cache/stats", get(cache::stats))

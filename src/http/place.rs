@@ -35,7 +35,8 @@ const LONGEST_KEY: usize = 255;
 /// What an idempotency key was used for here.
 const ROUTE: &str = "calls";
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+/// Says that an answer was given before.
+pub(super) const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// The header `Idempotency-Key`.
 #[derive(Debug)]

@@ -11,9 +11,8 @@ use tracing::warn;
 
 use super::{
     Push,
-    fan::Known,
+    fan::left_alone,
     lanes::{Lanes, MOST_TAKEN},
-    target::Standing,
 };
 use crate::{
     call::time::{Millis, SECOND},
@@ -141,12 +140,6 @@ fn pause(next: Option<Millis>, now: Millis, began: usize) -> Duration {
         Some(wait) => wait.clamp(HELD_PAUSE, LOOK_EVERY),
         None => LOOK_EVERY,
     }
-}
-
-/// Targets whose deliveries wait, whatever is due.
-fn left_alone(known: &Known) -> impl Iterator<Item = &String> {
-    let paused = known.subscriptions.iter().filter(|named| named.subscription.standing == Standing::Paused).map(|named| &named.id);
-    paused.chain(&known.strange)
 }
 
 impl Push {

@@ -18,18 +18,20 @@
 //! - *Two instances fan out at once*: the step names where it began; one of the two is not taken.
 //! - *Killed during a try*: the lease runs out, and the try is made again.
 //! - *A subscription is paused while a try is on its way*: that try counts; later ones wait.
-//! - *Killed while a subscription is switched off*: others are told first, under an id made of its revision, so that telling again is the same
-//!   delivery; then it is switched off; then the delivery is noted.
+//! - *Killed while a subscription is switched off*: it is switched off and told of in one commit; the delivery that was answered 410 is leased
+//!   again, found to be for a subscription that is off, and given up.
 //!
 //! | Module | What it does |
 //! |---|---|
 //! | [`subscriptions`] | makes, changes, shows subscriptions |
+//! | `once` | the same request again makes no second one |
 //! | [`draft`], `input` | checks what somebody sent |
 //! | [`callback`] | whoever waits for one call |
 //! | [`target`] | what is stored of both |
 //! | `fan` | from the log to deliveries |
 //! | `dispatch`, `lanes` | takes deliveries that are due, a few for each target |
 //! | `attempt` | makes one try |
+//! | `collected` | what a paused subscription collects is given up one day |
 //! | [`again`] | what is to be sent again |
 //! | `resume` | wakes a paused execution |
 //! | `schedule` | when it is tried again |
@@ -37,11 +39,13 @@
 pub mod again;
 mod attempt;
 pub mod callback;
+mod collected;
 mod dispatch;
 pub mod draft;
 mod fan;
 mod input;
 mod lanes;
+mod once;
 mod resume;
 mod schedule;
 pub mod subscriptions;
@@ -52,7 +56,7 @@ use std::sync::{Arc, Mutex, atomic::AtomicBool};
 use tokio::sync::Notify;
 
 use self::fan::Known;
-pub use self::{again::Again, attempt::Tested, callback::Callback, draft::Draft, subscriptions::Named, subscriptions::Refusal};
+pub use self::{again::Again, attempt::Tested, callback::Callback, draft::Draft, once::Once, subscriptions::Named, subscriptions::Refusal};
 use crate::{
     clock::Clock, config::KestraConfig, lifecycle::Lifecycle, outbound::Outbound, registry::Registry, store::StoreError, telemetry::Metrics,
 };
@@ -84,6 +88,8 @@ pub struct Parts {
     pub metrics: Metrics,
     /// The Kestra whose executions are resumed.
     pub kestra: Option<KestraConfig>,
+    /// Milliseconds for which a paused subscription collects; `None`: for good.
+    pub kept_ms: Option<i64>,
 }
 
 impl Push {
@@ -100,7 +106,11 @@ impl Push {
             () = self.0.parts.registry.store().opened() => {}
             () = lifecycle.soft_stopped() => return,
         }
-        tokio::join!(fan::fan_out(self.clone(), lifecycle.clone()), dispatch::dispatch(self, lifecycle));
+        tokio::join!(
+            fan::fan_out(self.clone(), lifecycle.clone()),
+            collected::give_up(self.clone(), lifecycle.clone()),
+            dispatch::dispatch(self, lifecycle)
+        );
     }
 
     /// Makes the deliveries there are to make, and every try that is due now; returns how many tries. What `run` does, without its waiting.

@@ -18,9 +18,10 @@
 //! | [`signal`] | what instances tell each other |
 //! | [`query`] | what can be asked of a list |
 //! | `columns` | what lists filter and sort by |
+//! | `answer` | what was answered to an idempotency key, as such a thing |
 //! | [`document`] | small things that are kept beside calls |
 //! | [`disk`] | where a store lies, and how much room there is |
-//! | `condition`, `queue` | whether a server can be asked right now; commits on their way there |
+//! | `condition`, `queue`, `seldom` | whether a server can be asked right now; commits on their way there; what is counted seldom |
 //! | `pack`, `vault` | compression; encryption, and what lists filter by then |
 //! | `timeline` | what happened to a call |
 //! | `tombstone` | what is left of a deleted call |
@@ -39,10 +40,12 @@ pub mod redis;
 pub mod signal;
 pub mod sqlite;
 
+mod answer;
 mod columns;
 mod condition;
 mod pack;
 mod queue;
+mod seldom;
 mod timeline;
 mod tombstone;
 mod unfolded;
@@ -62,13 +65,14 @@ pub use crate::call::policy::Due;
 
 use self::moving::{Amounts, Graves, PastEvent, Resealed, Strays};
 pub use self::{
+    answer::{REMEMBERED, answer_id, answer_write},
     columns::Columns,
     disk::StoreHealth,
     document::{Document, DocumentKind, DocumentPage, DocumentWrite},
     news::NewsPage,
     outbox::{
-        Attempt, Delivery, DeliveryFilter, DeliveryLease, DeliveryMark, DeliveryPage, DeliveryState, FanOut, Fate, LeasedDeliveries,
-        OutboxState, OutgoingEvent, Redelivery, StoredTarget, Targets,
+        Attempt, Delivery, DeliveryFilter, DeliveryLease, DeliveryMark, DeliveryPage, DeliveryState, FanOut, Fate, GiveUp,
+        LeasedDeliveries, OutboxState, OutgoingEvent, Redelivery, StoredTarget, Targets,
     },
     published::PublishedRow,
     query::{CallFilter, CallPage, PageCursor, SortBy},
@@ -328,6 +332,8 @@ verbs! {
     /// Writes a target, its `revision` already counted up, if the one that stands there is of the expected revision (`None`: there is none).
     /// Tells whether it did.
     put_target(target: StoredTarget, expected: Option<u64>) -> bool;
+    /// The same, and tells news that is about no call, or does neither.
+    put_target_and_tell(target: StoredTarget, expected: Option<u64>, news: NewsItem) -> bool;
     /// Drops a target and its deliveries; tells whether it was there.
     drop_target(id: &str) -> bool;
     /// How fanning out stands.
@@ -342,6 +348,8 @@ verbs! {
     deliveries(filter: DeliveryFilter) -> DeliveryPage;
     /// Makes deliveries of a target that are not pending pending again, with no tries counted; returns how many.
     redeliver(target: &str, which: Redelivery, now: Millis) -> usize;
+    /// Gives up pending deliveries that nobody holds; the next of their calls are due. Returns how many.
+    give_up_deliveries(give_up: GiveUp) -> usize;
     /// Drops at most `limit` deliveries that were settled before a moment; returns how many went.
     forget_deliveries(before: Millis, limit: usize) -> usize;
     /// A document, by its id or its alias, unless its time is over.

@@ -53,6 +53,7 @@ impl<'n, 'a> Subject<'n, 'a> {
         CallRecord {
             cost: self.stamp(self.body.at("cost").number().map(Cost)),
             cost_breakdown: self.stamp(self.body.at("costBreakdown").json()),
+            costs: self.stamp(self.body.at("costs").json()),
             ended_reason: self.stamp(self.body.at("endedReason").words().map(str::to_owned)),
             ended_message: self.stamp(self.body.at("endedMessage").words().map(str::to_owned)),
             structured_outputs: self.structured_outputs(),
@@ -195,6 +196,10 @@ impl CallRecord {
         Self {
             assistant_id: words(&[call.at("assistantId"), body.path(&["assistant", "id"])]),
             phone_number_id: words(&[call.at("phoneNumberId"), body.path(&["phoneNumber", "id"])]),
+            org_id: words(&[call.at("orgId")]),
+            call_type: words(&[call.at("type")]),
+            // Of a snapshot it would be the name of long ago.
+            name: words(&[body.at("name")]),
             customer_number: words(&[customer.at("number"), snapshot.at("number"), customer.at("sipUri"), snapshot.at("sipUri")]),
             customer_name: words(&[customer.at("name"), snapshot.at("name")]),
             ..self

@@ -14,6 +14,7 @@ mod deleting;
 mod deliveries;
 mod engines;
 mod enrichment;
+mod face;
 mod facts;
 mod faults;
 mod headers;

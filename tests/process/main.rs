@@ -12,7 +12,7 @@
 //! | [`hostile`] | nonsense, floods and dawdlers at the socket |
 //! | [`cli`] | commands, exit codes, refused starts, what is logged |
 //! | [`doctor`] | what `ringback doctor` finds, and what it changes |
-//! | [`clients`] | clients that people really use: a browser, curl, Node, the Vapi SDK's types |
+//! | [`clients`] | clients that people really use: a browser, curl, Node, Vapi's SDKs |
 //! | [`start`] | how fast a large store opens, and how much memory an idle service takes |
 #![expect(clippy::panic, reason = "a test ends where it fails")]
 

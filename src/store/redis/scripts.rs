@@ -34,6 +34,7 @@ pub(super) struct Scripts {
     take: Script,
     mark: Script,
     again: Script,
+    give_up: Script,
     forget_deliveries: Script,
     put_documents: Script,
     lease_documents: Script,
@@ -76,6 +77,7 @@ impl Scripts {
             take: outbox(include_str!("scripts/take.lua")),
             mark: outbox(include_str!("scripts/mark.lua")),
             again: outbox(include_str!("scripts/again.lua")),
+            give_up: outbox(include_str!("scripts/give_up.lua")),
             forget_deliveries: outbox(include_str!("scripts/forget_deliveries.lua")),
             put_documents: of_documents(include_str!("scripts/put_documents.lua")),
             lease_documents: of_documents(include_str!("scripts/lease_documents.lua")),
@@ -161,6 +163,10 @@ impl Scripts {
 
     pub(super) fn again(&self) -> ScriptInvocation<'_> {
         self.call(&self.again)
+    }
+
+    pub(super) fn give_up(&self) -> ScriptInvocation<'_> {
+        self.call(&self.give_up)
     }
 
     pub(super) fn forget_deliveries(&self) -> ScriptInvocation<'_> {

@@ -53,7 +53,10 @@ use self::{
 };
 use super::{
     CallFilter, CallPage, Commit, Committed, DataKeys, Due, Loaded, NewsPage, Retention, StoreError, StoreHealth, StoredCall,
-    TimelineEntry, UnfoldedEvent, disk, pack::Packer, tombstone::TombstoneKey,
+    TimelineEntry, UnfoldedEvent, disk,
+    pack::Packer,
+    seldom::{Counts, Seldom},
+    tombstone::TombstoneKey,
 };
 use crate::call::{id::CallId, time::Millis};
 
@@ -97,6 +100,7 @@ struct Shared {
     packer: Arc<Packer>,
     writer: Writer,
     readers: Readers,
+    seldom: Seldom,
 }
 
 impl From<rusqlite::Error> for StoreError {
@@ -135,7 +139,7 @@ impl SqliteStore {
         upkeep::end_leases(&db)?;
         let readers = Readers::new(path.clone(), options.max_connections);
         let writer = Writer::start(db, &path, lock)?;
-        Ok(Self { shared: Arc::new(Shared { path, tombstones, packer, writer, readers }) })
+        Ok(Self { shared: Arc::new(Shared { path, tombstones, packer, writer, readers, seldom: Seldom::default() }) })
     }
 
     async fn write<T: Send + 'static>(
@@ -271,21 +275,20 @@ impl SqliteStore {
             if failing.load(Ordering::Relaxed) {
                 upkeep::probe(db)?;
             }
-            Ok((upkeep::waiting(db)?, deliveries::counts(db)?))
+            Ok(())
         };
         let slow = |_elapsed| StoreError::Unavailable(format!("the writer gave no sign of life within {PROBE_TIMEOUT:?}"));
-        let ((pending, oldest_due), (push_pending, push_dead)) =
-            tokio::time::timeout(PROBE_TIMEOUT, self.write(probe)).await.map_err(slow)??;
+        tokio::time::timeout(PROBE_TIMEOUT, self.write(probe)).await.map_err(slow)??;
+        // Not in the writer: webhooks would wait for it.
+        let count = self.shared.readers.read(Read::Scan, |db| Ok(Counts { due: upkeep::waiting(db)?, push: deliveries::counts(db)? }));
+        let counts = self.shared.seldom.counts(count).await?;
         let size = |suffix| std::fs::metadata(open::beside(&self.shared.path, suffix)).map_or(0, |file| file.len());
         let room = disk::room(&self.shared.path);
         Ok(StoreHealth {
             size_bytes: size("") + size("-wal"),
             free_bytes: room.map(|(free, _)| free),
             disk_bytes: room.map(|(_, all)| all),
-            pending,
-            oldest_due,
-            push_pending,
-            push_dead,
+            ..counts.health()
         })
     }
 

@@ -91,8 +91,7 @@ impl VapiClient {
             Ok(whole) => {
                 let mut created = of_create(whole, |whole| answer::retry_after(&whole.headers, shared.clock.now()));
                 if let Created::Refused(refusal) = &mut created {
-                    let key = shared.authorization.to_str().unwrap_or_default().trim_start_matches("Bearer ");
-                    hide(&mut refusal.details, key);
+                    hide(&mut refusal.details, self.key());
                 }
                 created
             }
@@ -169,7 +168,7 @@ fn id_of(body: &[u8]) -> Option<CallId> {
 }
 
 /// Vapi's own words, shortened: `{message, error, statusCode}`, of which `message` may be a list.
-fn words_of(body: &[u8]) -> Option<Value> {
+pub(super) fn words_of(body: &[u8]) -> Option<Value> {
     let error: Value = serde_json::from_slice(body).ok()?;
     let error = error.as_object()?;
     if !error.contains_key("message") && !error.contains_key("statusCode") {
