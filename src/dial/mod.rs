@@ -61,7 +61,6 @@ use crate::{
     lifecycle::Lifecycle,
     registry::{DueHint, Registry},
     store::{DocumentKind, StoreError, answer_id},
-    trace,
     vapi::{
         assistant::TemplateError,
         client::{Refusal, VapiClient},
@@ -208,7 +207,7 @@ impl Dialer {
             return Err(DialError::Stopping);
         }
         let dialer = self.clone();
-        let work = self.0.parts.lifecycle.spawn_quiet(trace::carried(async move { dialer.settle(order, memory).await }));
+        let work = self.0.parts.lifecycle.spawn_quiet(crate::trace::carried(async move { dialer.settle(order, memory).await }));
         work.await.unwrap_or_else(|crash| Err(StoreError::Unavailable(format!("the placing ended early: {crash}")).into()))
     }
 
