@@ -39,7 +39,7 @@ impl Schemas {
             let RefOr::T(parameter) = parameter else { continue };
             let name = match parameter.parameter_in {
                 // Ids of other things need no rule: any that does not exist is just not there.
-                ParameterIn::Path if parameter.name == "id" && !path.contains("/calls/") => continue,
+                ParameterIn::Path if parameter.name == "id" && !path.contains("/call") => continue,
                 ParameterIn::Path => format!("path.{}", parameter.name),
                 _ => parameter.name.clone(),
             };

@@ -65,9 +65,10 @@ pub struct VapiCall<'a> {
     pub phone_number_id: Option<&'a str>,
     /// Who was called: `{number, name}`, or `{sipUri, name}`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(required = false)]
     pub customer: BTreeMap<&'static str, &'a str>,
     /// Metadata of the call and its assistant.
-    #[schema(value_type = Object)]
+    #[schema(required = false, value_type = Object)]
     pub metadata: BTreeMap<&'a str, &'a Json>,
     /// US dollars.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -81,14 +82,14 @@ pub struct VapiCall<'a> {
     #[schema(value_type = Option<Vec<Object>>)]
     pub costs: Option<&'a Json>,
     /// What Vapi made of the conversation: `summary`, `structuredData`, `structuredDataMulti`, `successEvaluation`.
-    #[schema(value_type = Object)]
+    #[schema(required = false, value_type = Object)]
     pub analysis: Analysis<'a>,
     /// `transcript`, `messages`, `recording`, `structuredOutputs` and older places of them.
-    #[schema(value_type = Object)]
+    #[schema(required = false, value_type = Object)]
     pub artifact: Artifact<'a>,
     /// As in the artifact.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schema(value_type = Vec<Object>)]
+    #[schema(required = false, value_type = Vec<Object>)]
     pub messages: Vec<Value>,
     /// As in the artifact.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -224,7 +224,8 @@ fn option(item: &Value) -> Option<String> {
     match item {
         Value::String(text) => Some(text.trim().to_owned()).filter(|text| !text.is_empty()),
         Value::Object(parts) => {
-            let known = parts.keys().all(|key| OPTION_PARTS.iter().any(|(name, _)| name == key));
+            let is_told = |value: &Value| value.is_string() || value.is_number() || value.is_null();
+            let known = parts.iter().all(|(key, value)| is_told(value) && OPTION_PARTS.iter().any(|(name, _)| name == key));
             let said = OPTION_PARTS.iter().filter_map(|(name, before)| {
                 let text = match parts.get(*name)? {
                     Value::String(text) => text.trim().to_owned(),
