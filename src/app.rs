@@ -75,11 +75,12 @@ impl App {
         let writer = Writer::new(config.server.clone())?;
         let ground = Ground::lay(&config, clock).await?;
         let keeper = ground.keeper(&config);
+        let push = ground.push(&config, outbound.clone());
         let shared = Shared {
             enricher: ground.enricher(),
             reconciler: ground.reconciler(&config),
-            dialer: ground.dialer(&config, writer),
-            push: ground.push(&config, outbound.clone()),
+            dialer: ground.dialer(&config, writer, push.clone()),
+            push,
             tools: ground.tools(&config, outbound),
             meters: http::Meters::new(ground.metrics.clone(), &http::TEMPLATES),
             gate,
