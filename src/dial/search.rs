@@ -14,7 +14,7 @@ use tracing::{debug, warn};
 
 use super::{
     Dialer, Parts,
-    placing::{Placing, Read, State},
+    placing::{Placing, State},
     promise::release_at,
     send::{event_id, lost_words},
     writer::{PLACEMENT_ID, placement_in},
@@ -28,7 +28,7 @@ use crate::{
     },
     lifecycle::Lifecycle,
     registry::Change,
-    store::{CallFilter, DocumentKind, StoreError},
+    store::{CallFilter, DocumentKind, StoreError, document::Read},
     vapi::{
         self,
         client::{ListQuery, Listed},
@@ -119,7 +119,7 @@ impl Dialer {
         for Read { document, says } in leased.into_iter().filter_map(Read::<Placing>::of) {
             match (says.state, &says.call_id) {
                 (State::Sending, _) if Box::pin(self.is_unsent(&document.id, &says)).await? => {
-                    Box::pin(self.never_sent(&document.id)).await?
+                    Box::pin(self.never_sent(&document.id)).await?;
                 }
                 (State::Sending | State::Unknown, _) => drop(open.insert(document.id, says)),
                 (State::Placed, Some(call)) => Box::pin(self.remind(&document.id, call)).await?,

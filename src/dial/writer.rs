@@ -64,6 +64,15 @@ impl Wanted {
         if errors.is_empty() { Ok(Self::Body(fields)) } else { Err(errors) }
     }
 
+    /// Where that number stands in what was sent.
+    #[must_use]
+    pub fn number_field(&self) -> &'static str {
+        match self {
+            Self::Request(_) => "providerPhone",
+            Self::Body(_) => "customer.number",
+        }
+    }
+
     /// The number that will ring, if the request names it.
     #[must_use]
     pub fn number(&self) -> Option<&str> {
