@@ -159,6 +159,8 @@ impl Dialer {
             }
             if !std::mem::replace(&mut admitted, true) {
                 self.admit(&order)?;
+                let Some(client) = &self.0.parts.client else { return Err(DialError::NoKey) };
+                client.turn().await.map_err(DialError::Refused)?;
             }
             let id = placing::new_id();
             let body = self.0.parts.writer.call(&order.wanted, &id)?;

@@ -134,6 +134,6 @@ mod tests {
             assert_eq!(fields(json!({"requests": [request()], "maxConcurrent": number})), ["maxConcurrent"]);
         }
         assert_eq!(fields(json!([])), ["body"]);
-        assert_eq!(fields(json!({"requests": [request()], "colour": 1, "callback": 7})), ["callback", "colour"]);
+        assert_eq!(fields(json!({"requests": [request()], "colour": 1, "callback": 7})), ["callback", "callback.kind", "colour"]);
     }
 }
