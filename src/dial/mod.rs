@@ -13,6 +13,7 @@
 //! Races, by name:
 //! - *Two requests with one key*: the documents are written together by compare-and-set; who loses follows the winner.
 //! - *The process dies while sending*: see above. A placing is never sent again; in doubt it ends as *lost*.
+//! - *The process dies before whoever is told was written down*: nothing was sent, and the placing is found to be refused.
 //! - *The client hangs up*: the work runs on a task of its own.
 //! - *The store fails after the call was made*: the answer is 201 all the same; the document stays due, and the search finds the call and notes it.
 //! - *The search finds a call while its answer arrives after all*: both note the same call, under the same event id.
@@ -21,13 +22,21 @@
 //! | Module | What it does |
 //! |---|---|
 //! | [`writer`] | writes what Vapi is asked for |
+//! | [`asked`] | reads what somebody sent |
+//! | [`batches`] | works through calls that are placed together |
 //! | `memory` | how long a key means the same order |
+//! | `order` | what is ordered, and what becomes of it |
 //! | `placing` | the documents |
+//! | `promise` | who is told when the call is done |
 //! | `send` | asks Vapi, and notes what came of it |
 //! | `search` | looks for calls whose answer was lost |
 
+pub mod asked;
+pub mod batches;
 mod memory;
+mod order;
 mod placing;
+mod promise;
 mod search;
 mod send;
 pub mod writer;
@@ -42,14 +51,16 @@ use moka::sync::Cache;
 use serde_json::Value;
 use tokio::time::{Instant, timeout};
 
-use self::{
-    memory::Memory,
-    placing::{Placing, Read, Remembered, State},
-};
 pub use self::{
+    asked::Asked,
     memory::RESENT_WITHIN,
+    order::{DialError, Key, Named, Order, Outcome},
     placing::{is_placement_id, placed_at},
     writer::{Wanted, Writer},
+};
+use self::{
+    memory::Memory,
+    placing::{Placing, Remembered, State},
 };
 use crate::{
     call::{
@@ -59,12 +70,10 @@ use crate::{
     clock::Clock,
     config::DialConfig,
     lifecycle::Lifecycle,
+    push::Push,
     registry::{DueHint, Registry},
-    store::{DocumentKind, StoreError, answer_id},
-    vapi::{
-        assistant::TemplateError,
-        client::{Refusal, VapiClient},
-    },
+    store::{DocumentKind, StoreError, document::Read},
+    vapi::client::{Refusal, VapiClient},
 };
 
 /// A store that takes longer is as good as down, and then nothing is placed.
@@ -101,74 +110,14 @@ pub struct Parts {
     pub clock: Clock,
     /// Runs and tracks the work.
     pub lifecycle: Lifecycle,
+    /// Tells who wants to be told of one call.
+    pub push: Push,
     /// Writes what is asked for.
     pub writer: Writer,
     /// Who may be called.
     pub rules: DialConfig,
     /// Milliseconds for which a placing is kept; `None`: for good.
     pub keep_ms: Option<i64>,
-}
-
-/// A call to place.
-#[derive(Debug, Clone)]
-pub struct Order {
-    /// What is wanted.
-    pub wanted: Wanted,
-    /// Who wants it, by the token's name.
-    pub token: Option<String>,
-    /// The idempotency key, and the route it was sent to: one key means another thing elsewhere.
-    pub key: Option<(String, &'static str)>,
-    /// Of the body, to tell whether a key comes with another one.
-    pub hash: String,
-}
-
-/// What became of an order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome {
-    /// The call; or the placing, as long as nobody knows.
-    pub named: Named,
-    /// It was placed before, by the same key.
-    pub replayed: bool,
-}
-
-/// What an id names.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Named {
-    /// A call.
-    Call(CallId),
-    /// A placing of which nobody knows yet what came.
-    Open(CallId),
-    /// Nothing, though it looks like one of ours.
-    Nothing,
-}
-
-/// Why there is no call.
-#[derive(Debug, thiserror::Error)]
-pub enum DialError {
-    /// There is no key to ask Vapi with.
-    #[error("there is no VAPI_API_KEY")]
-    NoKey,
-    /// The number may not be called.
-    #[error("the number is not in DIAL_ALLOW")]
-    NumberNotAllowed,
-    /// As many calls were placed within the minute as may be.
-    #[error("DIAL_MAX_PER_MINUTE is reached")]
-    TooMany,
-    /// The key came with another body before.
-    #[error("the idempotency key came with another body before")]
-    KeyReused,
-    /// Vapi refuses, or can't be reached.
-    #[error("Vapi refuses")]
-    Refused(Refusal),
-    /// Nothing was placed, for it could not be written down.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A template is broken.
-    #[error(transparent)]
-    Template(#[from] TemplateError),
-    /// The service is about to stop.
-    #[error("shutting down")]
-    Stopping,
 }
 
 impl Dialer {
@@ -190,29 +139,17 @@ impl Dialer {
     /// # Errors
     /// [`DialError`] when it is certain that there is no call.
     pub async fn place(&self, order: Order) -> Result<Outcome, DialError> {
-        self.place_once(order, Memory::KEY).await
-    }
-
-    /// The same, for clients that send a request again without saying so: the key is what they sent, and counts until [`RESENT_WITHIN`] after it
-    /// was known what came of it.
-    ///
-    /// # Errors
-    /// As [`Dialer::place`].
-    pub async fn place_unless_resent(&self, order: Order) -> Result<Outcome, DialError> {
-        self.place_once(order, Memory::BODY).await
-    }
-
-    async fn place_once(&self, order: Order, memory: Memory) -> Result<Outcome, DialError> {
         if self.0.parts.lifecycle.is_stopping() {
             return Err(DialError::Stopping);
         }
         let dialer = self.clone();
-        let work = self.0.parts.lifecycle.spawn_quiet(async move { dialer.settle(order, memory).await });
+        let work = self.0.parts.lifecycle.spawn_quiet(async move { dialer.settle(order).await });
         work.await.unwrap_or_else(|crash| Err(StoreError::Unavailable(format!("the placing ended early: {crash}")).into()))
     }
 
-    async fn settle(&self, order: Order, memory: Memory) -> Result<Outcome, DialError> {
-        let answer_id = order.key.as_ref().map(|(key, route)| answer_id(order.token.as_deref(), key, route));
+    async fn settle(&self, order: Order) -> Result<Outcome, DialError> {
+        let memory = order.key.as_ref().map_or(Memory::KEY, |key| key.memory);
+        let answer_id = order.key.as_ref().map(|key| key.answer_id(order.token.as_deref()));
         let mut admitted = false;
         for _ in 0..MOST_CONFLICTS {
             let before = match &answer_id {
@@ -231,11 +168,14 @@ impl Dialer {
             }
             if !std::mem::replace(&mut admitted, true) {
                 self.admit(&order)?;
+                let Some(client) = &self.0.parts.client else { return Err(DialError::NoKey) };
+                client.turn().await.map_err(DialError::Refused)?;
             }
             let id = placing::new_id();
             let body = self.0.parts.writer.call(&order.wanted, &id)?;
             let key = answer_id.as_deref().map(|id| (id, before.map(|it| it.document.revision), memory.kept));
             if self.write_down(&id, &order, &body, key).await? {
+                self.promise(&id, order.callback).await?;
                 return self.send(&id, body).await;
             }
         }
@@ -264,18 +204,37 @@ impl Dialer {
     }
 
     /// Commits the placing, and the answer to its key; tells whether nobody was faster.
-    async fn write_down(&self, id: &str, order: &Order, body: &Value, key: Option<(&str, Option<u64>, i64)>) -> Result<bool, DialError> {
+    async fn write_down(
+        &self,
+        id: &str,
+        order: &Order,
+        body: &Value,
+        key: Option<(&str, Option<u64>, Option<i64>)>,
+    ) -> Result<bool, DialError> {
         let Parts { registry, clock, keep_ms, .. } = &self.0.parts;
         let now = clock.now();
         let asked = crate::vapi::call::redacted(body.to_string().as_bytes()).unwrap_or_default();
-        let (token, sent_at) = (order.token.clone(), now);
-        let new = Placing { state: State::Sending, token, asked, call_id: None, refusal: None, sent_at, known_at: None, looks: 0 };
+        let (token, called_back, sent_at) = (order.token.clone(), order.callback.is_some(), now);
+        let new =
+            Placing { state: State::Sending, token, asked, called_back, call_id: None, refusal: None, sent_at, known_at: None, looks: 0 };
         let mut writes = vec![placing::placing(id, &new, *keep_ms)];
         if let Some((answer_id, before, kept)) = key {
-            let says = Remembered { hash: order.hash.clone(), placement_id: id.to_owned() };
+            let says = Remembered::of(&order.hash, id);
             writes.push(placing::remembered(answer_id, &says, before, (now, kept)));
         }
         Ok(self.in_time(registry.store().put_documents(writes, now)).await?)
+    }
+
+    /// What an order's key stands for by now, if anything was placed by it.
+    async fn recalled(&self, order: &Order) -> Result<Option<Named>, StoreError> {
+        let Some(key) = &order.key else { return Ok(None) };
+        let Some(before) = self.answered(&key.answer_id(order.token.as_deref())).await? else { return Ok(None) };
+        let id = before.says.placement_id;
+        Ok(match self.standing(&id).await? {
+            Standing::Call(call) => Some(Named::Call(call)),
+            Standing::Sending | Standing::Unknown | Standing::Lost => Some(open(&id)),
+            Standing::Refused(_) | Standing::Nothing => None,
+        })
     }
 
     /// What came of a placing that somebody else sends, as soon as that is known.

@@ -7,7 +7,7 @@ use crate::{
         id::CallId,
         time::{Millis, SECOND},
     },
-    store::{Document, DocumentKind, DocumentWrite, answer_write},
+    store::{Document, DocumentKind, DocumentWrite, answer_write, document::written},
     vapi::client::Refusal,
 };
 
@@ -61,6 +61,9 @@ pub(super) struct Placing {
     /// What Vapi was asked for, without secrets; until the call is known.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(super) asked: String,
+    /// Somebody is told when the call is done.
+    #[serde(default)]
+    pub(super) called_back: bool,
     /// The call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) call_id: Option<CallId>,
@@ -83,30 +86,13 @@ pub(super) struct Placing {
 pub(super) struct Remembered {
     /// Of the body that came with it.
     pub(super) hash: String,
-    /// What came of it.
+    /// What came of it: a placing, or a batch.
     pub(super) placement_id: String,
 }
 
-/// A document with what it says.
-#[derive(Debug, Clone)]
-pub(super) struct Read<T> {
-    pub(super) document: Document,
-    pub(super) says: T,
-}
-
-impl<T: Serialize + for<'de> Deserialize<'de>> Read<T> {
-    /// Reads a document; `None` when only a later release can.
-    pub(super) fn of(document: Document) -> Option<Self> {
-        let says = serde_json::from_slice(&document.body).ok()?;
-        Some(Self { document, says })
-    }
-
-    /// The write of what it says now.
-    pub(super) fn write(mut self) -> DocumentWrite {
-        let expected = Some(self.document.revision);
-        self.document.revision += 1;
-        self.document.body = bytes(&self.says);
-        DocumentWrite { document: self.document, expected }
+impl Remembered {
+    pub(super) fn of(hash: &str, id: &str) -> Self {
+        Self { hash: hash.to_owned(), placement_id: id.to_owned() }
     }
 }
 
@@ -121,17 +107,12 @@ pub(super) fn placing(id: &str, placing: &Placing, keep: Option<i64>) -> Documen
         due: Some(now.plus(SENT_WITHIN)),
         created_at: now,
         expires_at: keep.map(|keep| now.plus(keep)),
-        body: bytes(placing),
+        body: written(placing),
     };
     DocumentWrite { document, expected: None }
 }
 
-/// The write of what is answered to a key from now on, for so many milliseconds, over the revision that stands there.
-pub(super) fn remembered(id: &str, says: &Remembered, before: Option<u64>, (now, kept): (Millis, i64)) -> DocumentWrite {
-    answer_write((id, None), bytes(says), before, (now, kept))
-}
-
-fn bytes(says: &impl Serialize) -> Vec<u8> {
-    // Texts, numbers and maps with texts as keys: nothing here can refuse to be written.
-    serde_json::to_vec(says).unwrap_or_default()
+/// The write of what is answered to a key from now on, for so many milliseconds (`None`: for good), over the revision that stands there.
+pub(super) fn remembered(id: &str, says: &Remembered, before: Option<u64>, (now, kept): (Millis, Option<i64>)) -> DocumentWrite {
+    answer_write((id, None), written(says), before, (now, kept))
 }

@@ -22,7 +22,6 @@ use super::{
     schedule::Heard,
 };
 use crate::{
-    call::id::CallId,
     config::{KestraConfig, KestraLogin},
     outbound::{Failure, Post, Reply, Trust},
     registry::Letter,
@@ -46,7 +45,7 @@ impl Push {
         &self,
         execution: &str,
         tenant: Option<&str>,
-        (call, letter): (Option<&CallId>, &Letter),
+        (subject, letter): (&str, &Letter),
         again: bool,
     ) -> Outcome {
         let Some(config) = &self.0.parts.kestra else { return Outcome::failed("KESTRA_URL is not set".to_owned()) };
@@ -57,11 +56,11 @@ impl Push {
             return Outcome { heard: Heard::Over, status: None, error, patience: None };
         }
         let second = self.0.kestra_is_second.load(Ordering::Relaxed);
-        let first_try = self.resume(&paused, second, call, letter).await;
+        let first_try = self.resume(&paused, second, subject, letter).await;
         if first_try.heard != Heard::Status(404) {
             return first_try;
         }
-        let other = self.resume(&paused, !second, call, letter).await;
+        let other = self.resume(&paused, !second, subject, letter).await;
         match other.heard {
             Heard::Taken => self.0.kestra_is_second.store(!second, Ordering::Relaxed),
             // What the other path says counts, unless there is no such path.
@@ -71,14 +70,11 @@ impl Push {
         other
     }
 
-    async fn resume(&self, paused: &Paused<'_>, second: bool, call: Option<&CallId>, letter: &Letter) -> Outcome {
+    async fn resume(&self, paused: &Paused<'_>, second: bool, subject: &str, letter: &Letter) -> Outcome {
         let path = if second { "/actions/resume" } else { "/resume" };
         let boundary = format!("ringback-{}", uuid::Uuid::new_v4().simple());
-        let parts = [
-            ("callId", call.map_or("", CallId::as_str)),
-            ("status", letter.status.unwrap_or_default()),
-            ("dataStatus", letter.data_status.unwrap_or_default()),
-        ];
+        let parts =
+            [("callId", subject), ("status", letter.status.unwrap_or_default()), ("dataStatus", letter.data_status.unwrap_or_default())];
         let mut headers = HeaderMap::new();
         headers.extend(HeaderValue::try_from(format!("multipart/form-data; boundary={boundary}")).ok().map(|kind| (CONTENT_TYPE, kind)));
         let body = Bytes::from(form(&boundary, &parts));
