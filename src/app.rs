@@ -21,6 +21,7 @@ use crate::{
     enrich::Enricher,
     http::{self, Api, Budget, Gate, Probe, Shared},
     keep::Keeper,
+    kestra::Kestra,
     lifecycle::Lifecycle,
     outbound::{Outbound, SetUpError},
     registry::{Registry, follow},
@@ -75,11 +76,12 @@ impl App {
         let writer = Writer::new(config.server.clone())?;
         let ground = Ground::lay(&config, clock).await?;
         let keeper = ground.keeper(&config);
+        let kestra = config.outbound.kestra.clone().map(|config| Kestra::new(config, outbound.clone()));
         let shared = Shared {
             enricher: ground.enricher(),
             reconciler: ground.reconciler(&config),
             dialer: ground.dialer(&config, writer),
-            push: ground.push(&config, outbound.clone()),
+            push: ground.push(outbound.clone(), kestra),
             tools: ground.tools(&config, outbound),
             meters: http::Meters::new(ground.metrics.clone(), &http::TEMPLATES),
             gate,

@@ -10,6 +10,7 @@ use crate::{
     dial::{self, Dialer, Writer},
     enrich::Enricher,
     keep::{self, KeepPlan, Keeper},
+    kestra::Kestra,
     lifecycle::Lifecycle,
     outbound::Outbound,
     push::{self, Push},
@@ -72,13 +73,13 @@ impl Ground {
         })
     }
 
-    pub(super) fn push(&self, config: &Config, outbound: Outbound) -> Push {
+    pub(super) fn push(&self, outbound: Outbound, kestra: Option<Kestra>) -> Push {
         Push::new(push::Parts {
             outbound,
             registry: self.registry.clone(),
             clock: self.clock.clone(),
             metrics: self.metrics.clone(),
-            kestra: config.outbound.kestra.clone(),
+            kestra,
         })
     }
 

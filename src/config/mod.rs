@@ -19,6 +19,7 @@ pub mod client;
 pub mod dial;
 pub mod environment;
 pub mod http;
+mod kestra;
 pub mod outbound;
 pub mod postgres;
 pub mod proxies;
@@ -43,7 +44,8 @@ pub use self::{
     dial::DialConfig,
     environment::Environment,
     http::HttpConfig,
-    outbound::{KestraConfig, KestraLogin, OutboundConfig},
+    kestra::{KestraConfig, KestraLogin},
+    outbound::OutboundConfig,
     postgres::{PostgresUrl, SslMode},
     proxies::TrustedProxies,
     reader::ConfigError,

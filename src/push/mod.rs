@@ -56,7 +56,7 @@ pub use self::{
     again::Again, attempt::Tested, callback::Callback, draft::Draft, input::Problem, subscriptions::Named, subscriptions::Refusal,
 };
 use crate::{
-    clock::Clock, config::KestraConfig, lifecycle::Lifecycle, outbound::Outbound, registry::Registry, store::StoreError, telemetry::Metrics,
+    clock::Clock, kestra::Kestra, lifecycle::Lifecycle, outbound::Outbound, registry::Registry, store::StoreError, telemetry::Metrics,
 };
 
 /// Tells those who asked. A clone is cheap.
@@ -85,7 +85,7 @@ pub struct Parts {
     /// Counts tries.
     pub metrics: Metrics,
     /// The Kestra whose executions are resumed.
-    pub kestra: Option<KestraConfig>,
+    pub kestra: Option<Kestra>,
 }
 
 impl Push {

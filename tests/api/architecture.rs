@@ -9,7 +9,7 @@ use std::{
 /// Every room, and the rooms it may look into. Strict both ways: a door that nobody uses has to go as well.
 ///
 /// A room only looks into rooms further down this list, so imports can't go round in circles.
-const DOORS: [(&str, &[&str]); 25] = [
+const DOORS: [(&str, &[&str]); 26] = [
     ("main", &["cli"]),
     ("cli", &["app", "call", "clock", "config", "dial", "doctor", "http", "simulate", "store", "telemetry", "transfer", "vapi"]),
     (
@@ -23,6 +23,7 @@ const DOORS: [(&str, &[&str]); 25] = [
             "enrich",
             "http",
             "keep",
+            "kestra",
             "lifecycle",
             "outbound",
             "push",
@@ -57,7 +58,7 @@ const DOORS: [(&str, &[&str]); 25] = [
     ("doctor", &["call", "clock", "config", "lifecycle", "simulate", "store", "telemetry", "vapi"]),
     ("dial", &["call", "clock", "config", "lifecycle", "registry", "store", "vapi"]),
     ("tools", &["call", "clock", "config", "lifecycle", "outbound", "registry", "store", "telemetry", "vapi"]),
-    ("push", &["call", "clock", "config", "lifecycle", "outbound", "registry", "store", "telemetry"]),
+    ("push", &["call", "clock", "kestra", "lifecycle", "outbound", "registry", "store", "telemetry"]),
     ("enrich", &["call", "clock", "lifecycle", "registry", "store", "telemetry", "vapi"]),
     ("reconcile", &["call", "clock", "lifecycle", "registry", "store", "vapi"]),
     ("keep", &["call", "clock", "lifecycle", "registry", "store", "telemetry"]),
@@ -72,6 +73,7 @@ const DOORS: [(&str, &[&str]); 25] = [
     ("config", &["call", "outbound"]),
     ("envelope", &[]),
     ("clock", &["call"]),
+    ("kestra", &["config", "outbound"]),
     ("outbound", &[]),
     ("call", &[]),
     ("lib", &[]),
@@ -81,7 +83,7 @@ const DOORS: [(&str, &[&str]); 25] = [
 const TRADES: [(&str, &[&str]); 5] = [
     ("axum", &["app", "config", "error", "http", "registry", "simulate", "vapi"]),
     ("clap", &["cli", "simulate"]),
-    ("reqwest", &["cli", "config", "doctor", "http", "outbound", "push", "simulate", "tools", "vapi"]),
+    ("reqwest", &["cli", "config", "doctor", "http", "kestra", "outbound", "push", "simulate", "tools", "vapi"]),
     ("rusqlite", &["store"]),
     (
         "tokio",
