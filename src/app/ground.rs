@@ -61,12 +61,13 @@ impl Ground {
         Keeper::new(self.registry.clone(), self.clock.clone(), self.metrics.clone(), plan)
     }
 
-    pub(super) fn dialer(&self, config: &Config, writer: Writer) -> Dialer {
+    pub(super) fn dialer(&self, config: &Config, writer: Writer, push: Push) -> Dialer {
         Dialer::new(dial::Parts {
             registry: self.registry.clone(),
             client: self.client.clone(),
             clock: self.clock.clone(),
             lifecycle: self.lifecycle.clone(),
+            push,
             writer: writer.calling(config.dial.phone_number_id.clone(), config.webhook.header_secret()),
             rules: config.dial.clone(),
             keep_ms: config.store.retention_ms,

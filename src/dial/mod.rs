@@ -13,6 +13,7 @@
 //! Races, by name:
 //! - *Two requests with one key*: the documents are written together by compare-and-set; who loses follows the winner.
 //! - *The process dies while sending*: see above. A placing is never sent again; in doubt it ends as *lost*.
+//! - *The process dies before whoever is told was written down*: nothing was sent, and the placing is found to be refused.
 //! - *The client hangs up*: the work runs on a task of its own.
 //! - *The store fails after the call was made*: the answer is 201 all the same; the document stays due, and the search finds the call and notes it.
 //! - *The search finds a call while its answer arrives after all*: both note the same call, under the same event id.
@@ -21,11 +22,15 @@
 //! | Module | What it does |
 //! |---|---|
 //! | [`writer`] | writes what Vapi is asked for |
+//! | [`asked`] | reads what somebody sent |
 //! | `placing` | the documents |
+//! | `promise` | who is told when the call is done |
 //! | `send` | asks Vapi, and notes what came of it |
 //! | `search` | looks for calls whose answer was lost |
 
+pub mod asked;
 mod placing;
+mod promise;
 mod search;
 mod send;
 pub mod writer;
@@ -42,6 +47,7 @@ use tokio::time::{Instant, timeout};
 
 use self::placing::{Placing, Read, Remembered, State};
 pub use self::{
+    asked::Asked,
     placing::is_placement_id,
     writer::{Wanted, Writer},
 };
@@ -50,6 +56,7 @@ use crate::{
     clock::Clock,
     config::DialConfig,
     lifecycle::Lifecycle,
+    push::{Callback, Push},
     registry::{DueHint, Registry},
     store::{DocumentKind, StoreError},
     vapi::{
@@ -94,6 +101,8 @@ pub struct Parts {
     pub clock: Clock,
     /// Runs and tracks the work.
     pub lifecycle: Lifecycle,
+    /// Tells who wants to be told of one call.
+    pub push: Push,
     /// Writes what is asked for.
     pub writer: Writer,
     /// Who may be called.
@@ -107,6 +116,8 @@ pub struct Parts {
 pub struct Order {
     /// What is wanted.
     pub wanted: Wanted,
+    /// Who is told when it is done.
+    pub callback: Option<Callback>,
     /// Who wants it, by the token's name.
     pub token: Option<String>,
     /// The idempotency key, and the route it was sent to: one key means another thing elsewhere.
@@ -214,6 +225,7 @@ impl Dialer {
             let id = placing::new_id();
             let body = self.0.parts.writer.call(&order.wanted, &id)?;
             if self.write_down(&id, &order, &body, answer_id.as_deref().map(|id| (id, before.map(|it| it.document.revision)))).await? {
+                self.promise(&id, order.callback).await?;
                 return self.send(&id, body).await;
             }
         }
@@ -246,8 +258,8 @@ impl Dialer {
         let Parts { registry, clock, keep_ms, .. } = &self.0.parts;
         let now = clock.now();
         let asked = crate::vapi::call::redacted(body.to_string().as_bytes()).unwrap_or_default();
-        let (token, sent_at) = (order.token.clone(), now);
-        let new = Placing { state: State::Sending, token, asked, call_id: None, refusal: None, sent_at, looks: 0 };
+        let (token, called_back, sent_at) = (order.token.clone(), order.callback.is_some(), now);
+        let new = Placing { state: State::Sending, token, asked, called_back, call_id: None, refusal: None, sent_at, looks: 0 };
         let mut writes = vec![placing::placing(id, &new, *keep_ms)];
         if let Some((answer_id, before)) = key {
             let says = Remembered { hash: order.hash.clone(), placement_id: id.to_owned() };

@@ -57,6 +57,9 @@ pub(super) struct Placing {
     /// What Vapi was asked for, without secrets; until the call is known.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(super) asked: String,
+    /// Somebody is told when the call is done.
+    #[serde(default)]
+    pub(super) called_back: bool,
     /// The call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) call_id: Option<CallId>,

@@ -15,6 +15,7 @@ use tracing::{debug, warn};
 use super::{
     Dialer, Parts,
     placing::{Placing, Read, State},
+    promise::release_at,
     send::{event_id, lost_words},
     writer::{PLACEMENT_ID, placement_in},
 };
@@ -117,10 +118,13 @@ impl Dialer {
         let mut open = BTreeMap::new();
         for Read { document, says } in leased.into_iter().filter_map(Read::<Placing>::of) {
             match (says.state, &says.call_id) {
+                (State::Sending, _) if Box::pin(self.is_unsent(&document.id, &says)).await? => {
+                    Box::pin(self.never_sent(&document.id)).await?
+                }
                 (State::Sending | State::Unknown, _) => drop(open.insert(document.id, says)),
                 (State::Placed, Some(call)) => Box::pin(self.remind(&document.id, call)).await?,
                 (State::Placed | State::Refused | State::Lost, _) => {
-                    Box::pin(self.change(&document.id, |_, document| document.due.take().is_some())).await?;
+                    Box::pin(self.rest(&document.id)).await?;
                 }
             }
         }
@@ -245,7 +249,7 @@ impl Dialer {
             }
             says.state = State::Lost;
             says.asked.clear();
-            document.due = None;
+            document.due = release_at(says, document);
             true
         })
         .await?;

@@ -6,6 +6,7 @@ use tracing::{info, warn};
 use super::{
     DialError, Dialer, MOST_CONFLICTS, Named, Outcome, Parts, open,
     placing::{Placing, REMEMBERED, State},
+    promise::release_at,
     search,
 };
 use crate::{
@@ -95,7 +96,11 @@ impl Dialer {
         Ok(())
     }
 
-    async fn note_refusal(&self, id: &str, refusal: &Refusal) -> Result<(), StoreError> {
+    /// A placing was refused. Whoever was to be told goes first: that they are not there says as much, should we die in between.
+    pub(super) async fn note_refusal(&self, id: &str, refusal: &Refusal) -> Result<(), StoreError> {
+        if self.placing(id).await?.is_some_and(|placing| placing.says.called_back) {
+            self.release(id).await?;
+        }
         let ends = self.0.parts.clock.now().plus(REMEMBERED);
         self.change(id, |says, document| {
             says.state = State::Refused;
@@ -146,7 +151,21 @@ impl Dialer {
                 "No webhook came about a call that was placed a minute ago: check its server URL; Vapi will be asked instead"
             );
         }
-        self.change(id, |_, document| document.due.take().is_some()).await
+        self.rest(id).await
+    }
+
+    /// There is nothing left to do for a placing, but to forget in the end who was to be told.
+    pub(super) async fn rest(&self, id: &str) -> Result<(), StoreError> {
+        let now = self.0.parts.clock.now();
+        let Some(placing) = self.placing(id).await? else { return Ok(()) };
+        if release_at(&placing.says, &placing.document).is_some_and(|at| at <= now) {
+            self.release(id).await?;
+        }
+        self.change(id, |says, document| {
+            let next = release_at(says, document).filter(|at| *at > now);
+            std::mem::replace(&mut document.due, next) != next
+        })
+        .await
     }
 }
 

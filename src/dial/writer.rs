@@ -48,9 +48,6 @@ impl Wanted {
         let Value::Object(fields) = body else { return CallRequest::parse(body).map(|request| Self::Request(Box::new(request))) };
         let (mut fields, mut errors) = (fields.clone(), Vec::new());
         let mut wrong = |field: &str, message: &str| errors.push(FieldError { field: field.to_owned(), message: message.to_owned() });
-        if fields.remove("callback").is_some_and(|callback| !callback.is_null()) {
-            wrong("callback", "is not known here: wait for the result, or subscribe to news");
-        }
         if fields.remove("callMethod").is_some_and(|method| !method.is_null() && method != "direct_vapi") {
             wrong("callMethod", "must be direct_vapi");
         }

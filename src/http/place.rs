@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     call::{id::CallId, view::CallResult},
-    dial::{DialError, Named, Order, Outcome, Wanted},
+    dial::{Asked, DialError, Named, Order, Outcome},
     envelope::{Envelope, NoData},
     error::ApiError,
     registry::{Known, never_heard_of},
@@ -51,7 +51,8 @@ impl FromRequestParts<Api> for IdempotencyKey {
 
 /// Places a call, once: the same `Idempotency-Key` gives the same call, for 24 hours.
 ///
-/// The body is a `CallRequest`, or Vapi's own for creating a call. When Vapi's answer is lost, nothing is sent again: the answer is 202 with the
+/// The body is a `CallRequest`, or Vapi's own for creating a call. Either may carry a `callback`, which is told once the call is done: a webhook, or
+/// a paused execution of n8n or Kestra. When Vapi's answer is lost, nothing is sent again: the answer is 202 with the
 /// id of the placing as `callId`, which stands for the call wherever an id is asked for, and the call is looked for.
 #[utoipa::path(
     post,
@@ -87,9 +88,11 @@ pub(super) async fn place(
     let wait = Duration::from_secs_f64(parameters.seconds("wait")?.min(api.config.http.wait_max.as_secs_f64()));
     let hash = hex::encode(Sha256::digest(&sent.held.bytes));
     let key = key.map(|key| (key, ROUTE));
-    let order = Order { wanted: Wanted::parse(&sent.json)?, token: caller.token.clone(), key, hash };
+    let Sent { json, held } = sent;
+    let Asked { wanted, callback } = Asked::parse(json, api.push.knows_kestra())?;
     // Its memory is not needed while somebody waits.
-    drop(sent);
+    drop(held);
+    let order = Order { wanted, callback, token: caller.token.clone(), key, hash };
     let Outcome { named, replayed } = api.dialer.place(order).await?;
     let waiting = Instant::now();
     let named = match named {

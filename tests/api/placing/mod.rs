@@ -1,6 +1,7 @@
 //! Calls are placed, and each one once.
 
 mod bodies;
+mod callbacks;
 mod cancel;
 mod faults;
 mod keys;
