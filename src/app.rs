@@ -77,11 +77,11 @@ impl App {
         let ground = Ground::lay(&config, clock).await?;
         let keeper = ground.keeper(&config);
         let kestra = config.outbound.kestra.clone().map(|config| Kestra::new(config, outbound.clone()));
-        let push = ground.push(outbound.clone(), kestra);
+        let push = ground.push(outbound.clone(), kestra.clone());
         let shared = Shared {
             enricher: ground.enricher(),
             reconciler: ground.reconciler(&config),
-            dialer: ground.dialer(&config, writer, push.clone()),
+            dialer: ground.dialer(&config, writer, push.clone(), kestra),
             push,
             tools: ground.tools(&config, outbound),
             meters: http::Meters::new(ground.metrics.clone(), &http::TEMPLATES),

@@ -61,13 +61,14 @@ impl Ground {
         Keeper::new(self.registry.clone(), self.clock.clone(), self.metrics.clone(), plan)
     }
 
-    pub(super) fn dialer(&self, config: &Config, writer: Writer, push: Push) -> Dialer {
+    pub(super) fn dialer(&self, config: &Config, writer: Writer, push: Push, kestra: Option<Kestra>) -> Dialer {
         Dialer::new(dial::Parts {
             registry: self.registry.clone(),
             client: self.client.clone(),
             clock: self.clock.clone(),
             lifecycle: self.lifecycle.clone(),
             push,
+            kestra,
             writer: writer.calling(config.dial.phone_number_id.clone(), config.webhook.header_secret()),
             rules: config.dial.clone(),
             keep_ms: config.store.retention_ms,

@@ -23,12 +23,16 @@
 //! |---|---|
 //! | [`writer`] | writes what Vapi is asked for |
 //! | [`asked`] | reads what somebody sent |
+//! | `admit` | may this be placed at all? |
+//! | `flow` | has Kestra place calls, and looks how its flow does |
 //! | `placing` | the documents |
 //! | `promise` | who is told when the call is done |
 //! | `send` | asks Vapi, and notes what came of it |
 //! | `search` | looks for calls whose answer was lost |
 
+mod admit;
 pub mod asked;
+mod flow;
 mod placing;
 mod promise;
 mod search;
@@ -37,7 +41,7 @@ pub mod writer;
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -47,14 +51,15 @@ use tokio::time::{Instant, timeout};
 
 use self::placing::{Placing, Read, Remembered, State};
 pub use self::{
-    asked::Asked,
+    asked::{Asked, CallMethod},
     placing::is_placement_id,
     writer::{Wanted, Writer},
 };
 use crate::{
-    call::{id::CallId, time::SECOND},
+    call::id::CallId,
     clock::Clock,
     config::DialConfig,
+    kestra::Kestra,
     lifecycle::Lifecycle,
     push::{Callback, Push},
     registry::{DueHint, Registry},
@@ -71,8 +76,6 @@ const STORE_DEADLINE: Duration = Duration::from_secs(5);
 const MOST_CONFLICTS: usize = 16;
 /// Placings whose call is remembered.
 const MOST_KNOWN: u64 = 20_000;
-/// The minute that calls are counted in.
-const MINUTE: i64 = 60 * SECOND;
 /// Whoever follows somebody else's placing looks at least this often: another instance wakes nobody here.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// And waits this long in all: by then it is placed, refused or unknown.
@@ -103,6 +106,8 @@ pub struct Parts {
     pub lifecycle: Lifecycle,
     /// Tells who wants to be told of one call.
     pub push: Push,
+    /// Its flow places calls, if there is one.
+    pub kestra: Option<Kestra>,
     /// Writes what is asked for.
     pub writer: Writer,
     /// Who may be called.
@@ -116,6 +121,8 @@ pub struct Parts {
 pub struct Order {
     /// What is wanted.
     pub wanted: Wanted,
+    /// Who places it.
+    pub method: CallMethod,
     /// Who is told when it is done.
     pub callback: Option<Callback>,
     /// Who wants it, by the token's name.
@@ -220,37 +227,19 @@ impl Dialer {
                 return self.follow(&before.says.placement_id).await;
             }
             if !std::mem::replace(&mut admitted, true) {
-                self.admit(&order)?;
+                self.admit(&order).await?;
             }
             let id = placing::new_id();
-            let body = self.0.parts.writer.call(&order.wanted, &id)?;
+            let body = self.body(&order, &id)?;
             if self.write_down(&id, &order, &body, answer_id.as_deref().map(|id| (id, before.map(|it| it.document.revision)))).await? {
                 self.promise(&id, order.callback).await?;
-                return self.send(&id, body).await;
+                return match order.method {
+                    CallMethod::DirectVapi => self.send(&id, body).await,
+                    CallMethod::Kestra => self.start(&id, &body, &order.wanted).await,
+                };
             }
         }
         Err(StoreError::Unavailable("the answer to the key kept changing under us".to_owned()).into())
-    }
-
-    /// May this be placed at all?
-    fn admit(&self, order: &Order) -> Result<(), DialError> {
-        let Parts { client, rules, clock, .. } = &self.0.parts;
-        if client.is_none() {
-            return Err(DialError::NoKey);
-        }
-        if !rules.allows(order.wanted.number()) {
-            return Err(DialError::NumberNotAllowed);
-        }
-        let now = clock.now();
-        let mut placed = self.0.placed.lock().unwrap_or_else(PoisonError::into_inner);
-        while placed.front().is_some_and(|at| now.since(*at) >= MINUTE) {
-            placed.pop_front();
-        }
-        if placed.len() >= rules.max_per_minute {
-            return Err(DialError::TooMany);
-        }
-        placed.push_back(now);
-        Ok(())
     }
 
     /// Commits the placing, and the answer to its key; tells whether nobody was faster.
@@ -258,8 +247,9 @@ impl Dialer {
         let Parts { registry, clock, keep_ms, .. } = &self.0.parts;
         let now = clock.now();
         let asked = crate::vapi::call::redacted(body.to_string().as_bytes()).unwrap_or_default();
-        let (token, called_back, sent_at) = (order.token.clone(), order.callback.is_some(), now);
-        let new = Placing { state: State::Sending, token, asked, called_back, call_id: None, refusal: None, sent_at, looks: 0 };
+        let (token, called_back, method, sent_at) = (order.token.clone(), order.callback.is_some(), order.method, now);
+        let (call_id, refusal, run) = (None, None, None);
+        let new = Placing { state: State::Sending, token, asked, called_back, call_id, refusal, method, run, sent_at, looks: 0 };
         let mut writes = vec![placing::placing(id, &new, *keep_ms)];
         if let Some((answer_id, before)) = key {
             let says = Remembered { hash: order.hash.clone(), placement_id: id.to_owned() };

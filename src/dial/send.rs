@@ -112,7 +112,7 @@ impl Dialer {
         .await
     }
 
-    async fn note_unknown(&self, id: &str) -> Result<(), StoreError> {
+    pub(super) async fn note_unknown(&self, id: &str) -> Result<(), StoreError> {
         let due = self.0.parts.clock.now().plus(search::wait(0));
         self.change(id, |says, document| {
             says.state = State::Unknown;

@@ -7,6 +7,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
+use super::asked::{CALL_METHOD, CallMethod};
 use crate::{
     config::ServerConfig,
     vapi::{
@@ -46,11 +47,8 @@ impl Wanted {
     /// Everything that is wrong with it.
     pub fn parse(body: &Value) -> Result<Self, Vec<FieldError>> {
         let Value::Object(fields) = body else { return CallRequest::parse(body).map(|request| Self::Request(Box::new(request))) };
-        let (mut fields, mut errors) = (fields.clone(), Vec::new());
+        let (fields, mut errors) = (fields.clone(), Vec::new());
         let mut wrong = |field: &str, message: &str| errors.push(FieldError { field: field.to_owned(), message: message.to_owned() });
-        if fields.remove("callMethod").is_some_and(|method| !method.is_null() && method != "direct_vapi") {
-            wrong("callMethod", "must be direct_vapi");
-        }
         if !WHO_TALKS.iter().any(|field| fields.contains_key(*field)) {
             return match CallRequest::parse(&Value::Object(fields)) {
                 Ok(request) if errors.is_empty() => Ok(Self::Request(Box::new(request))),
@@ -206,6 +204,16 @@ fn object<'a>(holder: &'a mut Map<String, Value>, field: &str) -> &'a mut Map<St
         *value = json!({});
     }
     value.as_object_mut().expect("it was made an object")
+}
+
+/// Notes who places a call, wherever it carries the id of its placing.
+pub(super) fn note_method(body: &mut Value, method: CallMethod) {
+    for path in METADATA {
+        let metadata = path.iter().try_fold(&mut *body, |value, key| value.get_mut(*key)).and_then(Value::as_object_mut);
+        if let Some(metadata) = metadata.filter(|metadata| metadata.contains_key(PLACEMENT_ID)) {
+            metadata.insert(CALL_METHOD.to_owned(), method.as_str().into());
+        }
+    }
 }
 
 /// The id of the placing that a call of Vapi's REST carries.

@@ -87,6 +87,11 @@ impl Kestra {
         Started::of(self.post(&address, Form::of(inputs), START_WITHIN).await)
     }
 
+    /// An execution of the configured tenant.
+    pub async fn execution_of(&self, id: &str) -> Looked {
+        self.execution(id, None, ASK_WITHIN).await
+    }
+
     /// An execution; of the configured tenant, if none is named.
     pub async fn execution(&self, id: &str, tenant: Option<&str>, within: Duration) -> Looked {
         Looked::of_one(self.get(&self.address(id, tenant), within.min(ASK_WITHIN)).await)

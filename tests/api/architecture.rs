@@ -56,7 +56,7 @@ const DOORS: [(&str, &[&str]); 26] = [
         ],
     ),
     ("doctor", &["call", "clock", "config", "lifecycle", "simulate", "store", "telemetry", "vapi"]),
-    ("dial", &["call", "clock", "config", "lifecycle", "push", "registry", "store", "vapi"]),
+    ("dial", &["call", "clock", "config", "kestra", "lifecycle", "push", "registry", "store", "vapi"]),
     ("tools", &["call", "clock", "config", "lifecycle", "outbound", "registry", "store", "telemetry", "vapi"]),
     ("push", &["call", "clock", "kestra", "lifecycle", "outbound", "registry", "store", "telemetry"]),
     ("enrich", &["call", "clock", "lifecycle", "registry", "store", "telemetry", "vapi"]),
