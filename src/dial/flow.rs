@@ -42,8 +42,8 @@ pub(super) enum Flow {
     Became(CallId),
     /// The call may still come.
     GoesOn,
-    /// Nothing is to be expected of it any more.
-    Silent,
+    /// The execution is over and named no call, or there never was one: only webhooks and Vapi's list can tell of a call.
+    Ended,
 }
 
 impl Dialer {
@@ -84,11 +84,11 @@ impl Dialer {
     }
 
     /// Looks how the flow of an open placing does.
-    pub(super) async fn look_at_flow(&self, id: &str, says: &Placing) -> Result<Flow, StoreError> {
+    pub(super) async fn look_at_flow(&self, id: &str, says: &mut Placing) -> Result<Flow, StoreError> {
         let Parts { kestra, clock, .. } = &self.0.parts;
         let now = clock.now();
-        if let Some((_, seen)) = says.run.as_ref().and_then(|run| run.over.as_ref()) {
-            return Ok(if now.since(*seen) >= AFTER_ITS_END { Flow::Silent } else { Flow::GoesOn });
+        if silent_at(says).is_some() {
+            return Ok(Flow::Ended);
         }
         // Without an address any more nobody can say that there is no such call.
         let Some(kestra) = kestra else { return Ok(Flow::GoesOn) };
@@ -103,23 +103,23 @@ impl Dialer {
                 }
                 Ok(Flow::GoesOn)
             }
-            Looked::Found(execution) => self.look_at_end(id, kestra, execution, now).await,
-            Looked::NotAsked => Ok(Flow::GoesOn),
-            Looked::Nothing if now.since(says.sent_at) >= GIVE_UP => Ok(Flow::Silent),
-            Looked::Nothing => Ok(Flow::GoesOn),
+            Looked::Found(execution) => self.look_at_end(id, says, kestra, execution).await,
+            Looked::Nothing if now.since(says.sent_at) >= GIVE_UP => Ok(Flow::Ended),
+            Looked::Nothing | Looked::NotAsked => Ok(Flow::GoesOn),
         }
     }
 
-    async fn look_at_end(&self, id: &str, kestra: &Kestra, execution: Execution, now: Millis) -> Result<Flow, StoreError> {
+    async fn look_at_end(&self, id: &str, says: &mut Placing, kestra: &Kestra, execution: Execution) -> Result<Flow, StoreError> {
         let Ok(outputs) = kestra.outputs(&execution).await else { return Ok(Flow::GoesOn) };
         if let Some(call) = outputs.get(CALL_ID).and_then(Value::as_str).and_then(|call| CallId::parse(call).ok()) {
             return Ok(Flow::Became(call));
         }
         let Execution { id: run, state, .. } = execution;
         warn!(placement_id = id, execution = run, state, "Kestra's execution is over and names no call");
-        let over = Run { id: run, over: Some((state, now)) };
+        let over = Run { id: run, over: Some((state, self.0.parts.clock.now())) };
+        says.run = Some(over.clone());
         self.change(id, |says, _| says.run.replace(over.clone()).as_ref() != Some(&over)).await?;
-        Ok(Flow::GoesOn)
+        Ok(Flow::Ended)
     }
 
     /// The execution of a placing is known.
@@ -138,6 +138,12 @@ impl Dialer {
         self.0.due.announce(due);
         Ok(())
     }
+}
+
+/// From when on nothing is to be expected any more of an execution that is over.
+pub(super) fn silent_at(says: &Placing) -> Option<Millis> {
+    let (_, seen) = says.run.as_ref()?.over.as_ref()?;
+    Some(seen.plus(AFTER_ITS_END))
 }
 
 /// Why a placing that Kestra was asked for is lost, for whoever reads the record.

@@ -155,14 +155,14 @@ impl Dialer {
         Ok(())
     }
 
-    /// Of what Kestra places, only that is left of which nothing is to be expected any more.
+    /// Of what Kestra places, only that is left of which Kestra has nothing more to say.
     async fn look_at_flows(&self, open: &mut BTreeMap<String, Placing>) -> Result<(), StoreError> {
         let flows: Vec<_> = open.extract_if(.., |_, says| says.method == CallMethod::Kestra).collect();
-        for (id, says) in flows {
-            match self.look_at_flow(&id, &says).await? {
+        for (id, mut says) in flows {
+            match self.look_at_flow(&id, &mut says).await? {
                 Flow::Became(call) => self.found(&id, &call, None).await?,
                 Flow::GoesOn => self.missed(&id, &says, false).await?,
-                Flow::Silent => drop(open.insert(id, says)),
+                Flow::Ended => drop(open.insert(id, says)),
             }
         }
         Ok(())
@@ -228,10 +228,11 @@ impl Dialer {
     /// Is it certain enough that there is no call, as Vapi's list does not have it (`whole`: it was read to its end)?
     fn speaks_against(&self, says: &Placing, whole: bool) -> bool {
         let Parts { client, clock, .. } = &self.0.parts;
+        let now = clock.now();
         match says.method {
-            CallMethod::DirectVapi => whole && clock.now().since(says.sent_at) >= GIVE_UP,
+            CallMethod::DirectVapi => whole && now.since(says.sent_at) >= GIVE_UP,
             // Who has Kestra place calls may have no key to read that list with.
-            CallMethod::Kestra => whole || client.is_none(),
+            CallMethod::Kestra => (whole || client.is_none()) && flow::silent_at(says).is_none_or(|at| at <= now),
         }
     }
 
@@ -247,7 +248,8 @@ impl Dialer {
             }
             says.state = State::Unknown;
             says.looks += 1;
-            document.due = Some(now.plus(wait(says.looks)));
+            let next = now.plus(wait(says.looks));
+            document.due = Some(flow::silent_at(says).filter(|at| *at > now).map_or(next, |at| at.min(next)));
             true
         })
         .await?;
