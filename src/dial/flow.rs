@@ -53,7 +53,7 @@ impl Dialer {
             Some(kestra) => kestra.health().await,
             None => Err("KESTRA_URL is not set".to_owned()),
         };
-        health.map_err(|words| DialError::Refused(refusal(Told { status: None, words })))
+        health.map_err(|words| DialError::Refused(refusal(&Told { status: None, words })))
     }
 
     /// Has the call of a placing placed that was written down just now.
@@ -68,7 +68,7 @@ impl Dialer {
                 self.note_unknown(id).await
             }
             Started::Refused(told) => {
-                let refusal = refusal(told);
+                let refusal = refusal(&told);
                 if let Err(error) = self.note_refusal(id, &refusal).await {
                     warn!(%error, placement_id = id, "A refused placing could not be noted; its call will be looked for in vain");
                 }
@@ -156,7 +156,7 @@ pub(super) fn lost_words(says: &Placing) -> String {
     }
 }
 
-fn refusal(told: Told) -> Refusal {
+fn refusal(told: &Told) -> Refusal {
     let details = json!({"status": told.status, "message": told.words});
     Refusal { reason: RefusalReason::Kestra, details, retry_after_ms: None }
 }

@@ -120,7 +120,7 @@ impl Dialer {
         for Read { document, says } in leased.into_iter().filter_map(Read::<Placing>::of) {
             match (says.state, &says.call_id) {
                 (State::Sending, _) if Box::pin(self.is_unsent(&document.id, &says)).await? => {
-                    Box::pin(self.never_sent(&document.id)).await?
+                    Box::pin(self.never_sent(&document.id)).await?;
                 }
                 (State::Sending | State::Unknown, _) => drop(open.insert(document.id, says)),
                 (State::Placed, Some(call)) => Box::pin(self.remind(&document.id, call)).await?,

@@ -85,33 +85,33 @@ mod tests {
 
     use super::{Execution, Failure, Looked, Reply};
 
-    fn reply(status: u16, body: &str) -> Result<Reply, Failure> {
+    fn reply(status: u16, body: &str) -> Reply {
         let status = StatusCode::from_u16(status).expect("a status");
-        Ok(Reply { status, headers: HeaderMap::new(), body: body.to_owned().into() })
+        Reply { status, headers: HeaderMap::new(), body: body.to_owned().into() }
     }
 
     #[test]
     fn an_execution_is_read_of_either_generation() {
         let first = r#"{"id":"2u8zZ1","state":{"current":"SUCCESS"},"outputs":{"call_id":"c"},"inputs":{}}"#;
-        let Looked::Found(execution) = Looked::of_one(reply(200, first)) else { panic!("it is one") };
+        let Looked::Found(execution) = Looked::of_one(Ok(reply(200, first))) else { panic!("it is one") };
         assert_eq!((execution.is_over(), execution.outputs), (true, Some(json!({"call_id": "c"}))));
         let second = r#"{"id":"2u8zZ1","state":{"current":"QUEUED"},"outputs":null}"#;
         let expected = Execution { id: "2u8zZ1".to_owned(), state: "QUEUED".to_owned(), outputs: None };
-        assert_eq!(Looked::of_one(reply(200, second)), Looked::Found(expected.clone()));
+        assert_eq!(Looked::of_one(Ok(reply(200, second))), Looked::Found(expected.clone()));
         assert!(!expected.is_over());
-        assert_eq!(Looked::of_search(reply(200, &format!(r#"{{"results":[{second}],"total":1}}"#))), Looked::Found(expected));
+        assert_eq!(Looked::of_search(Ok(reply(200, &format!(r#"{{"results":[{second}],"total":1}}"#)))), Looked::Found(expected));
     }
 
     #[test]
     fn only_kestras_own_words_say_that_there_is_none() {
-        assert_eq!(Looked::of_one(reply(404, "")), Looked::Nothing);
-        assert_eq!(Looked::of_search(reply(200, r#"{"results":[],"total":0}"#)), Looked::Nothing);
+        assert_eq!(Looked::of_one(Ok(reply(404, ""))), Looked::Nothing);
+        assert_eq!(Looked::of_search(Ok(reply(200, r#"{"results":[],"total":0}"#))), Looked::Nothing);
         for (status, body) in [(404, r#"{"results":[]}"#), (200, "<html>"), (200, "{}"), (200, r#"{"results":[{"id":"../x"}]}"#), (500, "")]
         {
-            assert_eq!(Looked::of_search(reply(status, body)), Looked::NotAsked, "{status} {body}");
+            assert_eq!(Looked::of_search(Ok(reply(status, body))), Looked::NotAsked, "{status} {body}");
         }
         for (status, body) in [(200, "<html>"), (200, r#"{"id":"a/b","state":{"current":"SUCCESS"}}"#), (401, ""), (503, "")] {
-            assert_eq!(Looked::of_one(reply(status, body)), Looked::NotAsked, "{status} {body}");
+            assert_eq!(Looked::of_one(Ok(reply(status, body))), Looked::NotAsked, "{status} {body}");
         }
         assert_eq!(Looked::of_one(Err(Failure::TimedOut)), Looked::NotAsked);
     }
