@@ -4,10 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Wanted;
-use crate::{
-    push::{Callback, Problem},
-    vapi::assistant::FieldError,
-};
+use crate::{fields::FieldError, push::Callback};
 
 /// Where whoever is told stands.
 const CALLBACK: &str = "callback";
@@ -88,6 +85,5 @@ pub(super) fn method(body: &mut Value, kestra_is_known: bool) -> Result<Option<C
 pub(super) fn taken(body: &mut Value, kestra_is_known: bool) -> Result<Option<Callback>, Vec<FieldError>> {
     let callback = body.as_object_mut().and_then(|fields| fields.remove(CALLBACK)).filter(|callback| !callback.is_null());
     let Some(callback) = callback else { return Ok(None) };
-    let of = |Problem { field, message }: Problem| FieldError { field, message };
-    Callback::read(&callback, CALLBACK, kestra_is_known).map(Some).map_err(|problems| problems.into_iter().map(of).collect())
+    Callback::read(&callback, CALLBACK, kestra_is_known).map(Some)
 }

@@ -10,8 +10,9 @@ use sha2::{Digest as _, Sha256};
 use super::asked::{CALL_METHOD, CallMethod};
 use crate::{
     config::ServerConfig,
+    fields::FieldError,
     vapi::{
-        assistant::{self, Assistants, CallRequest, FieldError, Server, TemplateError},
+        assistant::{self, Assistants, CallRequest, Server, TemplateError},
         client::create::hide,
     },
 };
@@ -46,20 +47,15 @@ impl Wanted {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn parse(body: &Value) -> Result<Self, Vec<FieldError>> {
-        let Value::Object(fields) = body else { return CallRequest::parse(body).map(|request| Self::Request(Box::new(request))) };
-        let (fields, mut errors) = (fields.clone(), Vec::new());
-        let mut wrong = |field: &str, message: &str| errors.push(FieldError { field: field.to_owned(), message: message.to_owned() });
-        if !WHO_TALKS.iter().any(|field| fields.contains_key(*field)) {
-            return match CallRequest::parse(&Value::Object(fields)) {
-                Ok(request) if errors.is_empty() => Ok(Self::Request(Box::new(request))),
-                Ok(_) => Err(errors),
-                Err(more) => Err(errors.into_iter().chain(more).collect()),
-            };
+        let body = match body {
+            Value::Object(fields) if WHO_TALKS.iter().any(|field| fields.contains_key(*field)) => fields,
+            _ => return CallRequest::parse(body).map(|request| Self::Request(Box::new(request))),
+        };
+        if body.contains_key("customers") {
+            let message = "is for several calls: place them one by one".to_owned();
+            return Err(vec![FieldError { field: "customers".to_owned(), message }]);
         }
-        if fields.contains_key("customers") {
-            wrong("customers", "is for several calls: place them one by one");
-        }
-        if errors.is_empty() { Ok(Self::Body(fields)) } else { Err(errors) }
+        Ok(Self::Body(body.clone()))
     }
 
     /// The number that will ring, if the request names it.

@@ -53,9 +53,7 @@ use moka::sync::Cache;
 use tokio::sync::Notify;
 
 use self::fan::Known;
-pub use self::{
-    again::Again, attempt::Tested, callback::Callback, draft::Draft, input::Problem, subscriptions::Named, subscriptions::Refusal,
-};
+pub use self::{again::Again, attempt::Tested, callback::Callback, draft::Draft, subscriptions::Named, subscriptions::Refusal};
 use crate::{
     clock::Clock, kestra::Kestra, lifecycle::Lifecycle, outbound::Outbound, registry::Registry, store::StoreError, telemetry::Metrics,
 };
