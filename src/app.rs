@@ -16,7 +16,7 @@ use crate::{
     call::event::CallEvent,
     clock::Clock,
     config::Config,
-    dial::{Dialer, Writer},
+    dial::{Dialer, Writer, batches::Batches},
     doctor::{Doctor, rounds::Rounds},
     enrich::Enricher,
     http::{self, Api, Budget, Gate, Probe, Shared},
@@ -78,10 +78,12 @@ impl App {
         let keeper = ground.keeper(&config);
         let kestra = config.outbound.kestra.clone().map(|config| Kestra::new(config, outbound.clone()));
         let push = ground.push(outbound.clone(), kestra.clone());
+        let dialer = ground.dialer(&config, writer, push.clone(), kestra);
         let shared = Shared {
             enricher: ground.enricher(),
             reconciler: ground.reconciler(&config),
-            dialer: ground.dialer(&config, writer, push.clone(), kestra),
+            batches: Batches::new(dialer.clone()),
+            dialer,
             push,
             tools: ground.tools(&config, outbound),
             meters: http::Meters::new(ground.metrics.clone(), &http::TEMPLATES),
@@ -130,6 +132,7 @@ impl App {
         lifecycle.spawn("http", http::server::serve(listener, http::router(&api), lifecycle.clone()));
         lifecycle.spawn("enrich", enrich(api.registry.clone(), api.enricher.clone(), lifecycle.clone()));
         lifecycle.spawn("dial", dial(api.registry.clone(), api.dialer.clone(), lifecycle.clone()));
+        lifecycle.spawn("batches", batches(api.registry.clone(), api.batches.clone(), lifecycle.clone()));
         lifecycle.spawn("push", api.push.clone().run(lifecycle.clone()));
         lifecycle.spawn("reconcile", api.reconciler.clone().run());
         if let Some(every) = api.config.doctor_every {
@@ -162,6 +165,14 @@ async fn enrich(registry: Registry, enricher: Enricher, lifecycle: Lifecycle) {
 async fn dial(registry: Registry, dialer: Dialer, lifecycle: Lifecycle) {
     tokio::select! {
         () = registry.store().opened() => dialer.run(lifecycle).await,
+        () = lifecycle.soft_stopped() => {}
+    }
+}
+
+/// Works through batches, as soon as the store was reached.
+async fn batches(registry: Registry, batches: Batches, lifecycle: Lifecycle) {
+    tokio::select! {
+        () = registry.store().opened() => batches.run(lifecycle).await,
         () = lifecycle.soft_stopped() => {}
     }
 }

@@ -24,7 +24,9 @@
 //! | [`writer`] | writes what Vapi is asked for |
 //! | [`asked`] | reads what somebody sent |
 //! | `admit` | may this be placed at all? |
+//! | [`batches`] | works through calls that are placed together |
 //! | `flow` | has Kestra place calls, and looks how its flow does |
+//! | `order` | what is ordered, and what becomes of it |
 //! | `placing` | the documents |
 //! | `promise` | who is told when the call is done |
 //! | `send` | asks Vapi, and notes what came of it |
@@ -32,7 +34,9 @@
 
 mod admit;
 pub mod asked;
+pub mod batches;
 mod flow;
+mod order;
 mod placing;
 mod promise;
 mod search;
@@ -49,9 +53,10 @@ use moka::sync::Cache;
 use serde_json::Value;
 use tokio::time::{Instant, timeout};
 
-use self::placing::{Placing, Read, Remembered, State};
+use self::placing::{Placing, Remembered, State};
 pub use self::{
     asked::{Asked, CallMethod},
+    order::{DialError, Key, Named, Order, Outcome},
     placing::is_placement_id,
     writer::{Wanted, Writer},
 };
@@ -61,13 +66,10 @@ use crate::{
     config::DialConfig,
     kestra::Kestra,
     lifecycle::Lifecycle,
-    push::{Callback, Push},
+    push::Push,
     registry::{DueHint, Registry},
-    store::{DocumentKind, StoreError},
-    vapi::{
-        assistant::TemplateError,
-        client::{Refusal, VapiClient},
-    },
+    store::{DocumentKind, StoreError, document::Read},
+    vapi::client::{Refusal, VapiClient},
 };
 
 /// A store that takes longer is as good as down, and then nothing is placed.
@@ -116,72 +118,6 @@ pub struct Parts {
     pub keep_ms: Option<i64>,
 }
 
-/// A call to place.
-#[derive(Debug, Clone)]
-pub struct Order {
-    /// What is wanted.
-    pub wanted: Wanted,
-    /// Who places it.
-    pub method: CallMethod,
-    /// Who is told when it is done.
-    pub callback: Option<Callback>,
-    /// Who wants it, by the token's name.
-    pub token: Option<String>,
-    /// The idempotency key, and the route it was sent to: one key means another thing elsewhere.
-    pub key: Option<(String, &'static str)>,
-    /// Of the body, to tell whether a key comes with another one.
-    pub hash: String,
-}
-
-/// What became of an order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome {
-    /// The call; or the placing, as long as nobody knows.
-    pub named: Named,
-    /// It was placed before, by the same key.
-    pub replayed: bool,
-}
-
-/// What an id names.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Named {
-    /// A call.
-    Call(CallId),
-    /// A placing of which nobody knows yet what came.
-    Open(CallId),
-    /// Nothing, though it looks like one of ours.
-    Nothing,
-}
-
-/// Why there is no call.
-#[derive(Debug, thiserror::Error)]
-pub enum DialError {
-    /// There is no key to ask Vapi with.
-    #[error("there is no VAPI_API_KEY")]
-    NoKey,
-    /// The number may not be called.
-    #[error("the number is not in DIAL_ALLOW")]
-    NumberNotAllowed,
-    /// As many calls were placed within the minute as may be.
-    #[error("DIAL_MAX_PER_MINUTE is reached")]
-    TooMany,
-    /// The key came with another body before.
-    #[error("the idempotency key came with another body before")]
-    KeyReused,
-    /// Vapi refuses, or can't be reached.
-    #[error("Vapi refuses")]
-    Refused(Refusal),
-    /// Nothing was placed, for it could not be written down.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A template is broken.
-    #[error(transparent)]
-    Template(#[from] TemplateError),
-    /// The service is about to stop.
-    #[error("shutting down")]
-    Stopping,
-}
-
 impl Dialer {
     /// Puts the parts together.
     #[must_use]
@@ -210,7 +146,7 @@ impl Dialer {
     }
 
     async fn settle(&self, order: Order) -> Result<Outcome, DialError> {
-        let answer_id = order.key.as_ref().map(|(key, route)| placing::answer_id(order.token.as_deref(), key, route));
+        let answer_id = order.key.as_ref().map(|key| placing::answer_id(order.token.as_deref(), key));
         let mut admitted = false;
         for _ in 0..MOST_CONFLICTS {
             let before = match &answer_id {
@@ -252,10 +188,22 @@ impl Dialer {
         let new = Placing { state: State::Sending, token, asked, called_back, call_id, refusal, method, run, sent_at, looks: 0 };
         let mut writes = vec![placing::placing(id, &new, *keep_ms)];
         if let Some((answer_id, before)) = key {
-            let says = Remembered { hash: order.hash.clone(), placement_id: id.to_owned() };
-            writes.push(placing::remembered(answer_id, &says, before, now));
+            let (says, kept) = (Remembered::of(&order.hash, id), order.key.as_ref().and_then(|key| key.kept));
+            writes.push(placing::remembered(answer_id, &says, before, (now, kept)));
         }
         Ok(self.in_time(registry.store().put_documents(writes, now)).await?)
+    }
+
+    /// What an order's key stands for by now, if anything was placed by it.
+    async fn recalled(&self, order: &Order) -> Result<Option<Named>, StoreError> {
+        let Some(key) = &order.key else { return Ok(None) };
+        let Some(before) = self.answered(&placing::answer_id(order.token.as_deref(), key)).await? else { return Ok(None) };
+        let id = before.says.placement_id;
+        Ok(match self.standing(&id).await? {
+            Standing::Call(call) => Some(Named::Call(call)),
+            Standing::Sending | Standing::Unknown | Standing::Lost => Some(open(&id)),
+            Standing::Refused(_) | Standing::Nothing => None,
+        })
     }
 
     /// What came of a placing that somebody else sends, as soon as that is known.

@@ -3,13 +3,13 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::CallMethod;
+use super::{CallMethod, Key};
 use crate::{
     call::{
         id::CallId,
         time::{DAY, Millis, SECOND},
     },
-    store::{Document, DocumentKind, DocumentWrite},
+    store::{Document, DocumentKind, DocumentWrite, document::written},
     vapi::client::Refusal,
 };
 
@@ -97,30 +97,13 @@ pub(super) struct Run {
 pub(super) struct Remembered {
     /// Of the body that came with it.
     pub(super) hash: String,
-    /// What came of it.
+    /// What came of it: a placing, or a batch.
     pub(super) placement_id: String,
 }
 
-/// A document with what it says.
-#[derive(Debug, Clone)]
-pub(super) struct Read<T> {
-    pub(super) document: Document,
-    pub(super) says: T,
-}
-
-impl<T: Serialize + for<'de> Deserialize<'de>> Read<T> {
-    /// Reads a document; `None` when only a later release can.
-    pub(super) fn of(document: Document) -> Option<Self> {
-        let says = serde_json::from_slice(&document.body).ok()?;
-        Some(Self { document, says })
-    }
-
-    /// The write of what it says now.
-    pub(super) fn write(mut self) -> DocumentWrite {
-        let expected = Some(self.document.revision);
-        self.document.revision += 1;
-        self.document.body = bytes(&self.says);
-        DocumentWrite { document: self.document, expected }
+impl Remembered {
+    pub(super) fn of(hash: &str, id: &str) -> Self {
+        Self { hash: hash.to_owned(), placement_id: id.to_owned() }
     }
 }
 
@@ -135,13 +118,13 @@ pub(super) fn placing(id: &str, placing: &Placing, keep: Option<i64>) -> Documen
         due: Some(now.plus(SENT_WITHIN)),
         created_at: now,
         expires_at: keep.map(|keep| now.plus(keep)),
-        body: bytes(placing),
+        body: written(placing),
     };
     DocumentWrite { document, expected: None }
 }
 
 /// The write of what is answered to a key from now on, over the revision that stands there.
-pub(super) fn remembered(id: &str, says: &Remembered, before: Option<u64>, now: Millis) -> DocumentWrite {
+pub(super) fn remembered(id: &str, says: &Remembered, before: Option<u64>, (now, kept): (Millis, Option<i64>)) -> DocumentWrite {
     let document = Document {
         kind: DocumentKind::Answer,
         id: id.to_owned(),
@@ -149,21 +132,16 @@ pub(super) fn remembered(id: &str, says: &Remembered, before: Option<u64>, now: 
         alias: None,
         due: None,
         created_at: now,
-        expires_at: Some(now.plus(REMEMBERED)),
-        body: bytes(says),
+        expires_at: kept.map(|kept| now.plus(kept)),
+        body: written(says),
     };
     DocumentWrite { document, expected: before }
 }
 
 /// The id of an answer: who asked, with which key, where.
-pub(super) fn answer_id(token: Option<&str>, key: &str, route: &str) -> String {
+pub(super) fn answer_id(token: Option<&str>, Key { text, route, .. }: &Key) -> String {
     let mut hash = Sha256::new();
     // A name of a token has no line break, and neither has a key.
-    hash.update(format!("{}\n{key}\n{route}", token.unwrap_or_default()));
+    hash.update(format!("{}\n{text}\n{route}", token.unwrap_or_default()));
     hex::encode(hash.finalize())
-}
-
-fn bytes(says: &impl Serialize) -> Vec<u8> {
-    // Texts, numbers and maps with texts as keys: nothing here can refuse to be written.
-    serde_json::to_vec(says).unwrap_or_default()
 }

@@ -15,7 +15,7 @@ use tracing::{debug, warn};
 use super::{
     CallMethod, Dialer, Parts,
     flow::{self, Flow},
-    placing::{Placing, Read, State},
+    placing::{Placing, State},
     promise::release_at,
     send::{event_id, lost_words},
     writer::{PLACEMENT_ID, placement_in},
@@ -29,7 +29,7 @@ use crate::{
     },
     lifecycle::Lifecycle,
     registry::Change,
-    store::{CallFilter, DocumentKind, StoreError},
+    store::{CallFilter, DocumentKind, StoreError, document::Read},
     vapi::{
         self,
         client::{ListQuery, Listed},

@@ -58,6 +58,15 @@ impl Wanted {
         Ok(Self::Body(body.clone()))
     }
 
+    /// Where that number stands in what was sent.
+    #[must_use]
+    pub fn number_field(&self) -> &'static str {
+        match self {
+            Self::Request(_) => "providerPhone",
+            Self::Body(_) => "customer.number",
+        }
+    }
+
     /// The number that will ring, if the request names it.
     #[must_use]
     pub fn number(&self) -> Option<&str> {

@@ -6,6 +6,7 @@
 mod assistant;
 pub mod auth;
 mod backfill;
+mod batches;
 mod body;
 mod cache;
 mod calls;
@@ -49,8 +50,18 @@ use self::observe::Observe;
 pub use self::{body::Budget, docs::openapi, health::Probe, meters::Meters, onlookers::Onlookers, path::Regular, proof::Gate};
 
 use crate::{
-    clock::Clock, config::Config, dial::Dialer, enrich::Enricher, error::ApiError, lifecycle::Lifecycle, push::Push, reconcile::Reconciler,
-    registry::Registry, telemetry::Metrics, tools::Tools, vapi::client::VapiClient,
+    clock::Clock,
+    config::Config,
+    dial::{Dialer, batches::Batches},
+    enrich::Enricher,
+    error::ApiError,
+    lifecycle::Lifecycle,
+    push::Push,
+    reconcile::Reconciler,
+    registry::Registry,
+    telemetry::Metrics,
+    tools::Tools,
+    vapi::client::VapiClient,
 };
 
 /// What handlers share: a cheap handle.
@@ -73,6 +84,8 @@ pub struct Shared {
     pub push: Push,
     /// Places calls.
     pub dialer: Dialer,
+    /// Works through batches.
+    pub batches: Batches,
     /// Vapi's REST, if there is a key.
     pub client: Option<VapiClient>,
     /// Checks webhook proofs.
@@ -116,11 +129,15 @@ const WEBHOOK_PATHS: [&str; 4] = ["/api/v1/vapi/webhook", "/api/v1/vapi/webhooks
 const SESSIONS_PATH: &str = "/api/v1/sessions/vapi/webhook";
 
 /// Templates of all routes, by which requests are counted.
-pub const TEMPLATES: [&str; 40] = [
+pub const TEMPLATES: [&str; 44] = [
     "/",
     "/api/v1/sessions/vapi/webhook",
     "/api/v1/vapi/assistant-config",
     "/api/v1/vapi/backfill",
+    "/api/v1/vapi/batches",
+    "/api/v1/vapi/batches/{id}",
+    "/api/v1/vapi/batches/{id}/cancel",
+    "/api/v1/vapi/batches/{id}/result",
     "/api/v1/vapi/cache",
     "/api/v1/vapi/cache/stats",
     "/api/v1/vapi/calls",
@@ -176,6 +193,7 @@ pub fn router(api: &Api) -> Router {
         .route("/api/v1/vapi/calls/{id}/recording", get(recording::play))
         .route("/t/{token}/api/v1/vapi/calls/{id}", get(calls::read))
         .route("/t/{token}/api/v1/vapi/calls/{id}/result", get(result::wait))
+        .merge(batches::routes())
         .merge(subscriptions::routes())
         .route("/api/v1/vapi/backfill", post(backfill::page))
         .route("/api/v1/vapi/assistant-config", post(assistant::write))

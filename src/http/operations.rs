@@ -35,7 +35,7 @@ pub(super) struct Refusals;
 impl Modify for Refusals {
     fn modify(&self, document: &mut OpenApi) {
         for (path, item) in &mut document.paths.paths {
-            let asks_store = path.contains("/calls") || path.contains("/subscriptions");
+            let asks_store = path.contains("/calls") || path.contains("/batches") || path.contains("/subscriptions");
             let operations = [&mut item.get, &mut item.post, &mut item.patch, &mut item.delete].into_iter().flatten();
             operations.for_each(|operation| refuse(operation, asks_store));
         }

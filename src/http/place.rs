@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     call::{id::CallId, view::CallResult},
-    dial::{Asked, DialError, Named, Order, Outcome},
+    dial::{Asked, DialError, Key, Named, Order, Outcome},
     envelope::{Envelope, NoData},
     error::ApiError,
     registry::{Known, never_heard_of},
@@ -32,7 +32,7 @@ const LONGEST_KEY: usize = 255;
 /// What an idempotency key was used for here.
 const ROUTE: &str = "calls";
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+pub(super) const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// The header `Idempotency-Key`.
 #[derive(Debug)]
@@ -87,7 +87,7 @@ pub(super) async fn place(
 ) -> Result<Response, ApiError> {
     let wait = parameters.wait(&api)?;
     let hash = hex::encode(Sha256::digest(&sent.held.bytes));
-    let key = key.map(|key| (key, ROUTE));
+    let key = key.map(|key| Key::sent(key, ROUTE));
     let Sent { json, held } = sent;
     let Asked { wanted, callback, method } = Asked::parse(json, api.push.knows_kestra())?;
     // Its memory is not needed while somebody waits.

@@ -12,11 +12,13 @@ use super::{
 };
 use crate::{
     fields::{FieldError, Fields},
-    store::{StoreError, StoredTarget},
+    store::{FanOut, OutboxState, OutgoingEvent, StoreError, StoredTarget},
 };
 
 /// Letters of an execution's id, at most.
 const LONGEST_EXECUTION: usize = 128;
+/// How often an event is told anew because somebody else was fanning out.
+const MOST_CONFLICTS: usize = 16;
 /// The one moment there is to be told at.
 const WHEN: &str = "done";
 
@@ -156,6 +158,24 @@ impl Push {
         self.0.parts.registry.store().put_target(target, None).await?;
         self.changed();
         Ok(())
+    }
+
+    /// Has whoever waits in a scope told of an event that is about no call. An event that was told before is not told again.
+    ///
+    /// # Errors
+    /// [`StoreError`] when that is not certain.
+    pub async fn tell_scope(&self, scope: &str, event: OutgoingEvent) -> Result<(), StoreError> {
+        let store = self.0.parts.registry.store();
+        for _ in 0..MOST_CONFLICTS {
+            let OutboxState { generation, fanned, .. } = store.outbox().await?;
+            let deliveries = vec![(id_of(scope), event.clone())];
+            let at = self.0.parts.clock.now();
+            if store.fan_out(FanOut { generation, from: fanned, until: fanned, at, deliveries }).await? {
+                self.0.due.notify_one();
+                return Ok(());
+            }
+        }
+        Err(StoreError::Unavailable("the log kept being fanned out under us".to_owned()))
     }
 
     /// Is somebody told of this scope?

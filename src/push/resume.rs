@@ -14,7 +14,6 @@ use super::{
     schedule::Heard,
 };
 use crate::{
-    call::id::CallId,
     kestra::{Kestra, Looked},
     registry::Letter,
 };
@@ -34,13 +33,7 @@ impl Paused<'_> {
 }
 
 impl Push {
-    pub(super) async fn resume_kestra(
-        &self,
-        id: &str,
-        tenant: Option<&str>,
-        (call, letter): (Option<&CallId>, &Letter),
-        again: bool,
-    ) -> Outcome {
+    pub(super) async fn resume_kestra(&self, id: &str, tenant: Option<&str>, (subject, letter): (&str, &Letter), again: bool) -> Outcome {
         let Some(kestra) = &self.0.parts.kestra else { return Outcome::failed("KESTRA_URL is not set".to_owned()) };
         let paused = Paused { kestra, execution: (id, tenant), deadline: Instant::now() + WITHIN };
         if again
@@ -51,11 +44,11 @@ impl Push {
             return Outcome { heard: Heard::Over, status: None, error, patience: None };
         }
         let second = self.0.kestra_is_second.load(Ordering::Relaxed);
-        let first_try = self.resume(&paused, second, call, letter).await;
+        let first_try = self.resume(&paused, second, subject, letter).await;
         if first_try.heard != Heard::Status(404) {
             return first_try;
         }
-        let other = self.resume(&paused, !second, call, letter).await;
+        let other = self.resume(&paused, !second, subject, letter).await;
         match other.heard {
             Heard::Taken => self.0.kestra_is_second.store(!second, Ordering::Relaxed),
             // What the other path says counts, unless there is no such path.
@@ -65,12 +58,9 @@ impl Push {
         other
     }
 
-    async fn resume(&self, paused: &Paused<'_>, second: bool, call: Option<&CallId>, letter: &Letter) -> Outcome {
-        let inputs = [
-            ("callId", call.map_or("", CallId::as_str)),
-            ("status", letter.status.unwrap_or_default()),
-            ("dataStatus", letter.data_status.unwrap_or_default()),
-        ];
+    async fn resume(&self, paused: &Paused<'_>, second: bool, subject: &str, letter: &Letter) -> Outcome {
+        let inputs =
+            [("callId", subject), ("status", letter.status.unwrap_or_default()), ("dataStatus", letter.data_status.unwrap_or_default())];
         let reply = paused.kestra.resume(paused.execution, second, &inputs, paused.left()).await;
         Outcome::of(reply, self.0.parts.clock.now())
     }

@@ -9,7 +9,7 @@ use std::{
 /// Every room, and the rooms it may look into. Strict both ways: a door that nobody uses has to go as well.
 ///
 /// A room only looks into rooms further down this list, so imports can't go round in circles.
-const DOORS: [(&str, &[&str]); 27] = [
+const DOORS: [(&str, &[&str]); 28] = [
     ("main", &["cli"]),
     ("cli", &["app", "call", "clock", "config", "dial", "doctor", "http", "simulate", "store", "telemetry", "transfer", "vapi"]),
     (
@@ -38,6 +38,7 @@ const DOORS: [(&str, &[&str]); 27] = [
     (
         "http",
         &[
+            "batch",
             "call",
             "clock",
             "config",
@@ -57,12 +58,13 @@ const DOORS: [(&str, &[&str]); 27] = [
         ],
     ),
     ("doctor", &["call", "clock", "config", "lifecycle", "simulate", "store", "telemetry", "vapi"]),
-    ("dial", &["call", "clock", "config", "fields", "kestra", "lifecycle", "push", "registry", "store", "vapi"]),
+    ("dial", &["batch", "call", "clock", "config", "fields", "kestra", "lifecycle", "push", "registry", "store", "vapi"]),
     ("tools", &["call", "clock", "config", "lifecycle", "outbound", "registry", "store", "telemetry", "vapi"]),
-    ("push", &["call", "clock", "fields", "kestra", "lifecycle", "outbound", "registry", "store", "telemetry"]),
+    ("push", &["batch", "call", "clock", "fields", "kestra", "lifecycle", "outbound", "registry", "store", "telemetry"]),
     ("enrich", &["call", "clock", "lifecycle", "registry", "store", "telemetry", "vapi"]),
     ("reconcile", &["call", "clock", "lifecycle", "registry", "store", "vapi"]),
     ("keep", &["call", "clock", "lifecycle", "registry", "store", "telemetry"]),
+    ("batch", &["call", "registry", "store"]),
     ("transfer", &["call", "registry", "store"]),
     ("registry", &["call", "clock", "envelope", "lifecycle", "store", "telemetry"]),
     ("simulate", &["call", "clock", "vapi"]),

@@ -7,6 +7,7 @@ mod assistant_config;
 mod assistants;
 mod at_rest;
 mod backfill;
+mod batches;
 mod cache;
 mod dashboard;
 mod deleting;

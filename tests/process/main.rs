@@ -8,6 +8,7 @@
 //! | [`loss`], [`stop`], [`disk`] | what was acknowledged survives SIGKILL, SIGTERM and a full disk |
 //! | [`servers`] | the same with a PostgreSQL server or a Redis behind several instances, whoever of them is killed |
 //! | [`told`] | subscribers hear of everything that was committed, whoever is killed |
+//! | [`batches`] | a batch comes to its end, and none of its calls is placed twice, whoever is killed |
 //! | [`trace`] | a 200 leaves only after the store's log was flushed to disk |
 //! | [`hostile`] | nonsense, floods and dawdlers at the socket |
 //! | [`cli`] | commands, exit codes, refused starts, what is logged |
@@ -16,6 +17,7 @@
 //! | [`start`] | how fast a large store opens, and how much memory an idle service takes |
 #![expect(clippy::panic, reason = "a test ends where it fails")]
 
+mod batches;
 mod cli;
 mod clients;
 mod disk;

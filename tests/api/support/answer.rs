@@ -65,7 +65,7 @@ const OTHER_SHAPES: [&str; 11] = [
     "/recording",
 ];
 /// Of what is posted, these are answered as all else is.
-const POSTS_IN_THE_ENVELOPE: [&str; 4] = ["/subscriptions", "/fetch", "/assistant-config", "/calls"];
+const POSTS_IN_THE_ENVELOPE: [&str; 5] = ["/subscriptions", "/fetch", "/assistant-config", "/calls", "/batches"];
 /// The words of `callStatus` in their order.
 const STATES: [&str; 7] = ["unknown", "scheduled", "queued", "ringing", "in-progress", "forwarding", "ended"];
 
