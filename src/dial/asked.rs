@@ -50,7 +50,9 @@ impl Asked {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn parse(mut body: Value, kestra_is_known: bool) -> Result<Self, Vec<FieldError>> {
-        let (callback, method) = (taken(&mut body, kestra_is_known), method(&mut body, kestra_is_known));
+        let callback = body.as_object_mut().and_then(|fields| fields.remove(CALLBACK)).filter(|callback| !callback.is_null());
+        let callback = callback.map(|callback| Callback::read(&callback, CALLBACK, kestra_is_known)).transpose();
+        let method = method(&mut body, kestra_is_known);
         match (callback, method, Wanted::parse(&body)) {
             (Ok(callback), Ok(method), Ok(wanted)) => Ok(Self { wanted, callback, method }),
             (callback, method, wanted) => {
@@ -65,7 +67,7 @@ impl Asked {
 ///
 /// # Errors
 /// What is wrong with it.
-pub(super) fn method(body: &mut Value, kestra_is_known: bool) -> Result<Option<CallMethod>, FieldError> {
+fn method(body: &mut Value, kestra_is_known: bool) -> Result<Option<CallMethod>, FieldError> {
     let wrong = |message: &str| Err(FieldError { field: CALL_METHOD.to_owned(), message: message.to_owned() });
     let Some(method) = body.as_object_mut().and_then(|fields| fields.remove(CALL_METHOD)).filter(|method| !method.is_null()) else {
         return Ok(None);
@@ -76,14 +78,4 @@ pub(super) fn method(body: &mut Value, kestra_is_known: bool) -> Result<Option<C
         Some("kestra") => wrong("can't be kestra: KESTRA_URL is not set"),
         _ => wrong("must be direct_vapi or kestra"),
     }
-}
-
-/// Takes whoever is told out of a body; null counts as absent.
-///
-/// # Errors
-/// Everything that is wrong with it.
-pub(super) fn taken(body: &mut Value, kestra_is_known: bool) -> Result<Option<Callback>, Vec<FieldError>> {
-    let callback = body.as_object_mut().and_then(|fields| fields.remove(CALLBACK)).filter(|callback| !callback.is_null());
-    let Some(callback) = callback else { return Ok(None) };
-    Callback::read(&callback, CALLBACK, kestra_is_known).map(Some)
 }

@@ -73,10 +73,6 @@ async fn answer(api: &Api, batch: &Stored, view: View, status: StatusCode) -> Re
     Ok(json_answer(status, body, None))
 }
 
-fn limit_of_wait(api: &Api, parameters: &Parameters) -> Result<Duration, ApiError> {
-    Ok(Duration::from_secs_f64(parameters.seconds("wait")?.min(api.config.http.wait_max.as_secs_f64())))
-}
-
 /// Has many calls placed, so many at once. It survives restarts, and goes slower while Vapi's lines are busy.
 ///
 /// Each request is what `POST /calls` takes, with a `callback` of its own if it has one. If anything is wrong with one, nothing is placed.
@@ -108,10 +104,10 @@ pub(super) async fn create(
     IdempotencyKey(key): IdempotencyKey,
     sent: Sent,
 ) -> Result<Response, ApiError> {
-    let (wait, view) = (limit_of_wait(&api, &parameters)?, parameters.view(View::Summary)?);
+    let (wait, view) = (parameters.wait(&api)?, parameters.view(View::Summary)?);
     let hash = hex::encode(Sha256::digest(&sent.held.bytes));
     let Sent { json, held } = sent;
-    let draft = Draft::parse(json, api.push.knows_kestra(), |number| api.batches.may_call(number))?;
+    let draft = Draft::parse(&json, api.push.knows_kestra(), |number| api.batches.may_call(number))?;
     drop(held);
     let Made { id, replayed } = api.batches.create(NewBatch { draft, token: caller.token.clone(), key, hash }).await?;
     let waiting = Instant::now();
@@ -206,7 +202,7 @@ pub(super) async fn wait(
     BatchPath(id): BatchPath,
     parameters: Parameters,
 ) -> Result<Response, ApiError> {
-    let (wait, view) = (limit_of_wait(&api, &parameters)?, parameters.view(View::Full)?);
+    let (wait, view) = (parameters.wait(&api)?, parameters.view(View::Full)?);
     let waiting = Instant::now();
     let batch = api.batches.done_within(&id, wait).await?.ok_or(ApiError::NotFound(MISSING))?;
     let waited = waiting.elapsed();

@@ -1,12 +1,13 @@
 //! Reads what somebody sent to have many calls placed. Pure.
 
-use serde_json::{
-    Value,
-    value::{RawValue, to_raw_value},
-};
+use serde_json::{Value, value::to_raw_value};
 
-use super::super::asked::{Asked, taken};
-use crate::{batch::Orders, fields::FieldError};
+use crate::{
+    batch::Orders,
+    dial::Asked,
+    fields::{FieldError, Fields},
+    push::Callback,
+};
 
 /// Calls of one batch, at most.
 pub const MOST_REQUESTS: usize = 500;
@@ -29,41 +30,29 @@ impl Draft {
     ///
     /// # Errors
     /// Everything that is wrong with it; with requests, by their index.
-    pub fn parse(mut body: Value, kestra_is_known: bool, may_call: impl Fn(Option<&str>) -> bool) -> Result<Self, Vec<FieldError>> {
-        let callback = body.get("callback").filter(|callback| !callback.is_null()).and_then(|callback| to_raw_value(callback).ok());
-        let mut errors = taken(&mut body, kestra_is_known).err().unwrap_or_default();
-        let mut wrong = |field: &str, message: String| errors.push(FieldError { field: field.to_owned(), message });
-        let Value::Object(mut fields) = body else {
-            wrong("body", "must be an object".to_owned());
-            return Err(errors);
-        };
-        let max_concurrent = match fields.remove("maxConcurrent") {
-            None | Some(Value::Null) => Some(CONCURRENT),
-            Some(value) => value.as_u64().filter(|number| (1..=MOST_CONCURRENT).contains(number)),
-        };
+    pub fn parse(body: &Value, kestra_is_known: bool, may_call: impl Fn(Option<&str>) -> bool) -> Result<Self, Vec<FieldError>> {
+        let mut fields = Fields::of(body, "");
+        let callback = fields.member("callback");
+        if let Some(Err(errors)) = callback.map(|callback| Callback::read(callback, "callback", kestra_is_known)) {
+            fields.also(errors);
+        }
+        let max_concurrent = fields.member("maxConcurrent").map_or(Some(CONCURRENT), Value::as_u64);
+        let max_concurrent = max_concurrent.filter(|number| (1..=MOST_CONCURRENT).contains(number));
         if max_concurrent.is_none() {
-            wrong("maxConcurrent", format!("must be a whole number from 1 to {MOST_CONCURRENT}"));
+            fields.wrong("maxConcurrent", format!("must be a whole number from 1 to {MOST_CONCURRENT}"));
         }
-        let requests = match fields.remove("requests") {
-            Some(Value::Array(requests)) if (1..=MOST_REQUESTS).contains(&requests.len()) => requests,
-            _ => {
-                wrong("requests", format!("must be a list of 1 to {MOST_REQUESTS} requests"));
-                Vec::new()
-            }
-        };
-        for name in fields.keys() {
-            wrong(&name.chars().take(64).collect::<String>(), "is not known here".to_owned());
+        let requests = fields.member("requests").and_then(Value::as_array).filter(|requests| (1..=MOST_REQUESTS).contains(&requests.len()));
+        if requests.is_none() {
+            fields.wrong("requests", format!("must be a list of 1 to {MOST_REQUESTS} requests"));
         }
-        for (index, request) in requests.iter().enumerate() {
-            errors.extend(check(request.clone(), kestra_is_known, &may_call).into_iter().map(|error| at(index, error)));
+        for (index, request) in requests.into_iter().flatten().enumerate() {
+            fields.also(check(request.clone(), kestra_is_known, &may_call).into_iter().map(|error| at(index, error)).collect());
         }
-        let requests: Option<Vec<Box<RawValue>>> = requests.iter().map(|request| to_raw_value(request).ok()).collect();
-        match (requests, max_concurrent.and_then(|number| usize::try_from(number).ok())) {
-            (Some(requests), Some(max_concurrent)) if errors.is_empty() => {
-                Ok(Self { orders: Orders { callback, requests }, max_concurrent })
-            }
-            _ => Err(errors),
-        }
+        let callback = callback.and_then(|callback| to_raw_value(callback).ok());
+        let requests: Option<Vec<_>> = requests.and_then(|requests| requests.iter().map(|request| to_raw_value(request).ok()).collect());
+        let orders = requests.map(|requests| Orders { callback, requests });
+        let max_concurrent = max_concurrent.and_then(|number| usize::try_from(number).ok());
+        fields.finish(orders.zip(max_concurrent).map(|(orders, max_concurrent)| Self { orders, max_concurrent }))
     }
 }
 
@@ -73,7 +62,7 @@ fn check(request: Value, kestra_is_known: bool, may_call: impl Fn(Option<&str>) 
         Err(errors) => errors,
         Ok(asked) if may_call(asked.wanted.number()) => Vec::new(),
         Ok(asked) => {
-            let field = if asked.wanted.number().is_some() { asked.wanted.number_field() } else { "" };
+            let field = if asked.wanted.number().is_some() { asked.wanted.number_field() } else { "body" };
             let message = "is not in DIAL_ALLOW, or names no number that could be checked".to_owned();
             vec![FieldError { field: field.to_owned(), message }]
         }
@@ -81,7 +70,7 @@ fn check(request: Value, kestra_is_known: bool, may_call: impl Fn(Option<&str>) 
 }
 
 fn at(index: usize, FieldError { field, message }: FieldError) -> FieldError {
-    let field = if field.is_empty() { format!("requests[{index}]") } else { format!("requests[{index}].{field}") };
+    let field = if field == "body" { format!("requests[{index}]") } else { format!("requests[{index}].{field}") };
     FieldError { field, message }
 }
 
@@ -95,7 +84,7 @@ mod tests {
         json!({"providerName": "Hill Plumbing", "providerPhone": "+15551234567", "serviceNeeded": "a leaking tap"})
     }
 
-    fn fields(body: Value) -> Vec<String> {
+    fn fields(body: &Value) -> Vec<String> {
         let parsed = Draft::parse(body, false, |number| number.is_none_or(|number| number.starts_with("+1")));
         parsed.map_or_else(|errors| errors.into_iter().map(|error| error.field).collect(), |_| Vec::new())
     }
@@ -104,7 +93,7 @@ mod tests {
     fn what_is_wrong_is_told_by_index() {
         let own = json!({"assistantId": "nora", "customer": {"number": "+15551234567"}});
         let whole = json!({"requests": [request(), own], "maxConcurrent": 50, "callback": {"kind": "webhook", "url": "https://a.example"}});
-        assert_eq!(fields(whole), Vec::<String>::new());
+        assert_eq!(fields(&whole), Vec::<String>::new());
         let mut dear = request();
         dear["providerPhone"] = "+4915112345678".into();
         let far = json!({"assistantId": "nora", "customer": {"number": "+44"}});
@@ -120,20 +109,20 @@ mod tests {
             "requests[4].customer.number",
             "requests[5].callback.kind",
         ];
-        assert_eq!(fields(body), expected);
+        assert_eq!(fields(&body), expected);
     }
 
     #[test]
     fn a_batch_has_its_bounds() {
         let many = |count: usize| json!({"requests": vec![request(); count]});
-        assert_eq!(fields(many(MOST_REQUESTS)), Vec::<String>::new());
+        assert_eq!(fields(&many(MOST_REQUESTS)), Vec::<String>::new());
         for body in [many(0), many(MOST_REQUESTS + 1), json!({}), json!({"requests": {}}), json!({"requests": null})] {
-            assert_eq!(fields(body), ["requests"]);
+            assert_eq!(fields(&body), ["requests"]);
         }
         for number in [json!(0), json!(51), json!(1.5), json!("5")] {
-            assert_eq!(fields(json!({"requests": [request()], "maxConcurrent": number})), ["maxConcurrent"]);
+            assert_eq!(fields(&json!({"requests": [request()], "maxConcurrent": number})), ["maxConcurrent"]);
         }
-        assert_eq!(fields(json!([])), ["body"]);
-        assert_eq!(fields(json!({"requests": [request()], "colour": 1, "callback": 7})), ["callback", "callback.kind", "colour"]);
+        assert_eq!(fields(&json!([])), ["body", "requests"]);
+        assert_eq!(fields(&json!({"requests": [request()], "colour": 1, "callback": 7})), ["callback", "callback.kind", "colour"]);
     }
 }
