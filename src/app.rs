@@ -21,6 +21,7 @@ use crate::{
     enrich::Enricher,
     http::{self, Api, Budget, Gate, Probe, Shared},
     keep::Keeper,
+    kestra::Kestra,
     lifecycle::Lifecycle,
     outbound::{Outbound, SetUpError},
     registry::{Registry, follow},
@@ -75,8 +76,9 @@ impl App {
         let writer = Writer::new(config.server.clone())?;
         let ground = Ground::lay(&config, clock).await?;
         let keeper = ground.keeper(&config);
-        let push = ground.push(&config, outbound.clone());
-        let dialer = ground.dialer(&config, writer, push.clone());
+        let kestra = config.outbound.kestra.clone().map(|config| Kestra::new(config, outbound.clone()));
+        let push = ground.push(&config, outbound.clone(), kestra.clone());
+        let dialer = ground.dialer(&config, writer, push.clone(), kestra);
         let shared = Shared {
             enricher: ground.enricher(),
             reconciler: ground.reconciler(&config),

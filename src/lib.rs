@@ -35,6 +35,7 @@
 //! | [`vapi`] | Vapi's words, in and out: proofs, messages, REST, redaction |
 //! | [`store`] | the durable truth: memory, SQLite, PostgreSQL, Redis |
 //! | [`call`] | our words, pure: event, record, join, policy, view |
+//! | [`kestra`] | asks a Kestra: starts its flow, looks at executions, resumes them |
 //! | [`outbound`] | requests to other people's addresses, guarded and signed |
 //! | [`simulate`] | a stateful fake Vapi, for users, tests and benches |
 //! | [`config`], [`clock`], [`lifecycle`], [`telemetry`], [`envelope`], [`error`] | what every room has: settings, time, tasks, logs and metrics, answers |
@@ -82,6 +83,7 @@ pub mod error;
 pub mod fields;
 pub mod http;
 pub mod keep;
+pub mod kestra;
 pub mod lifecycle;
 pub mod outbound;
 pub mod push;

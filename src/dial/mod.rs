@@ -23,7 +23,9 @@
 //! |---|---|
 //! | [`writer`] | writes what Vapi is asked for |
 //! | [`asked`] | reads what somebody sent |
+//! | `admit` | may this be placed at all? |
 //! | [`batches`] | works through calls that are placed together |
+//! | `flow` | has Kestra place calls, and looks how its flow does |
 //! | `memory` | how long a key means the same order |
 //! | `order` | what is ordered, and what becomes of it |
 //! | `placing` | the documents |
@@ -31,8 +33,10 @@
 //! | `send` | asks Vapi, and notes what came of it |
 //! | `search` | looks for calls whose answer was lost |
 
+mod admit;
 pub mod asked;
 pub mod batches;
+mod flow;
 mod memory;
 mod order;
 mod placing;
@@ -43,7 +47,7 @@ pub mod writer;
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -52,7 +56,7 @@ use serde_json::Value;
 use tokio::time::{Instant, timeout};
 
 pub use self::{
-    asked::Asked,
+    asked::{Asked, CallMethod},
     memory::RESENT_WITHIN,
     order::{DialError, Key, Named, Order, Outcome},
     placing::{is_placement_id, placed_at},
@@ -63,12 +67,10 @@ use self::{
     placing::{Placing, Remembered, State},
 };
 use crate::{
-    call::{
-        id::CallId,
-        time::{Millis, SECOND},
-    },
+    call::{id::CallId, time::Millis},
     clock::Clock,
     config::DialConfig,
+    kestra::Kestra,
     lifecycle::Lifecycle,
     push::Push,
     registry::{DueHint, Registry},
@@ -82,8 +84,6 @@ const STORE_DEADLINE: Duration = Duration::from_secs(5);
 const MOST_CONFLICTS: usize = 16;
 /// Placings whose call is remembered.
 const MOST_KNOWN: u64 = 20_000;
-/// The minute that calls are counted in.
-const MINUTE: i64 = 60 * SECOND;
 /// Whoever follows somebody else's placing looks at least this often: another instance wakes nobody here.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
@@ -112,6 +112,8 @@ pub struct Parts {
     pub lifecycle: Lifecycle,
     /// Tells who wants to be told of one call.
     pub push: Push,
+    /// Its flow places calls, if there is one.
+    pub kestra: Option<Kestra>,
     /// Writes what is asked for.
     pub writer: Writer,
     /// Who may be called.
@@ -167,40 +169,20 @@ impl Dialer {
                 return self.follow(&before.says.placement_id, memory.followed).await;
             }
             if !std::mem::replace(&mut admitted, true) {
-                self.admit(&order)?;
-                let Some(client) = &self.0.parts.client else { return Err(DialError::NoKey) };
-                client.turn().await.map_err(DialError::Refused)?;
+                self.admit(&order).await?;
             }
             let id = placing::new_id();
-            let body = self.0.parts.writer.call(&order.wanted, &id)?;
+            let body = self.body(&order, &id)?;
             let key = answer_id.as_deref().map(|id| (id, before.map(|it| it.document.revision), memory.kept));
             if self.write_down(&id, &order, &body, key).await? {
                 self.promise(&id, order.callback).await?;
-                return self.send(&id, body).await;
+                return match order.method {
+                    CallMethod::DirectVapi => self.send(&id, body).await,
+                    CallMethod::Kestra => self.start(&id, &body, &order.wanted).await,
+                };
             }
         }
         Err(StoreError::Unavailable("the answer to the key kept changing under us".to_owned()).into())
-    }
-
-    /// May this be placed at all?
-    fn admit(&self, order: &Order) -> Result<(), DialError> {
-        let Parts { client, rules, clock, .. } = &self.0.parts;
-        if client.is_none() {
-            return Err(DialError::NoKey);
-        }
-        if !rules.allows(order.wanted.number()) {
-            return Err(DialError::NumberNotAllowed);
-        }
-        let now = clock.now();
-        let mut placed = self.0.placed.lock().unwrap_or_else(PoisonError::into_inner);
-        while placed.front().is_some_and(|at| now.since(*at) >= MINUTE) {
-            placed.pop_front();
-        }
-        if placed.len() >= rules.max_per_minute {
-            return Err(DialError::TooMany);
-        }
-        placed.push_back(now);
-        Ok(())
     }
 
     /// Commits the placing, and the answer to its key; tells whether nobody was faster.
@@ -214,9 +196,9 @@ impl Dialer {
         let Parts { registry, clock, keep_ms, .. } = &self.0.parts;
         let now = clock.now();
         let asked = crate::vapi::call::redacted(body.to_string().as_bytes()).unwrap_or_default();
-        let (token, called_back, sent_at) = (order.token.clone(), order.callback.is_some(), now);
-        let new =
-            Placing { state: State::Sending, token, asked, called_back, call_id: None, refusal: None, sent_at, known_at: None, looks: 0 };
+        let (token, called_back, method, sent_at) = (order.token.clone(), order.callback.is_some(), order.method, now);
+        let (call_id, refusal, run, known_at) = (None, None, None, None);
+        let new = Placing { state: State::Sending, token, asked, called_back, call_id, refusal, method, run, sent_at, known_at, looks: 0 };
         let mut writes = vec![placing::placing(id, &new, *keep_ms)];
         if let Some((answer_id, before, kept)) = key {
             let says = Remembered::of(&order.hash, id);

@@ -1,6 +1,6 @@
 //! What is ordered, and what becomes of it.
 
-use super::{Wanted, memory::Memory};
+use super::{CallMethod, Wanted, memory::Memory};
 use crate::{
     call::id::CallId,
     push::Callback,
@@ -13,6 +13,8 @@ use crate::{
 pub struct Order {
     /// What is wanted.
     pub wanted: Wanted,
+    /// Who places it.
+    pub method: CallMethod,
     /// Who is told when it is done.
     pub callback: Option<Callback>,
     /// Who wants it, by the token's name.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::CallMethod;
 use crate::{
     call::{
         id::CallId,
@@ -70,6 +71,12 @@ pub(super) struct Placing {
     /// Why there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) refusal: Option<Refusal>,
+    /// Who places it.
+    #[serde(default)]
+    pub(super) method: CallMethod,
+    /// Kestra's execution that places it, as soon as that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) run: Option<Run>,
     /// When Vapi was asked.
     pub(super) sent_at: Millis,
     /// When it was known what came of it, even if only that nobody knows.
@@ -78,6 +85,17 @@ pub(super) struct Placing {
     /// How often the call was looked for.
     #[serde(default)]
     pub(super) looks: usize,
+}
+
+/// An execution of Kestra's that places a call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Run {
+    /// Its id.
+    pub(super) id: String,
+    /// How it ended, and when we saw that; it named no call then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) over: Option<(String, Millis)>,
 }
 
 /// What was answered to an idempotency key.

@@ -113,7 +113,7 @@ impl Dialer {
         .await
     }
 
-    async fn note_unknown(&self, id: &str) -> Result<(), StoreError> {
+    pub(super) async fn note_unknown(&self, id: &str) -> Result<(), StoreError> {
         let now = self.0.parts.clock.now();
         let due = now.plus(search::wait(0));
         self.change(id, |says, document| {

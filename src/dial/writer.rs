@@ -7,6 +7,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
+use super::asked::{CALL_METHOD, CallMethod};
 use crate::{
     config::ServerConfig,
     fields::FieldError,
@@ -46,23 +47,15 @@ impl Wanted {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn parse(body: &Value) -> Result<Self, Vec<FieldError>> {
-        let Value::Object(fields) = body else { return CallRequest::parse(body).map(|request| Self::Request(Box::new(request))) };
-        let (mut fields, mut errors) = (fields.clone(), Vec::new());
-        let mut wrong = |field: &str, message: &str| errors.push(FieldError { field: field.to_owned(), message: message.to_owned() });
-        if fields.remove("callMethod").is_some_and(|method| !method.is_null() && method != "direct_vapi") {
-            wrong("callMethod", "must be direct_vapi");
+        let body = match body {
+            Value::Object(fields) if WHO_TALKS.iter().any(|field| fields.contains_key(*field)) => fields,
+            _ => return CallRequest::parse(body).map(|request| Self::Request(Box::new(request))),
+        };
+        if body.contains_key("customers") {
+            let message = "is for several calls: place them one by one".to_owned();
+            return Err(vec![FieldError { field: "customers".to_owned(), message }]);
         }
-        if !WHO_TALKS.iter().any(|field| fields.contains_key(*field)) {
-            return match CallRequest::parse(&Value::Object(fields)) {
-                Ok(request) if errors.is_empty() => Ok(Self::Request(Box::new(request))),
-                Ok(_) => Err(errors),
-                Err(more) => Err(errors.into_iter().chain(more).collect()),
-            };
-        }
-        if fields.contains_key("customers") {
-            wrong("customers", "is for several calls: place them one by one");
-        }
-        if errors.is_empty() { Ok(Self::Body(fields)) } else { Err(errors) }
+        Ok(Self::Body(body.clone()))
     }
 
     /// Reads Vapi's own body, and no other.
@@ -231,6 +224,16 @@ fn object<'a>(holder: &'a mut Map<String, Value>, field: &str) -> &'a mut Map<St
         *value = json!({});
     }
     value.as_object_mut().expect("it was made an object")
+}
+
+/// Notes who places a call, wherever it carries the id of its placing.
+pub(super) fn note_method(body: &mut Value, method: CallMethod) {
+    for path in METADATA {
+        let metadata = path.iter().try_fold(&mut *body, |value, key| value.get_mut(*key)).and_then(Value::as_object_mut);
+        if let Some(metadata) = metadata.filter(|metadata| metadata.contains_key(PLACEMENT_ID)) {
+            metadata.insert(CALL_METHOD.to_owned(), method.as_str().into());
+        }
+    }
 }
 
 /// The id of the placing that a call of Vapi's REST carries.

@@ -74,7 +74,7 @@ impl FromRequestParts<Api> for IdempotencyKey {
         (status = 413, description = "PAYLOAD_TOO_LARGE", body = Envelope<NoData>),
         (status = 422, description = "VALIDATION_FAILED, IDEMPOTENCY_KEY_REUSED, VAPI_REJECTED", body = Envelope<NoData>),
         (status = 429, description = "RATE_LIMITED, VAPI_RATE_LIMITED", body = Envelope<NoData>),
-        (status = 502, description = "VAPI_ACCOUNT, VAPI_UNAVAILABLE", body = Envelope<NoData>),
+        (status = 502, description = "VAPI_ACCOUNT, VAPI_UNAVAILABLE, KESTRA_UNAVAILABLE: nothing was placed", body = Envelope<NoData>),
         (status = 503, description = "STORE_UNAVAILABLE, SHUTTING_DOWN: nothing was placed", body = Envelope<NoData>),
     ),
     security(("bearer" = ["place"]))
@@ -90,10 +90,11 @@ pub(super) async fn place(
     let hash = hex::encode(Sha256::digest(&sent.held.bytes));
     let key = key.map(|key| Key::sent(key, ROUTE));
     let Sent { json, held } = sent;
-    let Asked { wanted, callback } = Asked::parse(json, api.push.knows_kestra())?;
+    let Asked { wanted, callback, method } = Asked::parse(json, api.push.knows_kestra())?;
     // Its memory is not needed while somebody waits.
     drop(held);
-    let order = Order { wanted, callback, token: caller.token.clone(), key, hash };
+    let method = method.unwrap_or(api.dialer.method());
+    let order = Order { wanted, method, callback, token: caller.token.clone(), key, hash };
     let Outcome { named, replayed } = api.dialer.place(order).await?;
     let waiting = Instant::now();
     let named = match named {

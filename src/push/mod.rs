@@ -59,7 +59,7 @@ use tokio::sync::Notify;
 use self::fan::Known;
 pub use self::{again::Again, attempt::Tested, callback::Callback, draft::Draft, once::Once, subscriptions::Named, subscriptions::Refusal};
 use crate::{
-    clock::Clock, config::KestraConfig, lifecycle::Lifecycle, outbound::Outbound, registry::Registry, store::StoreError, telemetry::Metrics,
+    clock::Clock, kestra::Kestra, lifecycle::Lifecycle, outbound::Outbound, registry::Registry, store::StoreError, telemetry::Metrics,
 };
 
 /// Callbacks whose host is remembered.
@@ -93,7 +93,7 @@ pub struct Parts {
     /// Counts tries.
     pub metrics: Metrics,
     /// The Kestra whose executions are resumed.
-    pub kestra: Option<KestraConfig>,
+    pub kestra: Option<Kestra>,
     /// Milliseconds for which a paused subscription collects; `None`: for good.
     pub kept_ms: Option<i64>,
 }

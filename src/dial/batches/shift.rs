@@ -206,13 +206,14 @@ impl Shift {
         let gone = || failed("INTERNAL", "What was asked for is gone.");
         let request = self.orders.requests.get(index).ok_or_else(gone)?.get();
         let body: Value = serde_json::from_str(request).map_err(|_no_json| gone())?;
-        let Asked { wanted, callback } = Asked::parse(body, true).map_err(|errors| {
+        let Asked { wanted, callback, method } = Asked::parse(body, true).map_err(|errors| {
             let errors: Vec<_> = errors.iter().map(|error| format!("{} {}", error.field, error.message)).collect();
             failed("VALIDATION_FAILED", &errors.join("; "))
         })?;
         let kept = self.batches.parts().keep_ms.map(|keep| keep.max(KEY_KEPT));
         let key = Some(Key::kept(format!("{}:{index}", self.batch.document.id), ROUTE, kept));
-        Ok(Order { wanted, callback, token: self.batch.says.token.clone(), key, hash: hex::encode(Sha256::digest(request)) })
+        let method = method.unwrap_or(self.batches.0.dialer.method());
+        Ok(Order { wanted, method, callback, token: self.batch.says.token.clone(), key, hash: hex::encode(Sha256::digest(request)) })
     }
 
     fn take(&mut self, event: Event) {
@@ -252,7 +253,7 @@ impl Shift {
     fn not_placed(&mut self, index: usize, error: &DialError) {
         match error {
             DialError::Refused(refusal) if refusal.reason == RefusalReason::RateLimited => self.wait_for_line(refusal.retry_after_ms),
-            DialError::Refused(refusal) if refusal.reason == RefusalReason::Unavailable => {
+            DialError::Refused(refusal) if matches!(refusal.reason, RefusalReason::Unavailable | RefusalReason::Kestra) => {
                 self.batch.says.entries[index].tries += 1;
                 if self.batch.says.entries[index].tries < MOST_TRIES {
                     self.wait_for_line(refusal.retry_after_ms);

@@ -166,6 +166,7 @@ pub(super) fn refused(error: &DialError) -> Ending {
                 RefusalReason::Account => "VAPI_ACCOUNT",
                 RefusalReason::RateLimited => "VAPI_RATE_LIMITED",
                 RefusalReason::Unavailable => "VAPI_UNAVAILABLE",
+                RefusalReason::Kestra => "KESTRA_UNAVAILABLE",
             };
             failed(code, &words(refusal))
         }

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use super::{told, unknown_yet};
 use crate::{
     call::{id::CallId, time::Millis},
-    dial::{Key, Named, Order, Outcome, Wanted},
+    dial::{CallMethod, Key, Named, Order, Outcome, Wanted},
     error::{ApiError, VapiError},
     http::{
         Api,
@@ -65,7 +65,8 @@ pub(in crate::http) async fn place(
     let (token, wanted) = (caller.token.clone(), Wanted::parse_body(&sent.json)?);
     drop(sent);
     let key = key.map_or_else(|| Key::of_body(hash.clone(), BODY), |key| Key::sent(key, ROUTE));
-    let Outcome { named, replayed } = api.dialer.place(Order { wanted, callback: None, token, key: Some(key), hash }).await?;
+    let order = Order { wanted, method: CallMethod::DirectVapi, callback: None, token, key: Some(key), hash };
+    let Outcome { named, replayed } = api.dialer.place(order).await?;
     let (id, body) = match named {
         Named::Call(id) => {
             let body = created(&api, &id).await;

@@ -64,6 +64,8 @@ pub enum RefusalReason {
     RateLimited,
     /// Vapi failed, and says so; or it can't be reached.
     Unavailable,
+    /// Not Vapi was asked but Kestra, which is not well, or does not start its flow.
+    Kestra,
 }
 
 /// Why a request has no whole answer.

@@ -4,6 +4,7 @@ mod bodies;
 mod callbacks;
 mod cancel;
 mod faults;
+mod kestra;
 mod keys;
 mod limits;
 mod many;
