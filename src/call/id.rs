@@ -6,6 +6,8 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 
 /// The longest call id that is taken, in bytes.
 const MAX_LENGTH: usize = 128;
+/// The key under which the metadata of a placed call has the id of its placing.
+pub const PLACEMENT_ID: &str = "placementId";
 
 /// A call's id: 1 to 128 of `A-Z a-z 0-9 . _ : -`. Vapi's are UUIDs (v4 before November 2025, v7 since), but nothing depends on that.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]

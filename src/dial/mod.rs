@@ -16,6 +16,7 @@
 //! - *The client hangs up*: the work runs on a task of its own.
 //! - *The store fails after the call was made*: the answer is 201 all the same; the document stays due, and the search finds the call and notes it.
 //! - *The search finds a call while its answer arrives after all*: both note the same call, under the same event id.
+//! - *The call is erased*: its placing goes with it and leaves a tombstone, so that a repeat of the request places nothing anew.
 //! - *A lost call turns up later*: it has a record under its own id; the placing stays lost, for `done` never goes back.
 //!
 //! | Module | What it does |
@@ -51,7 +52,7 @@ use crate::{
     config::DialConfig,
     lifecycle::Lifecycle,
     registry::{DueHint, Registry},
-    store::{DocumentKind, StoreError},
+    store::{DocumentKind, Loaded, StoreError},
     vapi::{
         assistant::TemplateError,
         client::{Refusal, VapiClient},
@@ -200,8 +201,7 @@ impl Dialer {
                 None => None,
             };
             if let Some(before) = &before
-                && let Some(placing) = self.placing(&before.says.placement_id).await?
-                && placing.says.state != State::Refused
+                && self.is_taken(&before.says.placement_id).await?
             {
                 if before.says.hash != order.hash {
                     return Err(DialError::KeyReused);
@@ -218,6 +218,19 @@ impl Dialer {
             }
         }
         Err(StoreError::Unavailable("the answer to the key kept changing under us".to_owned()).into())
+    }
+
+    /// Does this placing speak for its key? One that was refused does not; one that was erased does.
+    async fn is_taken(&self, id: &str) -> Result<bool, StoreError> {
+        match self.placing(id).await? {
+            Some(placing) => Ok(placing.says.state != State::Refused),
+            None => self.is_erased(id).await,
+        }
+    }
+
+    async fn is_erased(&self, id: &str) -> Result<bool, StoreError> {
+        let Ok(id) = CallId::parse(id) else { return Ok(false) };
+        Ok(matches!(self.in_time(self.0.parts.registry.store().load(&id)).await?, Loaded::Deleted))
     }
 
     /// May this be placed at all?
@@ -264,6 +277,7 @@ impl Dialer {
             match self.standing(id).await? {
                 Standing::Call(id) => return Ok(Outcome { named: Named::Call(id), replayed }),
                 Standing::Refused(refusal) => return Err(DialError::Refused(refusal)),
+                Standing::Erased => return Ok(Outcome { named: CallId::parse(id).map_or(Named::Nothing, Named::Call), replayed }),
                 Standing::Sending if Instant::now() < deadline => self.nap(id, LOOK_AGAIN).await,
                 _ => return Ok(Outcome { named: open(id), replayed }),
             }
@@ -294,8 +308,8 @@ impl Dialer {
         Ok(match Box::pin(self.standing(id.as_str())).await? {
             Standing::Call(id) => Named::Call(id),
             Standing::Sending | Standing::Unknown => Named::Open(id.clone()),
-            // It has a record of its own.
-            Standing::Lost => Named::Call(id.clone()),
+            // It has a record of its own, or a tombstone.
+            Standing::Lost | Standing::Erased => Named::Call(id.clone()),
             Standing::Refused(_) | Standing::Nothing => Named::Nothing,
         })
     }
@@ -327,7 +341,9 @@ impl Dialer {
         if let Some(call) = self.0.known.get(id) {
             return Ok(Standing::Call(call));
         }
-        let Some(Read { says, .. }) = self.placing(id).await? else { return Ok(Standing::Nothing) };
+        let Some(Read { says, .. }) = self.placing(id).await? else {
+            return Ok(if self.is_erased(id).await? { Standing::Erased } else { Standing::Nothing });
+        };
         Ok(match (says.state, says.call_id, says.refusal) {
             (State::Placed, Some(call), _) => {
                 self.0.known.insert(id.to_owned(), call.clone());
@@ -369,6 +385,7 @@ enum Standing {
     Call(CallId),
     Refused(Refusal),
     Lost,
+    Erased,
     Nothing,
 }
 

@@ -16,12 +16,12 @@ use super::{
     Dialer, Parts,
     placing::{Placing, Read, State},
     send::{event_id, lost_words},
-    writer::{PLACEMENT_ID, placement_in},
+    writer::placement_in,
 };
 use crate::{
     call::{
         event::CallEvent,
-        id::CallId,
+        id::{CallId, PLACEMENT_ID},
         record::{Fetch, FetchOutcome, FetchReason},
         time::{Millis, SECOND},
     },

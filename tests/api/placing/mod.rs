@@ -2,11 +2,13 @@
 
 mod bodies;
 mod cancel;
+mod erased;
 mod faults;
 mod keys;
 mod limits;
 mod many;
 mod once;
+mod unheard;
 
 use serde_json::{Value, json};
 
