@@ -6,7 +6,7 @@
 //! | `server`, `floor` | servers as processes of their own; the floor is this program again |
 //! | `report`, `fill` | reports in the shape of real ones; stores full of calls |
 //! | `client`, `wrk` | who asks |
-//! | `get`, `post`, `wait`, `start`, `engines`, `listen`, `tools` | what is measured |
+//! | `get`, `post`, `wait`, `start`, `engines`, `listen`, `tools`, `place` | what is measured |
 //! | `stats`, `table` | medians and quartiles; what comes out |
 
 mod client;
@@ -15,6 +15,7 @@ mod fill;
 mod floor;
 mod get;
 mod listen;
+mod place;
 mod post;
 mod report;
 mod server;
@@ -91,6 +92,9 @@ async fn measure(setup: &Setup) -> anyhow::Result<Table> {
     }
     if setup.wants("tools") {
         tools::answer(setup, &mut table).await?;
+    }
+    if setup.wants("place") {
+        place::place(setup, &mut table).await?;
     }
     Ok(table)
 }

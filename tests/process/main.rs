@@ -13,6 +13,7 @@
 //! | [`cli`] | commands, exit codes, refused starts, what is logged |
 //! | [`doctor`] | what `ringback doctor` finds, and what it changes |
 //! | [`clients`] | clients that people really use: a browser, curl, Node, the Vapi SDK's types |
+//! | [`placing`] | placed calls: each once, none lost, whatever fails on the way |
 //! | [`start`] | how fast a large store opens, and how much memory an idle service takes |
 #![expect(clippy::panic, reason = "a test ends where it fails")]
 
@@ -22,6 +23,7 @@ mod disk;
 mod doctor;
 mod hostile;
 mod loss;
+mod placing;
 #[path = "../shared/postgres.rs"]
 mod postgres_server;
 #[path = "../shared/redis.rs"]
