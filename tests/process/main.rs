@@ -14,6 +14,7 @@
 //! | [`doctor`] | what `ringback doctor` finds, and what it changes |
 //! | [`clients`] | clients that people really use: a browser, curl, Node, the Vapi SDK's types |
 //! | [`placing`] | placed calls: each once, none lost, whatever fails on the way |
+//! | [`swept`] | calls of which nothing was heard, found by one instance at a time |
 //! | [`start`] | how fast a large store opens, and how much memory an idle service takes |
 #![expect(clippy::panic, reason = "a test ends where it fails")]
 
@@ -32,5 +33,6 @@ mod servers;
 mod start;
 mod stop;
 mod support;
+mod swept;
 mod told;
 mod trace;
