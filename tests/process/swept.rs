@@ -36,7 +36,7 @@ impl House {
         let webhook_url = Some(format!("http://127.0.0.1:{port}{WEBHOOK}"));
         let options = Options { webhook_url, secret: Some(SECRET.into()), pace: 0.01, ..Options::default() };
         let vapi = runtime.block_on(FakeVapi::start(options)).expect("a fake Vapi");
-        Self { home, vapi, port, runtime: runtime }
+        Self { home, vapi, port, runtime }
     }
 
     fn program(&self) -> Program {

@@ -20,7 +20,7 @@ const LATEST_KILL: u64 = 500;
 /// A request and its answer take a while each: most kills come in between.
 const SLOW: Weather = Weather { delays: 1, longest: 150, cuts: 0, stalls: 0 };
 /// What a killed process was sending is looked for after a minute, once or twice.
-const FOUND_WITHIN: Duration = Duration::from_secs(80);
+const FOUND_WITHIN: Duration = Duration::from_secs(70);
 
 #[expect(clippy::disallowed_methods, reason = "a setting of this test, not of the program")]
 fn rounds() -> u32 {

@@ -18,19 +18,20 @@ use serde_json::Value;
 use super::{CALLS, House, Told, fits_together, insist, insist_on_all, moment};
 use crate::support::{program::Program, random_below, road::Weather, service::Service, soon};
 
-const MANY: usize = 200;
+/// As many as leave two hundred when each kill takes away what was on its way.
+const MANY: usize = 200 + KILLS * CLIENTS;
 /// Clients that ask for calls, one after the other.
-const CLIENTS: usize = 12;
+const CLIENTS: usize = 8;
 /// How long a client insists at first.
 const FIRST_TRY: Duration = Duration::from_secs(5);
 /// Kills, while calls are placed and played.
 const KILLS: usize = 4;
 /// From one kill to the next, in milliseconds.
-const BETWEEN_KILLS: u64 = 12_000;
+const BETWEEN_KILLS: u64 = 16_000;
 /// A call has its result so soon after its end, in milliseconds.
 const WITHIN: i64 = 60_000;
 /// Whatever was on its way when the service was killed is found by then.
-const FOUND_WITHIN: Duration = Duration::from_secs(80);
+const FOUND_WITHIN: Duration = Duration::from_secs(70);
 /// What a result consists of.
 const CONTENT: [&str; 5] = ["status", "endedReason", "transcript", "messages", "analysis"];
 const THERE: Weather = Weather { delays: 10, longest: 200, cuts: 0, stalls: 0 };
@@ -132,7 +133,7 @@ fn of_two_hundred_calls_each_is_placed_once_and_has_its_right_result_a_minute_af
         told.entry(key).or_default().extend(more);
     }
     let calls = fits_together(&service, &told, house.vapis_calls());
-    assert!(calls.len() >= MANY - KILLS * CLIENTS, "only what a kill took on its way is not placed: {} calls", calls.len());
+    assert!(calls.len() >= 200, "only what a kill took on its way is not placed: {} calls", calls.len());
     // Those that still ring or talk end by themselves.
     for call in &calls {
         done(&service, call["id"].as_str().expect("an id"));
@@ -146,7 +147,7 @@ fn of_two_hundred_calls_each_is_placed_once_and_has_its_right_result_a_minute_af
         unsure.len(),
         late.iter().max().expect("there are calls")
     );
-    assert!(lost >= MANY / 4, "every third report was dropped: {lost}");
+    assert!(lost >= calls.len() / 4, "every third report was dropped: {lost}");
     service.is_well();
     service.stop();
 }
