@@ -27,6 +27,7 @@ pub mod join;
 pub mod json;
 pub mod news;
 pub mod outcome;
+pub mod phone;
 pub mod policy;
 pub mod record;
 pub mod time;

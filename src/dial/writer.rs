@@ -11,8 +11,9 @@ pub use crate::call::id::PLACEMENT_ID;
 use crate::{
     call::record::CallRecord,
     config::ServerConfig,
+    fields::FieldError,
     vapi::{
-        assistant::{self, Assistants, CallRequest, FieldError, Server, TemplateError},
+        assistant::{self, Assistants, CallRequest, Server, TemplateError},
         client::create::hide,
         facts::server_name,
     },

@@ -9,7 +9,7 @@ use std::{
 /// Every room, and the rooms it may look into. Strict both ways: a door that nobody uses has to go as well.
 ///
 /// A room only looks into rooms further down this list, so imports can't go round in circles.
-const DOORS: [(&str, &[&str]); 25] = [
+const DOORS: [(&str, &[&str]); 26] = [
     ("main", &["cli"]),
     ("cli", &["app", "call", "clock", "config", "dial", "doctor", "http", "simulate", "store", "telemetry", "transfer", "vapi"]),
     (
@@ -44,6 +44,7 @@ const DOORS: [(&str, &[&str]); 25] = [
             "enrich",
             "envelope",
             "error",
+            "fields",
             "lifecycle",
             "push",
             "reconcile",
@@ -55,9 +56,9 @@ const DOORS: [(&str, &[&str]); 25] = [
         ],
     ),
     ("doctor", &["call", "clock", "config", "lifecycle", "simulate", "store", "telemetry", "vapi"]),
-    ("dial", &["call", "clock", "config", "lifecycle", "registry", "store", "vapi"]),
+    ("dial", &["call", "clock", "config", "fields", "lifecycle", "registry", "store", "vapi"]),
     ("tools", &["call", "clock", "config", "lifecycle", "outbound", "registry", "store", "telemetry", "vapi"]),
-    ("push", &["call", "clock", "config", "lifecycle", "outbound", "registry", "store", "telemetry"]),
+    ("push", &["call", "clock", "config", "fields", "lifecycle", "outbound", "registry", "store", "telemetry"]),
     ("enrich", &["call", "clock", "lifecycle", "registry", "store", "telemetry", "vapi"]),
     ("reconcile", &["call", "clock", "lifecycle", "registry", "store", "vapi"]),
     ("keep", &["call", "clock", "lifecycle", "registry", "store", "telemetry"]),
@@ -65,12 +66,13 @@ const DOORS: [(&str, &[&str]); 25] = [
     ("registry", &["call", "clock", "envelope", "lifecycle", "store", "telemetry"]),
     ("simulate", &["call", "clock", "vapi"]),
     ("error", &["call", "config", "envelope", "store", "vapi"]),
-    ("vapi", &["call", "clock"]),
+    ("vapi", &["call", "clock", "fields"]),
     ("telemetry", &["call", "config", "lifecycle", "store"]),
     ("store", &["call"]),
     ("lifecycle", &["config"]),
     ("config", &["call", "outbound"]),
     ("envelope", &[]),
+    ("fields", &[]),
     ("clock", &["call"]),
     ("outbound", &[]),
     ("call", &[]),
