@@ -17,6 +17,7 @@
 //! - *The client hangs up*: the work runs on a task of its own.
 //! - *The store fails after the call was made*: the answer is 201 all the same; the document stays due, and the search finds the call and notes it.
 //! - *The search finds a call while its answer arrives after all*: both note the same call, under the same event id.
+//! - *The call is erased*: its placing goes with it and leaves a tombstone, so that a repeat of the request places nothing anew.
 //! - *A lost call turns up later*: it has a record under its own id; the placing stays lost, for `done` never goes back.
 //!
 //! | Module | What it does |
@@ -59,13 +60,14 @@ pub use self::{
     asked::{Asked, CallMethod},
     memory::RESENT_WITHIN,
     order::{DialError, Key, Named, Order, Outcome},
-    placing::{is_placement_id, placed_at},
+    placing::placed_at,
     writer::{Wanted, Writer},
 };
 use self::{
     memory::Memory,
     placing::{Placing, Remembered, State},
 };
+pub use crate::call::id::is_placement_id;
 use crate::{
     call::{id::CallId, time::Millis},
     clock::Clock,
@@ -74,7 +76,7 @@ use crate::{
     lifecycle::Lifecycle,
     push::Push,
     registry::{DueHint, Registry},
-    store::{DocumentKind, StoreError, document::Read},
+    store::{DocumentKind, Loaded, StoreError, document::Read},
     vapi::client::{Refusal, VapiClient},
 };
 
@@ -159,9 +161,7 @@ impl Dialer {
                 None => None,
             };
             if let Some(before) = &before
-                && let Some(placing) = self.placing(&before.says.placement_id).await?
-                && placing.says.state != State::Refused
-                && memory.holds(&placing.says, self.0.parts.clock.now())
+                && self.is_taken(&before.says.placement_id, memory).await?
             {
                 if before.says.hash != order.hash {
                     return Err(DialError::KeyReused);
@@ -183,6 +183,19 @@ impl Dialer {
             }
         }
         Err(StoreError::Unavailable("the answer to the key kept changing under us".to_owned()).into())
+    }
+
+    /// Does this placing speak for its key? One that was refused does not; one that was erased does.
+    async fn is_taken(&self, id: &str, memory: Memory) -> Result<bool, StoreError> {
+        match self.placing(id).await? {
+            Some(placing) => Ok(placing.says.state != State::Refused && memory.holds(&placing.says, self.0.parts.clock.now())),
+            None => self.is_erased(id).await,
+        }
+    }
+
+    async fn is_erased(&self, id: &str) -> Result<bool, StoreError> {
+        let Ok(id) = CallId::parse(id) else { return Ok(false) };
+        Ok(matches!(self.in_time(self.0.parts.registry.store().load(&id)).await?, Loaded::Deleted))
     }
 
     /// Commits the placing, and the answer to its key; tells whether nobody was faster.
@@ -214,7 +227,7 @@ impl Dialer {
         let id = before.says.placement_id;
         Ok(match self.standing(&id).await? {
             Standing::Call(call) => Some(Named::Call(call)),
-            Standing::Sending | Standing::Unknown | Standing::Lost => Some(open(&id)),
+            Standing::Sending | Standing::Unknown | Standing::Lost | Standing::Erased => Some(open(&id)),
             Standing::Refused(_) | Standing::Nothing => None,
         })
     }
@@ -227,6 +240,7 @@ impl Dialer {
             match self.standing(id).await? {
                 Standing::Call(id) => return Ok(Outcome { named: Named::Call(id), replayed }),
                 Standing::Refused(refusal) => return Err(DialError::Refused(refusal)),
+                Standing::Erased => return Ok(Outcome { named: CallId::parse(id).map_or(Named::Nothing, Named::Call), replayed }),
                 Standing::Sending if Instant::now() < deadline => self.nap(id, LOOK_AGAIN).await,
                 _ => return Ok(Outcome { named: open(id), replayed }),
             }
@@ -257,8 +271,8 @@ impl Dialer {
         Ok(match Box::pin(self.standing(id.as_str())).await? {
             Standing::Call(id) => Named::Call(id),
             Standing::Sending | Standing::Unknown => Named::Open(id.clone()),
-            // It has a record of its own.
-            Standing::Lost => Named::Call(id.clone()),
+            // It has a record of its own, or a tombstone.
+            Standing::Lost | Standing::Erased => Named::Call(id.clone()),
             Standing::Refused(_) | Standing::Nothing => Named::Nothing,
         })
     }
@@ -290,7 +304,9 @@ impl Dialer {
         if let Some(call) = self.0.known.get(id) {
             return Ok(Standing::Call(call));
         }
-        let Some(Read { says, .. }) = self.placing(id).await? else { return Ok(Standing::Nothing) };
+        let Some(Read { says, .. }) = self.placing(id).await? else {
+            return Ok(if self.is_erased(id).await? { Standing::Erased } else { Standing::Nothing });
+        };
         Ok(match (says.state, says.call_id, says.refusal) {
             (State::Placed, Some(call), _) => {
                 self.0.known.insert(id.to_owned(), call.clone());
@@ -332,6 +348,7 @@ enum Standing {
     Call(CallId),
     Refused(Refusal),
     Lost,
+    Erased,
     Nothing,
 }
 

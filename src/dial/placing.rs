@@ -5,33 +5,25 @@ use serde::{Deserialize, Serialize};
 use super::CallMethod;
 use crate::{
     call::{
-        id::CallId,
+        id::{CallId, PLACEMENT_PREFIX},
         time::{Millis, SECOND},
     },
     store::{Document, DocumentKind, DocumentWrite, answer_write, document::written},
     vapi::client::Refusal,
 };
 
-/// How an id of ours is told from one of Vapi's.
-const PREFIX: &str = "pl_";
 /// A placing that is being sent has an outcome by then; if not, whoever sent it is gone, and its outcome is unknown.
 pub(super) const SENT_WITHIN: i64 = 60 * SECOND;
 
-/// Is this the id of a placing?
-#[must_use]
-pub fn is_placement_id(id: &str) -> bool {
-    id.starts_with(PREFIX)
-}
-
 /// A new id for a placing.
 pub(super) fn new_id() -> String {
-    format!("{PREFIX}{}", uuid::Uuid::now_v7())
+    format!("{PLACEMENT_PREFIX}{}", uuid::Uuid::now_v7())
 }
 
 /// When a placing's id was given out.
 #[must_use]
 pub fn placed_at(id: &str) -> Option<Millis> {
-    let (seconds, nanoseconds) = uuid::Uuid::parse_str(id.strip_prefix(PREFIX)?).ok()?.get_timestamp()?.to_unix();
+    let (seconds, nanoseconds) = uuid::Uuid::parse_str(id.strip_prefix(PLACEMENT_PREFIX)?).ok()?.get_timestamp()?.to_unix();
     Some(Millis(i64::try_from(seconds).ok()?.saturating_mul(SECOND) + i64::from(nanoseconds / 1_000_000)))
 }
 

@@ -6,14 +6,11 @@
 use serde_json::json;
 use tracing::warn;
 
-use super::{DialError, Dialer, Parts, placing::Placing};
+use super::{DialError, Dialer, placing::Placing};
 use crate::{
-    call::{
-        id::CallId,
-        time::{Millis, SECOND},
-    },
+    call::time::{Millis, SECOND},
     push::Callback,
-    store::{Document, DocumentKind, StoreError},
+    store::{Document, StoreError},
     vapi::client::{Refusal, RefusalReason},
 };
 
@@ -46,18 +43,6 @@ impl Dialer {
     /// Nobody is told of this placing any more.
     pub(super) async fn release(&self, id: &str) -> Result<(), StoreError> {
         self.in_time(self.0.parts.push.call_off(id)).await
-    }
-
-    /// A call was erased: nothing is left of who was to be told of it.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the store can't.
-    pub async fn erased(&self, call: &CallId) -> Result<(), StoreError> {
-        let Parts { registry, clock, .. } = &self.0.parts;
-        match self.in_time(registry.store().document(DocumentKind::Placement, call.as_str(), clock.now())).await? {
-            Some(placing) => self.release(&placing.id).await,
-            None => Ok(()),
-        }
     }
 }
 

@@ -18,12 +18,12 @@ use super::{
     placing::{Placing, State},
     promise::release_at,
     send::{event_id, lost_words},
-    writer::{PLACEMENT_ID, placement_in},
+    writer::placement_in,
 };
 use crate::{
     call::{
         event::CallEvent,
-        id::CallId,
+        id::{CallId, PLACEMENT_ID},
         record::{Fetch, FetchOutcome, FetchReason},
         time::{Millis, SECOND},
     },

@@ -14,7 +14,7 @@ use crate::{
         id::CallId,
         time::{Millis, SECOND},
     },
-    registry::Change,
+    registry::{Applied, Change},
     store::{Document, REMEMBERED, StoreError},
     vapi::{
         self,
@@ -68,16 +68,21 @@ impl Dialer {
     /// A placing became this call: its record hears of it first, then the placing says so.
     pub(super) async fn note_call(&self, id: &str, call: &CallId, answer: Option<crate::call::event::CallEvent>) -> Result<(), StoreError> {
         self.0.known.insert(id.to_owned(), call.clone());
-        let Parts { registry, clock, .. } = &self.0.parts;
+        let Parts { registry, clock, writer, .. } = &self.0.parts;
         let Some(placing) = self.placing(id).await? else { return Ok(()) };
         let at = clock.now();
         if placing.says.state == State::Lost {
             return Ok(());
         }
         if placing.says.state != State::Placed {
-            let event = vapi::call::placed(&placing.says.asked, event_id(id), call, at);
+            let mut event = vapi::call::placed(&placing.says.asked, event_id(id), call, at);
+            // Whoever sends its messages to us owes a report, heard of or not.
+            event.facts.owed = writer.is_told_of(&event.facts);
             let more = answer.into_iter().collect();
-            registry.apply_change(Change { event, more, after_fetch: false, not_before: None, ask: None }).await?;
+            let change = Change { event, more, after_fetch: false, not_before: None, ask: None };
+            if registry.apply_change(change).await? == Applied::Deleted {
+                return registry.bury_placing(id).await;
+            }
         }
         self.change(id, |says, document| {
             if says.state == State::Placed {

@@ -8,19 +8,20 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::asked::{CALL_METHOD, CallMethod};
+pub use crate::call::id::PLACEMENT_ID;
 use crate::{
+    call::record::CallRecord,
     config::ServerConfig,
     fields::FieldError,
     vapi::{
         assistant::{self, Assistants, CallRequest, Server, TemplateError},
         client::create::hide,
+        facts::server_name,
     },
 };
 
 /// Hex digits at the end of an assistant's name.
 const SUFFIX: usize = 8;
-/// The key under which a call's metadata has the id of its placing.
-pub const PLACEMENT_ID: &str = "placementId";
 /// Fields of a body of Vapi's own, of which it has one.
 const WHO_TALKS: [&str; 6] = ["assistantId", "assistant", "squadId", "squad", "workflowId", "workflow"];
 /// Where a call has metadata, in Vapi's words.
@@ -148,6 +149,12 @@ impl Writer {
             body.insert("phoneNumberId".to_owned(), id.as_str().into());
         }
         Ok(Value::Object(body))
+    }
+
+    /// Does a call that was asked for with these facts send its messages to us?
+    #[must_use]
+    pub fn is_told_of(&self, asked: &CallRecord) -> bool {
+        self.server.url.as_deref().is_some_and(|url| asked.server.as_ref().is_some_and(|server| server.value == server_name(url)))
     }
 
     /// Puts our secret into what is sent, where our server stands without a credential. What is stored never has it.

@@ -169,7 +169,6 @@ pub(super) async fn erase(
         }
         None => {
             let known = in_time(CHANGE_DEADLINE, api.registry.delete(&id, parameters.switch("always"))).await?;
-            in_time(CHANGE_DEADLINE, api.dialer.erased(&id)).await?;
             Erased { deleted: known, scope: "all" }
         }
         Some(_) => return Err(ApiError::InvalidParameter("scope must be cache, or be left out.".to_owned())),

@@ -71,6 +71,7 @@ impl FromRequestParts<Api> for IdempotencyKey {
         (status = 202, description = "Nobody knows yet whether it was placed; ask for the result of `callId`", body = Envelope<CallResult>),
         (status = 400, description = "INVALID_PAYLOAD, INVALID_PARAMETER", body = Envelope<NoData>),
         (status = 403, description = "NUMBER_NOT_ALLOWED; FORBIDDEN, AUTH_NOT_CONFIGURED, FOREIGN_ORIGIN", body = Envelope<NoData>),
+        (status = 410, description = "CALL_DELETED: the same key placed a call that was erased since", body = Envelope<NoData>),
         (status = 413, description = "PAYLOAD_TOO_LARGE", body = Envelope<NoData>),
         (status = 422, description = "VALIDATION_FAILED, IDEMPOTENCY_KEY_REUSED, VAPI_REJECTED", body = Envelope<NoData>),
         (status = 429, description = "RATE_LIMITED, VAPI_RATE_LIMITED", body = Envelope<NoData>),
@@ -104,7 +105,7 @@ pub(super) async fn place(
     let (id, mut response) = match named {
         Named::Call(id) => {
             let left = wait.saturating_sub(waiting.elapsed());
-            let response = placed(&api, &id, left, &parameters).await?;
+            let response = placed(&api, (&id, replayed), left, &parameters).await?;
             (id, response)
         }
         Named::Open(id) => {
@@ -127,8 +128,9 @@ pub(super) async fn place(
 }
 
 /// There is a call: whatever fails from here on, the answer says so.
-async fn placed(api: &Api, id: &CallId, wait: Duration, parameters: &Parameters) -> Result<Response, ApiError> {
+async fn placed(api: &Api, (id, replayed): (&CallId, bool), wait: Duration, parameters: &Parameters) -> Result<Response, ApiError> {
     match known_within(api, id, wait).await {
+        Ok(Known::Deleted) if replayed => Err(ApiError::CallDeleted(id.clone())),
         Ok(Known::Call(call)) => shown(&call, parameters, &IfNoneMatch(None), StatusCode::CREATED),
         Ok(Known::Deleted | Known::Nothing) | Err(_) => Ok(json_answer(StatusCode::CREATED, never_heard_of(id), None)),
     }

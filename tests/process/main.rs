@@ -14,6 +14,8 @@
 //! | [`cli`] | commands, exit codes, refused starts, what is logged |
 //! | [`doctor`] | what `ringback doctor` finds, and what it changes |
 //! | [`clients`] | clients that people really use: a browser, curl, Node, Vapi's SDKs |
+//! | [`placing`] | placed calls: each once, none lost, whatever fails on the way |
+//! | [`swept`] | calls of which nothing was heard, found by one instance at a time |
 //! | [`start`] | how fast a large store opens, and how much memory an idle service takes |
 #![expect(clippy::panic, reason = "a test ends where it fails")]
 
@@ -24,6 +26,7 @@ mod disk;
 mod doctor;
 mod hostile;
 mod loss;
+mod placing;
 #[path = "../shared/postgres.rs"]
 mod postgres_server;
 #[path = "../shared/redis.rs"]
@@ -32,5 +35,6 @@ mod servers;
 mod start;
 mod stop;
 mod support;
+mod swept;
 mod told;
 mod trace;

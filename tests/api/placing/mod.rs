@@ -3,12 +3,14 @@
 mod bodies;
 mod callbacks;
 mod cancel;
+mod erased;
 mod faults;
 mod kestra;
 mod keys;
 mod limits;
 mod many;
 mod once;
+mod unheard;
 
 use serde_json::{Value, json};
 
