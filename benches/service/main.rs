@@ -7,7 +7,7 @@
 //! | `report`, `fill` | reports in the shape of real ones; stores full of calls |
 //! | `client`, `wrk` | who asks |
 //! | `endpoint` | who is asked, and told |
-//! | `get`, `post`, `wait`, `start`, `engines`, `listen`, `tools`, `push` | what is measured |
+//! | `get`, `post`, `wait`, `start`, `engines`, `listen`, `tools`, `push`, `place` | what is measured |
 //! | `stats`, `table` | medians and quartiles; what comes out |
 
 mod client;
@@ -17,6 +17,7 @@ mod fill;
 mod floor;
 mod get;
 mod listen;
+mod place;
 mod post;
 mod push;
 mod report;
@@ -97,6 +98,9 @@ async fn measure(setup: &Setup) -> anyhow::Result<Table> {
     }
     if setup.wants("push") {
         push::told(setup, &mut table).await?;
+    }
+    if setup.wants("place") {
+        place::place(setup, &mut table).await?;
     }
     Ok(table)
 }

@@ -19,6 +19,7 @@ pub mod client;
 pub mod dial;
 pub mod environment;
 pub mod http;
+mod kestra;
 pub mod outbound;
 pub mod postgres;
 pub mod proxies;
@@ -43,7 +44,8 @@ pub use self::{
     dial::DialConfig,
     environment::Environment,
     http::HttpConfig,
-    outbound::{KestraConfig, KestraLogin, OutboundConfig},
+    kestra::{KestraConfig, KestraLogin},
+    outbound::OutboundConfig,
     postgres::{PostgresUrl, SslMode},
     proxies::TrustedProxies,
     reader::ConfigError,
@@ -183,6 +185,11 @@ impl Config {
             tools,
             warnings: Vec::new(),
         };
+        let kestra_places = config.outbound.kestra.as_ref().is_some_and(|kestra| kestra.places);
+        if kestra_places && config.server.credential_id.is_none() && !config.webhook.secrets.is_empty() {
+            // Kestra shows its inputs to its users, so our secret is not among them.
+            reader.warn("webhooks of calls that Kestra places carry no proof; set VAPI_CREDENTIAL_ID to a credential at Vapi that has one");
+        }
         let (config, warnings) = reader.finish(config)?;
         Ok(Self { warnings, ..config })
     }

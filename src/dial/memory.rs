@@ -18,19 +18,19 @@ const FOLLOWED_BRIEFLY: Duration = Duration::from_secs(45);
 /// What is remembered of an order.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Memory {
-    /// Milliseconds for which the key is kept.
-    pub(super) kept: i64,
+    /// Milliseconds for which the key is kept; `None`: for good.
+    pub(super) kept: Option<i64>,
     /// Milliseconds for which it counts after it is known what came of the order; `None`: as long as it is kept.
-    counts: Option<i64>,
+    pub(super) counts: Option<i64>,
     /// How long somebody follows.
     pub(super) followed: Duration,
 }
 
 impl Memory {
     /// A key that the client chose.
-    pub(super) const KEY: Self = Self { kept: REMEMBERED, counts: None, followed: FOLLOWED };
+    pub(super) const KEY: Self = Self { kept: Some(REMEMBERED), counts: None, followed: FOLLOWED };
     /// The body itself.
-    pub(super) const BODY: Self = Self { kept: SENT_WITHIN + RESENT_WITHIN, counts: Some(RESENT_WITHIN), followed: FOLLOWED_BRIEFLY };
+    pub(super) const BODY: Self = Self { kept: Some(SENT_WITHIN + RESENT_WITHIN), counts: Some(RESENT_WITHIN), followed: FOLLOWED_BRIEFLY };
 
     /// Does the key still mean this placing?
     pub(super) fn holds(self, placing: &Placing, now: Millis) -> bool {

@@ -7,6 +7,7 @@ mod assistant;
 mod audit;
 pub mod auth;
 mod backfill;
+mod batches;
 mod body;
 mod cache;
 mod calls;
@@ -57,7 +58,7 @@ use crate::{
     audit::{Audit, Usage},
     clock::Clock,
     config::Config,
-    dial::Dialer,
+    dial::{Dialer, batches::Batches},
     enrich::Enricher,
     error::ApiError,
     lifecycle::Lifecycle,
@@ -89,6 +90,8 @@ pub struct Shared {
     pub push: Push,
     /// Places calls.
     pub dialer: Dialer,
+    /// Works through batches.
+    pub batches: Batches,
     /// Vapi's REST, if there is a key.
     pub client: Option<VapiClient>,
     /// Checks webhook proofs.
@@ -136,12 +139,16 @@ const WEBHOOK_PATHS: [&str; 4] = ["/api/v1/vapi/webhook", "/api/v1/vapi/webhooks
 const SESSIONS_PATH: &str = "/api/v1/sessions/vapi/webhook";
 
 /// Templates of all routes, by which requests are counted.
-pub const TEMPLATES: [&str; 45] = [
+pub const TEMPLATES: [&str; 49] = [
     "/",
     "/api/v1/sessions/vapi/webhook",
     "/api/v1/vapi/assistant-config",
     "/api/v1/vapi/audit",
     "/api/v1/vapi/backfill",
+    "/api/v1/vapi/batches",
+    "/api/v1/vapi/batches/{id}",
+    "/api/v1/vapi/batches/{id}/cancel",
+    "/api/v1/vapi/batches/{id}/result",
     "/api/v1/vapi/cache",
     "/api/v1/vapi/cache/stats",
     "/api/v1/vapi/calls",
@@ -201,6 +208,7 @@ pub fn router(api: &Api) -> Router {
         .route("/api/v1/vapi/calls/{id}/recording", get(recording::play))
         .route("/t/{token}/api/v1/vapi/calls/{id}", get(calls::read))
         .route("/t/{token}/api/v1/vapi/calls/{id}/result", get(result::wait))
+        .merge(batches::routes())
         .merge(subscriptions::routes())
         .route("/api/v1/vapi/audit", get(audit::list).post(audit::note))
         .route("/api/v1/vapi/tokens", get(tokens::list))

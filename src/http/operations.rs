@@ -37,7 +37,7 @@ impl Modify for Refusals {
     fn modify(&self, document: &mut OpenApi) {
         for (path, item) in &mut document.paths.paths {
             let at_face = super::face::is_at(path);
-            let asks_store = at_face || path.contains("/calls") || path.contains("/subscriptions");
+            let asks_store = at_face || path.contains("/calls") || path.contains("/batches") || path.contains("/subscriptions");
             let operations = [&mut item.get, &mut item.post, &mut item.patch, &mut item.delete].into_iter().flatten();
             operations.for_each(|operation| refuse(operation, asks_store, if at_face { REFUSAL_OF_FACE } else { REFUSAL }));
         }

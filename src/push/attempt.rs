@@ -20,13 +20,15 @@ use super::{
     target::{Hidden, Much, Standing, Subscription, Target},
 };
 use crate::{
+    batch,
     call::{
+        id::CallId,
         news::{NewsItem, NewsKind},
         time::{Millis, SECOND},
     },
     outbound::{Failure, Post, Reply, SigningKey, Trust},
     registry::Letter,
-    store::{Attempt, Delivery, DeliveryMark, Fate, StoreError},
+    store::{Attempt, Delivery, DeliveryMark, Fate, OutgoingEvent, StoreError},
     trace::{self, Work},
 };
 
@@ -122,7 +124,12 @@ impl Push {
             Door::Callback(Callback::Webhook { view, .. }) => *view,
             Door::Callback(_) => Much::Full,
         };
-        let Some(letter) = self.0.parts.registry.letter(&delivery.event, much.view()).await? else { return without(Fate::Gone) };
+        let registry = &self.0.parts.registry;
+        let letter = match delivery.event.kind.as_str() {
+            batch::letter::DONE => batch::letter::letter(registry, &delivery.event, much.view(), now).await?,
+            _ => registry.letter(&delivery.event, much.view()).await?,
+        };
+        let Some(letter) = letter else { return without(Fate::Gone) };
         let begun = Instant::now();
         let about = Work::asking("deliver").after(letter.trace.as_deref());
         let outcome = self.0.parts.registry.traces().span(about, self.told(&door, delivery, &letter)).await;
@@ -170,8 +177,9 @@ impl Push {
                 self.post(url, headers.collect(), body).await
             }
             Door::Callback(Callback::KestraResume { execution_id, tenant, .. }) => {
-                let call = delivery.event.call_id.as_ref();
-                self.resume_kestra(execution_id, tenant.as_deref(), (call, letter), delivery.tries > 0).await
+                let OutgoingEvent { call_id, about, .. } = &delivery.event;
+                let subject = call_id.as_ref().map(CallId::as_str).or(about.as_deref()).unwrap_or_default();
+                self.resume_kestra(execution_id, tenant.as_deref(), (subject, letter), delivery.tries > 0).await
             }
         }
     }
@@ -242,7 +250,7 @@ impl Push {
         };
         self.0.parts.metrics.push_attempted(kind, result);
         let (target, event, error) = (&delivery.target, &delivery.event, outcome.error.as_deref());
-        let call_id = event.call_id.as_ref().map(crate::call::id::CallId::as_str);
+        let call_id = event.call_id.as_ref().map(CallId::as_str);
         if fate == Fate::Dead {
             warn!(target, event_id = event.id, event_type = event.kind, call_id, error, "A delivery was given up");
         } else {

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     call::{
-        id::CallId,
+        id::{CallId, PLACEMENT_ID},
         news::{NewsEntry, NewsKind},
         view::metadata_text,
     },
@@ -35,8 +35,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_millis(250);
 /// After a failure.
 const PAUSE: Duration = Duration::from_millis(500);
-/// The key under which placed calls carry the id of their placing.
-const PLACEMENT_ID: &str = "placementId";
 
 /// The subscriptions of one generation.
 #[derive(Debug, Default)]

@@ -67,7 +67,7 @@ impl Push {
             let Named { id, subscription } = self.drafted(draft.clone()).await?;
             let says = Remembered { hash: once.hash.clone(), id, subscription };
             let body = serde_json::to_vec(&says).map_err(|error| StoreError::Unavailable(error.to_string()))?;
-            let write = answer_write((&answer, Some(&says.id)), body, before.map(|it| it.revision), (now, REMEMBERED));
+            let write = answer_write((&answer, Some(&says.id)), body, before.map(|it| it.revision), (now, Some(REMEMBERED)));
             if store.put_documents(vec![write], now).await? {
                 let named = Named { id: says.id, subscription: says.subscription };
                 self.make(&named).await?;

@@ -17,10 +17,15 @@ pub fn answer_id(token: Option<&str>, key: &str, route: &str) -> String {
     hex::encode(hash.finalize())
 }
 
-/// The write of what is answered from now on, for so many milliseconds, over the revision that stands there; `made` names what was made, and
+/// The write of what is answered from now on, for so many milliseconds (`None`: for good), over the revision that stands there; `made` names what was made, and
 /// finds it too.
 #[must_use]
-pub fn answer_write((id, made): (&str, Option<&str>), body: Vec<u8>, before: Option<u64>, (now, kept): (Millis, i64)) -> DocumentWrite {
+pub fn answer_write(
+    (id, made): (&str, Option<&str>),
+    body: Vec<u8>,
+    before: Option<u64>,
+    (now, kept): (Millis, Option<i64>),
+) -> DocumentWrite {
     let document = Document {
         kind: DocumentKind::Answer,
         id: id.to_owned(),
@@ -28,7 +33,7 @@ pub fn answer_write((id, made): (&str, Option<&str>), body: Vec<u8>, before: Opt
         alias: made.map(str::to_owned),
         due: None,
         created_at: now,
-        expires_at: Some(now.plus(kept)),
+        expires_at: kept.map(|kept| now.plus(kept)),
         body,
     };
     DocumentWrite { document, expected: before }

@@ -366,6 +366,8 @@ verbs! {
     next_document(kind: DocumentKind) -> Option<Millis>;
     /// Drops at most `limit` documents whose time is over; returns how many went.
     forget_documents(now: Millis, limit: usize) -> usize;
+    /// Signals all instances, this one included, that something of this id was written; where no other instance can be, nothing.
+    tell(id: &CallId, revision: u64) -> ();
     /// Can it be read and written right now?
     health() -> StoreHealth;
     /// Drops the bodies of the `count` oldest events that still have one, to make room; returns how many went.

@@ -9,7 +9,7 @@ use std::{
 /// Every room, and the rooms it may look into. Strict both ways: a door that nobody uses has to go as well.
 ///
 /// A room only looks into rooms further down this list, so imports can't go round in circles.
-const DOORS: [(&str, &[&str]); 28] = [
+const DOORS: [(&str, &[&str]); 30] = [
     ("main", &["cli"]),
     ("cli", &["app", "audit", "call", "clock", "config", "dial", "doctor", "http", "simulate", "store", "telemetry", "transfer", "vapi"]),
     (
@@ -24,6 +24,7 @@ const DOORS: [(&str, &[&str]); 28] = [
             "enrich",
             "http",
             "keep",
+            "kestra",
             "lifecycle",
             "outbound",
             "push",
@@ -40,6 +41,7 @@ const DOORS: [(&str, &[&str]); 28] = [
         "http",
         &[
             "audit",
+            "batch",
             "call",
             "clock",
             "config",
@@ -60,13 +62,14 @@ const DOORS: [(&str, &[&str]); 28] = [
         ],
     ),
     ("doctor", &["call", "clock", "config", "lifecycle", "simulate", "store", "telemetry", "vapi"]),
-    ("dial", &["call", "clock", "config", "fields", "lifecycle", "registry", "store", "trace", "vapi"]),
+    ("dial", &["batch", "call", "clock", "config", "fields", "kestra", "lifecycle", "push", "registry", "store", "trace", "vapi"]),
     ("tools", &["call", "clock", "config", "lifecycle", "outbound", "registry", "store", "telemetry", "trace", "vapi"]),
-    ("push", &["call", "clock", "config", "fields", "lifecycle", "outbound", "registry", "store", "telemetry", "trace"]),
+    ("push", &["batch", "call", "clock", "fields", "kestra", "lifecycle", "outbound", "registry", "store", "telemetry", "trace"]),
     ("enrich", &["call", "clock", "lifecycle", "registry", "store", "telemetry", "trace", "vapi"]),
     ("reconcile", &["call", "clock", "lifecycle", "registry", "store", "vapi"]),
     ("audit", &["call", "clock", "lifecycle", "store"]),
     ("keep", &["call", "clock", "lifecycle", "registry", "store", "telemetry"]),
+    ("batch", &["call", "registry", "store"]),
     ("transfer", &["call", "registry", "store"]),
     ("registry", &["call", "clock", "envelope", "lifecycle", "store", "telemetry", "trace"]),
     ("simulate", &["call", "clock", "vapi"]),
@@ -75,6 +78,7 @@ const DOORS: [(&str, &[&str]); 28] = [
     ("telemetry", &["call", "config", "lifecycle", "outbound", "store", "trace"]),
     ("store", &["call"]),
     ("lifecycle", &["config"]),
+    ("kestra", &["config", "outbound"]),
     ("config", &["call", "outbound"]),
     ("envelope", &[]),
     ("fields", &[]),
@@ -89,7 +93,7 @@ const DOORS: [(&str, &[&str]); 28] = [
 const TRADES: [(&str, &[&str]); 5] = [
     ("axum", &["app", "config", "error", "http", "registry", "simulate", "vapi"]),
     ("clap", &["cli", "simulate"]),
-    ("reqwest", &["cli", "config", "doctor", "http", "outbound", "push", "simulate", "telemetry", "tools", "trace", "vapi"]),
+    ("reqwest", &["cli", "config", "doctor", "http", "kestra", "outbound", "push", "simulate", "telemetry", "tools", "trace", "vapi"]),
     ("rusqlite", &["store"]),
     (
         "tokio",

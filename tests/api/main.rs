@@ -8,6 +8,7 @@ mod assistants;
 mod at_rest;
 mod audit;
 mod backfill;
+mod batches;
 mod cache;
 mod dashboard;
 mod deleting;

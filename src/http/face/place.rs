@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use super::{told, unknown_yet};
 use crate::{
     call::{id::CallId, time::Millis},
-    dial::{Named, Order, Outcome, Wanted},
+    dial::{CallMethod, Key, Named, Order, Outcome, Wanted},
     error::{ApiError, VapiError},
     http::{
         Api,
@@ -64,10 +64,9 @@ pub(in crate::http) async fn place(
     let hash = hex::encode(Sha256::digest(&sent.held.bytes));
     let (token, wanted) = (caller.token.clone(), Wanted::parse_body(&sent.json)?);
     drop(sent);
-    let Outcome { named, replayed } = match key {
-        Some(key) => api.dialer.place(Order { wanted, token, key: Some((key, ROUTE)), hash }).await?,
-        None => api.dialer.place_unless_resent(Order { wanted, token, key: Some((hash.clone(), BODY)), hash }).await?,
-    };
+    let key = key.map_or_else(|| Key::of_body(hash.clone(), BODY), |key| Key::sent(key, ROUTE));
+    let order = Order { wanted, method: CallMethod::DirectVapi, callback: None, token, key: Some(key), hash };
+    let Outcome { named, replayed } = api.dialer.place(order).await?;
     let (id, body) = match named {
         Named::Call(id) => {
             let body = created(&api, &id).await;

@@ -23,6 +23,7 @@ pub(super) struct Scripts {
     bodies: Script,
     forget: Script,
     probe: Script,
+    tell: Script,
     note: Script,
     reseal: Script,
     bury: Script,
@@ -66,6 +67,7 @@ impl Scripts {
             bodies: script(include_str!("scripts/bodies.lua")),
             forget: script(include_str!("scripts/forget.lua")),
             probe: script(include_str!("scripts/probe.lua")),
+            tell: script(include_str!("scripts/tell.lua")),
             note: script(include_str!("scripts/note.lua")),
             reseal: script(include_str!("scripts/reseal.lua")),
             bury: script(include_str!("scripts/bury.lua")),
@@ -195,6 +197,10 @@ impl Scripts {
 
     pub(super) fn forget(&self) -> ScriptInvocation<'_> {
         self.call(&self.forget)
+    }
+
+    pub(super) fn tell(&self) -> ScriptInvocation<'_> {
+        self.call(&self.tell)
     }
 
     pub(super) fn probe(&self) -> ScriptInvocation<'_> {

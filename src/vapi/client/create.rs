@@ -64,6 +64,8 @@ pub enum RefusalReason {
     RateLimited,
     /// Vapi failed, and says so; or it can't be reached.
     Unavailable,
+    /// Not Vapi was asked but Kestra, which is not well, or does not start its flow.
+    Kestra,
 }
 
 /// Why a request has no whole answer.
@@ -75,12 +77,19 @@ enum Lost {
 }
 
 impl VapiClient {
-    /// Asks for a new call, once: `POST /call`.
+    /// Waits for the turn that [`Self::create`] needs. It is taken before a placing is written down: what was written and not sent, because
+    /// somebody killed us while we waited, would be looked for in vain.
+    ///
+    /// # Errors
+    /// [`Refusal`] when too many wait already.
+    pub async fn turn(&self) -> Result<(), Refusal> {
+        let turn = tokio::time::timeout(PATIENCE, self.shared.limiter.urgent()).await;
+        turn.map_err(|_late| refusal(RefusalReason::RateLimited, "Too many requests to Vapi wait here already."))
+    }
+
+    /// Asks for a new call, once and at once: `POST /call`. Whoever asks had a [`Self::turn`].
     pub async fn create(&self, body: &Value) -> Created {
         let shared = &*self.shared;
-        if tokio::time::timeout(PATIENCE, shared.limiter.urgent()).await.is_err() {
-            return refused(RefusalReason::RateLimited, "Too many requests to Vapi wait here already.");
-        }
         let answered = tokio::time::timeout(shared.create_timeout, shared.post(body)).await;
         let late = || Err(Lost::Sent(format!("no whole answer from Vapi within {} s", shared.create_timeout.as_secs_f32())));
         let answered = answered.unwrap_or_else(|_| late());
@@ -95,7 +104,7 @@ impl VapiClient {
                 }
                 created
             }
-            Err(Lost::NotSent(why)) => refused(RefusalReason::Unavailable, &why),
+            Err(Lost::NotSent(why)) => Created::Refused(refusal(RefusalReason::Unavailable, &why)),
             Err(Lost::Sent(why)) => Created::Unknown(why),
         }
     }
@@ -126,8 +135,8 @@ pub fn hide(words: &mut Value, secret: &str) {
     }
 }
 
-fn refused(reason: RefusalReason, message: &str) -> Created {
-    Created::Refused(Refusal { reason, details: json!({"status": null, "message": message}), retry_after_ms: None })
+fn refusal(reason: RefusalReason, message: &str) -> Refusal {
+    Refusal { reason, details: json!({"status": null, "message": message}), retry_after_ms: None }
 }
 
 /// What an answer to `POST /call` means.

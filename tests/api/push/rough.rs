@@ -1,5 +1,6 @@
 //! A subscriber that fails in every way there is.
 
+use ringback::push::Callback;
 use serde_json::json;
 
 use super::{about, begin, deliveries, each, id, later, subscribe, subscribed, tell};
@@ -17,6 +18,33 @@ on_every_engine! {
     who_asks_for_patience_gets_it
     who_is_gone_is_switched_off_and_the_others_are_told
     that_a_subscription_is_off_stands_in_the_log
+}
+
+/// Calls whose callbacks all lead to one host: more than there are places.
+const MANY: usize = 600;
+
+#[tokio::test]
+async fn a_stuck_host_with_many_callbacks_leaves_room_for_others() {
+    let (app, stuck, other) = (begin(Engine::Memory).await, Subscriber::start().await, Subscriber::start().await);
+    stuck.always_says(Some(Say::Hang));
+    let wait = async |call: &str, url: String| {
+        let callback = Callback::read(&json!({"kind": "webhook", "url": url}), "callback", false).expect("it is fine");
+        app.api().push.call_back(call, callback).await.expect("the store answers");
+    };
+    for number in 0..MANY {
+        let call = format!("call-{number}");
+        wait(&call, format!("{}/{number}", stuck.base())).await;
+        app.hears_report(&talk(&call)).await;
+    }
+    wait(CALL, other.url()).await;
+    app.hears_report(&talk(CALL)).await;
+    let lifecycle = app.app().lifecycle().clone();
+    lifecycle.spawn("push", app.api().push.clone().run(lifecycle.clone()));
+    let began = std::time::Instant::now();
+    other.has(1).await;
+    assert!(began.elapsed().as_secs() < 10, "it did not wait for the others: {:?}", began.elapsed());
+    assert!((1..=16).contains(&stuck.told().len()), "{} at once", stuck.told().len());
+    app.finish().await;
 }
 
 async fn first_error(app: &TestApp, id: &str) -> String {

@@ -43,7 +43,7 @@ const CODES: [(u16, &str); 14] = [
     (422, "VALIDATION_FAILED IDEMPOTENCY_KEY_REUSED VAPI_REJECTED"),
     (429, "RATE_LIMITED VAPI_RATE_LIMITED"),
     (500, "INTERNAL"),
-    (502, "VAPI_ACCOUNT VAPI_UNAVAILABLE"),
+    (502, "VAPI_ACCOUNT VAPI_UNAVAILABLE KESTRA_UNAVAILABLE"),
     (503, "STORE_UNAVAILABLE SHUTTING_DOWN"),
 ];
 /// Statuses that say when to ask again.
@@ -65,7 +65,7 @@ const OTHER_SHAPES: [&str; 11] = [
     "/recording",
 ];
 /// Of what is posted, these are answered as all else is.
-const POSTS_IN_THE_ENVELOPE: [&str; 4] = ["/subscriptions", "/fetch", "/assistant-config", "/calls"];
+const POSTS_IN_THE_ENVELOPE: [&str; 5] = ["/subscriptions", "/fetch", "/assistant-config", "/calls", "/batches"];
 /// The words of `callStatus` in their order.
 const STATES: [&str; 7] = ["unknown", "scheduled", "queued", "ringing", "in-progress", "forwarding", "ended"];
 
