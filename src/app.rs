@@ -79,6 +79,7 @@ impl App {
             enricher: ground.enricher(),
             reconciler: ground.reconciler(&config),
             dialer: ground.dialer(&config, writer),
+            analyst: ground.analyst(),
             push: ground.push(&config, outbound.clone()),
             tools: ground.tools(&config, outbound),
             meters: http::Meters::new(ground.metrics.clone(), &http::TEMPLATES),
@@ -129,6 +130,7 @@ impl App {
         lifecycle.spawn("dial", dial(api.registry.clone(), api.dialer.clone(), lifecycle.clone()));
         lifecycle.spawn("push", api.push.clone().run(lifecycle.clone()));
         lifecycle.spawn("reconcile", api.reconciler.clone().run());
+        lifecycle.spawn("analytics", api.analyst.clone().run(lifecycle.clone()));
         if let Some(every) = api.config.doctor_every {
             let doctor = Doctor::new(&api.config, api.client.clone(), api.clock.clone());
             let rounds = Rounds::new(doctor, api.registry.store().clone(), api.metrics.clone());
@@ -136,6 +138,9 @@ impl App {
         }
         lifecycle.spawn("keep", keeper.run(lifecycle.clone()));
         let code = lifecycle.supervise().await;
+        if let Err(error) = api.analyst.write_down().await {
+            warn!(%error, "What was counted last is not written down");
+        }
         if let Err(error) = api.registry.store().close().await {
             error!(%error, "The store could not be closed cleanly; nothing that was acknowledged is lost");
             return code.max(1);

@@ -57,6 +57,7 @@ pub(super) struct ViewParameter {
         super::deliveries::list,
         super::deliveries::redeliver,
         super::backfill::page,
+        super::analytics::tell,
         super::cache::stats,
         super::cache::clear,
         super::webhook::receive,
@@ -74,7 +75,7 @@ pub(super) struct ViewParameter {
         (name = "Subscriptions", description = "Who is told what, and how it went"),
         (name = "Webhooks", description = "Where Vapi posts its messages"),
         (name = "Cache", description = "This instance's memory"),
-        (name = "Operations", description = "Probes and metrics"),
+        (name = "Operations", description = "Probes, metrics, analytics"),
     )
 )]
 struct Document;

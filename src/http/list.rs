@@ -16,6 +16,7 @@ use super::{
 use crate::{
     call::{
         id::CallId,
+        measures::{DATA_STATUSES, STATUSES},
         time::Millis,
         view::{CallResult, View},
     },
@@ -26,8 +27,6 @@ use crate::{
 
 /// Rows of a page when nothing is said.
 const DEFAULT_LIMIT: usize = 20;
-/// How a call may have turned out.
-pub(super) const STATUSES: [&str; 6] = ["pending", "completed", "no_answer", "voicemail", "timeout", "error"];
 /// Rows of a page at most.
 const MOST_ROWS: usize = 100;
 /// Rows that offset paging skips at most; beyond it a cursor is the way.
@@ -118,7 +117,7 @@ fn filter(parameters: &Parameters) -> Result<CallFilter, ApiError> {
         phone,
         status: one_of(parameters, "status", &STATUSES)?,
         call_status: parameters.list("callStatus")?,
-        data_status: one_of(parameters, "dataStatus", &["pending", "partial", "fetching", "complete", "fetch_failed"])?,
+        data_status: one_of(parameters, "dataStatus", &DATA_STATUSES)?,
         assistant_id: parameters.list("assistantId")?,
         provider_id: parameters.list("providerId")?,
         service_request_id: parameters.list("serviceRequestId")?,

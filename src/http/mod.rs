@@ -3,6 +3,7 @@
 //! From the outside in: the path is made regular (`path`), the request is observed (`observe`: id, log line, metrics, error envelope, panics), a
 //! foreign origin is kept from writing, and the route's extractors let it in ([`auth`], `proof`).
 
+mod analytics;
 mod assistant;
 pub mod auth;
 mod backfill;
@@ -49,8 +50,8 @@ use self::observe::Observe;
 pub use self::{body::Budget, docs::openapi, health::Probe, meters::Meters, onlookers::Onlookers, path::Regular, proof::Gate};
 
 use crate::{
-    clock::Clock, config::Config, dial::Dialer, enrich::Enricher, error::ApiError, lifecycle::Lifecycle, push::Push, reconcile::Reconciler,
-    registry::Registry, telemetry::Metrics, tools::Tools, vapi::client::VapiClient,
+    analytics::Analyst, clock::Clock, config::Config, dial::Dialer, enrich::Enricher, error::ApiError, lifecycle::Lifecycle, push::Push,
+    reconcile::Reconciler, registry::Registry, telemetry::Metrics, tools::Tools, vapi::client::VapiClient,
 };
 
 /// What handlers share: a cheap handle.
@@ -73,6 +74,8 @@ pub struct Shared {
     pub push: Push,
     /// Places calls.
     pub dialer: Dialer,
+    /// Counts and tells.
+    pub analyst: Analyst,
     /// Vapi's REST, if there is a key.
     pub client: Option<VapiClient>,
     /// Checks webhook proofs.
@@ -116,9 +119,10 @@ const WEBHOOK_PATHS: [&str; 4] = ["/api/v1/vapi/webhook", "/api/v1/vapi/webhooks
 const SESSIONS_PATH: &str = "/api/v1/sessions/vapi/webhook";
 
 /// Templates of all routes, by which requests are counted.
-pub const TEMPLATES: [&str; 40] = [
+pub const TEMPLATES: [&str; 41] = [
     "/",
     "/api/v1/sessions/vapi/webhook",
+    "/api/v1/vapi/analytics",
     "/api/v1/vapi/assistant-config",
     "/api/v1/vapi/backfill",
     "/api/v1/vapi/cache",
@@ -179,6 +183,7 @@ pub fn router(api: &Api) -> Router {
         .merge(subscriptions::routes())
         .route("/api/v1/vapi/backfill", post(backfill::page))
         .route("/api/v1/vapi/assistant-config", post(assistant::write))
+        .route("/api/v1/vapi/analytics", get(analytics::tell))
         .route("/api/v1/vapi/cache/stats", get(cache::stats))
         .route("/api/v1/vapi/cache", delete(cache::clear))
         .route("/api/v1/webhooks/vapi/test", get(webhook::test))

@@ -9,7 +9,7 @@ use super::{
     input::{Input, texts, url},
     target::{Hidden, Much, Subscription, Wanted},
 };
-use crate::{outbound::SigningKey, registry::TYPES};
+use crate::{call::measures::STATUSES, outbound::SigningKey, registry::TYPES};
 
 /// Values of one filter, at most.
 const MOST_VALUES: usize = 50;
@@ -19,8 +19,6 @@ const MOST_KEYS: usize = 20;
 const LONGEST_VALUE: usize = 256;
 /// Characters of a description, at most.
 const LONGEST_DESCRIPTION: usize = 500;
-/// How calls turn out.
-const STATUSES: [&str; 6] = ["pending", "completed", "no_answer", "voicemail", "timeout", "error"];
 
 /// A subscription to be made, or what is to be changed of one: what is `None` stays as it is.
 #[derive(Debug, Clone, Default)]

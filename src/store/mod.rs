@@ -19,6 +19,7 @@
 //! | [`query`] | what can be asked of a list |
 //! | `columns` | what lists filter and sort by |
 //! | [`document`] | small things that are kept beside calls |
+//! | [`figures`], [`tally`] | numbers about many calls; what services count besides |
 //! | [`disk`] | where a store lies, and how much room there is |
 //! | `condition`, `queue` | whether a server can be asked right now; commits on their way there |
 //! | `pack`, `vault` | compression; encryption, and what lists filter by then |
@@ -28,6 +29,7 @@
 
 pub mod disk;
 pub mod document;
+pub mod figures;
 pub mod memory;
 pub mod moving;
 pub mod news;
@@ -38,6 +40,7 @@ pub mod query;
 pub mod redis;
 pub mod signal;
 pub mod sqlite;
+pub mod tally;
 
 mod columns;
 mod condition;
@@ -60,7 +63,6 @@ use crate::call::{event::CallEvent, id::CallId, news::NewsItem, record::CallReco
 
 pub use crate::call::policy::Due;
 
-use self::moving::{Amounts, Graves, PastEvent, Resealed, Strays};
 pub use self::{
     columns::Columns,
     disk::StoreHealth,
@@ -76,6 +78,11 @@ pub use self::{
     timeline::TimelineEntry,
     unfolded::UnfoldedEvent,
     vault::DataKeys,
+};
+use self::{
+    figures::Figures,
+    moving::{Amounts, Graves, PastEvent, Resealed, Strays},
+    tally::{Counted, Tally},
 };
 
 /// A record as it is stored, with what is not joined.
@@ -358,6 +365,14 @@ verbs! {
     next_document(kind: DocumentKind) -> Option<Millis>;
     /// Drops at most `limit` documents whose time is over; returns how many went.
     forget_documents(now: Millis, limit: usize) -> usize;
+    /// Numbers about the calls that match; words, limit, offset and cursor of the filter don't count.
+    figures(filter: CallFilter) -> Figures;
+    /// Notes how often a process saw something in an hour. A number that was noted before only grows.
+    tally(tallies: Vec<Tally>) -> ();
+    /// How often something was seen, day by day, from an hour on and before another one.
+    tallies(since: i64, until: i64) -> Vec<Counted>;
+    /// A step of what was left for later, so that nobody had to wait for it; tells how many calls were worked on, 0 when nothing is left.
+    tend() -> usize;
     /// Can it be read and written right now?
     health() -> StoreHealth;
     /// Drops the bodies of the `count` oldest events that still have one, to make room; returns how many went.

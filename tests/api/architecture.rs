@@ -9,12 +9,13 @@ use std::{
 /// Every room, and the rooms it may look into. Strict both ways: a door that nobody uses has to go as well.
 ///
 /// A room only looks into rooms further down this list, so imports can't go round in circles.
-const DOORS: [(&str, &[&str]); 25] = [
+const DOORS: [(&str, &[&str]); 26] = [
     ("main", &["cli"]),
     ("cli", &["app", "call", "clock", "config", "dial", "doctor", "http", "simulate", "store", "telemetry", "transfer", "vapi"]),
     (
         "app",
         &[
+            "analytics",
             "call",
             "clock",
             "config",
@@ -37,6 +38,7 @@ const DOORS: [(&str, &[&str]); 25] = [
     (
         "http",
         &[
+            "analytics",
             "call",
             "clock",
             "config",
@@ -60,6 +62,7 @@ const DOORS: [(&str, &[&str]); 25] = [
     ("push", &["call", "clock", "config", "lifecycle", "outbound", "registry", "store", "telemetry"]),
     ("enrich", &["call", "clock", "lifecycle", "registry", "store", "telemetry", "vapi"]),
     ("reconcile", &["call", "clock", "lifecycle", "registry", "store", "vapi"]),
+    ("analytics", &["call", "clock", "lifecycle", "store", "telemetry"]),
     ("keep", &["call", "clock", "lifecycle", "registry", "store", "telemetry"]),
     ("transfer", &["call", "registry", "store"]),
     ("registry", &["call", "clock", "envelope", "lifecycle", "store", "telemetry"]),
@@ -86,6 +89,7 @@ const TRADES: [(&str, &[&str]); 5] = [
     (
         "tokio",
         &[
+            "analytics",
             "app",
             "cli",
             "dial",

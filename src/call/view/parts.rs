@@ -103,25 +103,6 @@ fn structured_data(record: &CallRecord) -> Cow<'_, Json> {
     }
 }
 
-/// A summary to show.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct SessionView<'a> {
-    /// The summary; `""` when there is none.
-    pub summary: &'a str,
-    /// Who made it: `vapi`, or `""`.
-    pub source: &'static str,
-    /// What stands out.
-    pub key_insights: Vec<String>,
-}
-
-impl<'a> SessionView<'a> {
-    pub(super) fn of(record: &'a CallRecord) -> Self {
-        let summary = text(&record.summary).unwrap_or_default();
-        Self { summary, source: if summary.is_empty() { "" } else { "vapi" }, key_insights: Vec::new() }
-    }
-}
-
 /// The provider that was called.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct ProviderView<'a> {
@@ -189,7 +170,7 @@ pub struct FeedbackView {
 }
 
 impl FeedbackView {
-    pub(super) fn of(record: &CallRecord) -> Self {
+    pub(crate) fn of(record: &CallRecord) -> Self {
         const KEYS: [&str; 5] = ["nps_score", "overall_feedback", "positives", "detractors", "action_items"];
         let data = record.structured_data.iter().map(|it| it.value.value());
         let outputs = record.structured_outputs.values().map(|it| it.value.0.value());
@@ -301,7 +282,7 @@ pub struct OutcomeView {
 }
 
 impl OutcomeView {
-    pub(super) fn of(record: &CallRecord) -> Self {
+    pub(crate) fn of(record: &CallRecord) -> Self {
         let verdict = record.has_result().then(|| verdict(record));
         let missing = record.has_result() && record.analysis_is_empty();
         Self {

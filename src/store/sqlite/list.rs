@@ -10,7 +10,7 @@ use crate::{
 
 /// Conditions and what is bound in them. Values never become part of the text.
 #[derive(Default)]
-struct Conditions {
+pub(super) struct Conditions {
     sql: String,
     values: Vec<Value>,
 }
@@ -29,7 +29,7 @@ impl Conditions {
     }
 
     /// Everything that is asked for but the number.
-    fn of(filter: &CallFilter) -> Self {
+    pub(super) fn of(filter: &CallFilter) -> Self {
         let mut all = Self::default();
         let moment = column(filter.by);
         if filter.by == SortBy::EndedAt {
@@ -86,19 +86,30 @@ impl Conditions {
         (parts.join(" UNION ") + " ORDER BY moment DESC, id DESC LIMIT ? OFFSET ?", values)
     }
 
-    /// The statement that looks at everything, with the words to look through.
-    fn walk(mut self, filter: &CallFilter) -> (String, Vec<Value>) {
+    /// With the number, too.
+    pub(super) fn with_phone(mut self, filter: &CallFilter) -> Self {
         if !filter.phone.is_empty() {
             let marks = marks(filter.phone.len());
             let either = format!("(c.customer_digits IN ({marks}) OR c.provider_digits IN ({marks}))");
             self.and(&either, texts(&filter.phone).chain(texts(&filter.phone)));
         }
-        let (moment, conditions) = (column(filter.by), self.sql);
+        self
+    }
+
+    /// What follows a first condition, and its values.
+    pub(super) fn parts(self) -> (String, Vec<Value>) {
+        (self.sql, self.values)
+    }
+
+    /// The statement that looks at everything, with the words to look through.
+    fn walk(self, filter: &CallFilter) -> (String, Vec<Value>) {
+        let (conditions, values) = self.with_phone(filter).parts();
+        let moment = column(filter.by);
         let text = format!(
             "SELECT c.n, {moment}, c.id, r.search FROM calls c JOIN records r ON r.call = c.n WHERE true{conditions} \
              ORDER BY {moment} DESC, c.id DESC"
         );
-        (text, self.values)
+        (text, values)
     }
 }
 

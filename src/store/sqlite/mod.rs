@@ -11,6 +11,7 @@
 //! | `news` | the log of what was told |
 //! | `outbox`, `deliveries` | whom to tell; what is on its way |
 //! | `document` | small things that are kept beside calls |
+//! | `figures` | numbers about calls; what services count besides |
 //! | `readers`, `rows`, `list` | the pool of connections that read; rows and what they mean; lists |
 //! | `backup`, `snapshot`, `moving` | a copy of a running store, to keep or to read; what it takes to move and to rekey one |
 
@@ -19,6 +20,7 @@ mod checkpoint;
 mod commit;
 mod deliveries;
 mod document;
+mod figures;
 mod inspect;
 mod list;
 mod moving;
@@ -53,7 +55,7 @@ use self::{
 };
 use super::{
     CallFilter, CallPage, Commit, Committed, DataKeys, Due, Loaded, NewsPage, Retention, StoreError, StoreHealth, StoredCall,
-    TimelineEntry, UnfoldedEvent, disk, pack::Packer, tombstone::TombstoneKey,
+    TimelineEntry, UnfoldedEvent, disk, pack::Packer, tally::HOUR, tombstone::TombstoneKey,
 };
 use crate::call::{id::CallId, time::Millis};
 
@@ -228,6 +230,7 @@ impl SqliteStore {
             }
         }
         self.write_all(move |db| upkeep::purge_leftovers(db, before, PURGE_STEP)).await?;
+        self.purge_tallies(before.0.div_euclid(HOUR)).await?;
         Ok(gone)
     }
 
