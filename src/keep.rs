@@ -108,7 +108,7 @@ impl Keeper {
     /// Does what the store left for later, in small steps, so that webhooks get their turn in between.
     pub async fn tend(&self, lifecycle: &Lifecycle) {
         while !lifecycle.is_stopping() {
-            match self.registry.store().tend().await {
+            match self.registry.store().tend(self.clock.now()).await {
                 Ok(0) => return,
                 Ok(_) => tokio::time::sleep(TEND_PAUSE).await,
                 Err(error) => return warn!(%error, "What the store left for later can't be done yet"),

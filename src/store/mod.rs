@@ -22,7 +22,7 @@
 //! | [`figures`], [`tally`] | numbers about many calls; what services count besides |
 //! | [`disk`] | where a store lies, and how much room there is |
 //! | `condition`, `queue` | whether a server can be asked right now; commits on their way there |
-//! | `pack`, `vault` | compression; encryption, and what lists filter by then |
+//! | `pack`, `vault`, `sieve` | compression; encryption, and what lists filter by then; which calls may have some words |
 //! | `timeline` | what happened to a call |
 //! | `tombstone` | what is left of a deleted call |
 //! | [`moving`] | what a store tells and takes so that it can be moved and rekeyed |
@@ -46,6 +46,7 @@ mod columns;
 mod condition;
 mod pack;
 mod queue;
+mod sieve;
 mod timeline;
 mod tombstone;
 mod unfolded;
@@ -372,7 +373,7 @@ verbs! {
     /// How often something was seen, day by day, from an hour on and before another one.
     tallies(since: i64, until: i64) -> Vec<Counted>;
     /// A step of what was left for later, so that nobody had to wait for it; tells how many calls were worked on, 0 when nothing is left.
-    tend() -> usize;
+    tend(now: Millis) -> usize;
     /// Can it be read and written right now?
     health() -> StoreHealth;
     /// Drops the bodies of the `count` oldest events that still have one, to make room; returns how many went.

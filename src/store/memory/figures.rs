@@ -56,7 +56,7 @@ impl MemoryStore {
     }
 
     /// Nothing is ever left for later.
-    pub(in crate::store) async fn tend(&self) -> Result<usize, StoreError> {
+    pub(in crate::store) async fn tend(&self, _now: Millis) -> Result<usize, StoreError> {
         self.open().map(|_| 0)
     }
 }

@@ -15,7 +15,7 @@ use super::{
     write::COMMIT,
 };
 use crate::{
-    call::measures::Measures,
+    call::{measures::Measures, time::Millis},
     store::{
         CallFilter, StoreError,
         figures::{DETRACTOR, Figures, Group, PROMOTER, Packed, Percentiles, Scores, Sum, Times},
@@ -135,7 +135,7 @@ pub(super) async fn forget_tallies(db: &Db, before: i64) -> Result<(), Fault> {
 impl PostgresStore {
     /// Calls that another release wrote are measured first.
     pub(in crate::store) async fn figures(&self, filter: CallFilter) -> Result<Figures, StoreError> {
-        while self.tend().await? > 0 {}
+        while self.tend(Millis(0)).await? > 0 {}
         let filter = self.shared.packer.vault().hide_filter(filter);
         self.run(Kind::Scan, async |db| figures(&db, &filter).await).await
     }
@@ -160,7 +160,7 @@ impl PostgresStore {
         Ok(counted(self.run(Kind::Lookup, find).await?))
     }
 
-    pub(in crate::store) async fn tend(&self) -> Result<usize, StoreError> {
+    pub(in crate::store) async fn tend(&self, _now: Millis) -> Result<usize, StoreError> {
         self.run(Kind::Scan, async |db| measure(&db, &self.shared.packer).await).await
     }
 }

@@ -154,7 +154,7 @@ impl RedisStore {
     }
 
     /// Nothing is ever left for later.
-    pub(in crate::store) async fn tend(&self) -> Result<usize, StoreError> {
+    pub(in crate::store) async fn tend(&self, _now: Millis) -> Result<usize, StoreError> {
         self.lines().map(|_| 0)
     }
 }

@@ -13,6 +13,7 @@
 //! | `document` | small things that are kept beside calls |
 //! | `figures` | numbers about calls; what services count besides |
 //! | `readers`, `rows`, `list` | the pool of connections that read; rows and what they mean; lists |
+//! | `sieve` | what a search for words reads before it looks at texts |
 //! | `backup`, `snapshot`, `moving` | a copy of a running store, to keep or to read; what it takes to move and to rekey one |
 
 mod backup;
@@ -30,6 +31,7 @@ mod outbox;
 mod readers;
 mod rows;
 mod schema;
+mod sieve;
 mod snapshot;
 mod upkeep;
 mod writer;
@@ -99,6 +101,8 @@ struct Shared {
     packer: Arc<Packer>,
     writer: Writer,
     readers: Readers,
+    /// Who does what was left for later takes turns.
+    tending: tokio::sync::Mutex<()>,
 }
 
 impl From<rusqlite::Error> for StoreError {
@@ -137,7 +141,7 @@ impl SqliteStore {
         upkeep::end_leases(&db)?;
         let readers = Readers::new(path.clone(), options.max_connections);
         let writer = Writer::start(db, &path, lock)?;
-        Ok(Self { shared: Arc::new(Shared { path, tombstones, packer, writer, readers }) })
+        Ok(Self { shared: Arc::new(Shared { path, tombstones, packer, writer, readers, tending: tokio::sync::Mutex::default() }) })
     }
 
     async fn write<T: Send + 'static>(
