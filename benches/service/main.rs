@@ -6,7 +6,7 @@
 //! | `server`, `floor` | servers as processes of their own; the floor is this program again |
 //! | `report`, `fill` | reports in the shape of real ones; stores full of calls |
 //! | `client`, `wrk` | who asks |
-//! | `get`, `post`, `wait`, `start`, `engines`, `listen`, `tools` | what is measured |
+//! | `get`, `post`, `wait`, `start`, `engines`, `numbers`, `listen`, `tools` | what is measured |
 //! | `stats`, `table` | medians and quartiles; what comes out |
 
 mod client;
@@ -15,6 +15,7 @@ mod fill;
 mod floor;
 mod get;
 mod listen;
+mod numbers;
 mod post;
 mod report;
 mod server;
@@ -76,6 +77,9 @@ async fn measure(setup: &Setup) -> anyhow::Result<Table> {
     }
     if setup.wants("lists") {
         engines::few_or_many_listed(setup, &mut table).await?;
+    }
+    if setup.wants("numbers") {
+        numbers::of_many(setup, &mut table).await?;
     }
     if setup.wants("wake") {
         wait::wake_one(setup, &mut table).await?;

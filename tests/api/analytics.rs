@@ -301,6 +301,7 @@ async fn numbers_of_the_last_thirty_days_are_told_day_by_day(engine: Engine) {
     assert!(half > 0.0 && half <= most, "{half} {most}");
     app.clock().advance(31 * DAY);
     assert_eq!(told(&app, "").await["calls"], 0, "all that was long ago");
+    app.work().await;
     app.finish().await;
 }
 
