@@ -79,6 +79,7 @@ pub mod doctor;
 pub mod enrich;
 pub mod envelope;
 pub mod error;
+pub mod fields;
 pub mod http;
 pub mod keep;
 pub mod lifecycle;

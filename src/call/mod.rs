@@ -29,6 +29,7 @@ pub mod json;
 pub mod measures;
 pub mod news;
 pub mod outcome;
+pub mod phone;
 pub mod policy;
 pub mod record;
 pub mod time;

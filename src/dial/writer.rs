@@ -9,8 +9,9 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     config::ServerConfig,
+    fields::FieldError,
     vapi::{
-        assistant::{self, Assistants, CallRequest, FieldError, Server, TemplateError},
+        assistant::{self, Assistants, CallRequest, Server, TemplateError},
         client::create::hide,
     },
 };

@@ -16,7 +16,8 @@ use super::{
 use crate::{
     envelope::{Envelope, NoData},
     error::ApiError,
-    vapi::assistant::{CallRequest, FieldError, TemplateError},
+    fields::FieldError,
+    vapi::assistant::{CallRequest, TemplateError},
 };
 
 /// The assistant, as Vapi takes it, that a request would be called with. It holds no secret, so a placed call may have one header more.

@@ -87,7 +87,7 @@ pub(super) fn shown(
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, call.etag.clone())]).into_response());
     }
     let body = match parameters.view(View::Full)? {
-        View::Full => call.body.clone(),
+        View::Full => call.body(),
         View::Summary => summary(call).map_err(|error| ApiError::Internal(error.to_string()))?,
     };
     Ok(json_answer(status, body, Some(&call.etag)))
@@ -99,7 +99,8 @@ const BULK: [(&str, &str); 5] =
 
 /// The summary, made of the full answer: so it is of the same version, and is served from memory as well.
 fn summary(call: &CachedCall) -> serde_json::Result<Bytes> {
-    let mut answer: BTreeMap<&str, &RawValue> = serde_json::from_slice(&call.body)?;
+    let body = call.body();
+    let mut answer: BTreeMap<&str, &RawValue> = serde_json::from_slice(&body)?;
     let mut data: BTreeMap<&str, &RawValue> = serde_json::from_str(answer.get("data").map_or("{}", |data| data.get()))?;
     for (key, empty) in BULK {
         data.insert(key, serde_json::from_str(empty)?);
@@ -211,10 +212,10 @@ pub(super) async fn fetch(State(api): State<Api>, caller: Caller<Place>, AnyPath
             json_answer(StatusCode::ACCEPTED, never_heard_of(&id), None)
         }
         // A lost placing is no call that Vapi could be asked for.
-        Known::Call(call) if is_placement_id(id.as_str()) => json_answer(StatusCode::ACCEPTED, call.body.clone(), Some(&call.etag)),
+        Known::Call(call) if is_placement_id(id.as_str()) => json_answer(StatusCode::ACCEPTED, call.body(), Some(&call.etag)),
         Known::Call(call) => {
             in_time(CHANGE_DEADLINE, api.registry.ask_now(&id, FetchReason::Manual)).await?;
-            json_answer(StatusCode::ACCEPTED, call.body.clone(), Some(&call.etag))
+            json_answer(StatusCode::ACCEPTED, call.body(), Some(&call.etag))
         }
     };
     Ok((axum::Extension(told), response).into_response())

@@ -63,7 +63,7 @@ pub(super) async fn cancel(State(api): State<Api>, caller: Caller<Place>, CallPa
         Canceled::Failed(why) => return Err(ApiError::VapiUnavailable(why)),
     }
     let response = match look_up(&api, &id).await {
-        Ok(Known::Call(call)) => json_answer(StatusCode::ACCEPTED, call.body.clone(), Some(&call.etag)),
+        Ok(Known::Call(call)) => json_answer(StatusCode::ACCEPTED, call.body(), Some(&call.etag)),
         _ => json_answer(StatusCode::ACCEPTED, never_heard_of(&id), None),
     };
     let told = Told { token: caller.token, call_id: Some(id), ..Told::default() };

@@ -6,13 +6,13 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
-use serde_json::Value;
 
 use super::{
     Api,
     auth::{Admin, Caller, Read},
     parameters::Parameters,
-    subscriptions::{Body, SubscriptionPath, invalid, refused, told},
+    sent::Settings,
+    subscriptions::{SubscriptionPath, refused, told},
 };
 use crate::{
     call::view::At,
@@ -96,14 +96,6 @@ pub(super) struct Redelivered {
     redelivered: usize,
 }
 
-pub(super) fn word(state: DeliveryState) -> &'static str {
-    match state {
-        DeliveryState::Pending => "pending",
-        DeliveryState::Delivered => "delivered",
-        DeliveryState::Dead => "dead",
-    }
-}
-
 fn shown(delivery: Delivery) -> DeliveryView {
     let Delivery { event, state, tries, due, created_at, settled_at, attempts, .. } = delivery;
     DeliveryView {
@@ -111,7 +103,7 @@ fn shown(delivery: Delivery) -> DeliveryView {
         r#type: event.kind,
         call_id: event.call_id.map(|id| id.as_str().to_owned()),
         sequence: event.sequence,
-        state: word(state),
+        state: state.as_str(),
         tries,
         created_at: At(created_at),
         next_attempt_at: due.map(At),
@@ -144,13 +136,8 @@ pub(super) async fn list(
     SubscriptionPath(id): SubscriptionPath,
     parameters: Parameters,
 ) -> Result<Response, ApiError> {
-    let state = match parameters.text("state") {
-        None => None,
-        Some("pending") => Some(DeliveryState::Pending),
-        Some("delivered") => Some(DeliveryState::Delivered),
-        Some("dead") => Some(DeliveryState::Dead),
-        Some(_) => return Err(ApiError::InvalidParameter("state takes pending, delivered, dead.".to_owned())),
-    };
+    let unknown = || ApiError::InvalidParameter("state takes pending, delivered, dead.".to_owned());
+    let state = parameters.text("state").map(|word| DeliveryState::parse(word).ok_or_else(unknown)).transpose()?;
     let limit = parameters.number("limit", 1, MOST_ROWS, DEFAULT_LIMIT)?;
     let odd = || ApiError::InvalidParameter("cursor must be pagination.nextCursor of an earlier page.".to_owned());
     let cursor = parameters.text("cursor").map(|text| text.parse().map_err(|_no_number| odd())).transpose()?;
@@ -182,13 +169,9 @@ pub(super) async fn redeliver(
     State(api): State<Api>,
     caller: Caller<Admin>,
     SubscriptionPath(id): SubscriptionPath,
-    Body(body): Body,
+    Settings(body): Settings,
 ) -> Result<Response, ApiError> {
-    let again = again(&body)?;
+    let again = Again::read(&body)?;
     let redelivered = api.push.redeliver(&id, again).await.map_err(refused)?;
     Ok((told(caller), Json(Envelope::of(Redelivered { redelivered }))).into_response())
-}
-
-fn again(body: &Value) -> Result<Again, ApiError> {
-    Again::read(body).map_err(|problems| invalid(&problems))
 }

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     convert::Infallible,
+    time::Duration,
 };
 
 use axum::{
@@ -134,6 +135,11 @@ impl Parameters {
         let Some(text) = self.text(name) else { return Ok(0.0) };
         let seconds = text.parse().ok().filter(|seconds: &f64| seconds.is_finite() && *seconds >= 0.0);
         seconds.ok_or_else(|| ApiError::InvalidParameter(format!("{name} must be a number of seconds, 0 or more.")))
+    }
+
+    /// How long an answer may wait for its call, at most as long as is allowed.
+    pub(super) fn wait(&self, api: &Api) -> Result<Duration, ApiError> {
+        Ok(Duration::from_secs_f64(self.seconds("wait")?.min(api.config.http.wait_max.as_secs_f64())))
     }
 
     /// A moment in RFC 3339.

@@ -84,7 +84,7 @@ pub(super) async fn place(
     IdempotencyKey(key): IdempotencyKey,
     sent: Sent,
 ) -> Result<Response, ApiError> {
-    let wait = Duration::from_secs_f64(parameters.seconds("wait")?.min(api.config.http.wait_max.as_secs_f64()));
+    let wait = parameters.wait(&api)?;
     let hash = hex::encode(Sha256::digest(&sent.held.bytes));
     let key = key.map(|key| (key, ROUTE));
     let order = Order { wanted: Wanted::parse(&sent.json)?, token: caller.token.clone(), key, hash };

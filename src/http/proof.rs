@@ -4,10 +4,10 @@ use std::net::IpAddr;
 
 use axum::{
     extract::{FromRequest, Request},
-    http::{HeaderMap, Uri, header},
+    http::{HeaderMap, Uri},
 };
 
-use super::{Api, auth::is_of_this_machine, body::Held, failures::Failures, observe::client_ip};
+use super::{Api, auth::is_of_this_machine, body::Held, failures::Failures, observe::client_ip, sent::held};
 use crate::{
     call::id::CallId,
     error::ApiError,
@@ -81,8 +81,7 @@ impl VerifiedWebhook {
             let reason = if parts.headers.contains_key(probe::HEADER) { DOCTOR } else { Rejection::Missing.as_str() };
             return Err(refused(api, client, Rejection::Missing, reason));
         }
-        let length = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        let body = api.bodies.read(body, length, api.config.http.max_body_bytes).await?;
+        let body = held(&parts, body, api, api.config.http.max_body_bytes).await?;
         let delivery = match verifier {
             None => Delivery { call_id: call_id(&parts.headers), ..Delivery::default() },
             Some(verifier) => {

@@ -52,7 +52,7 @@ pub(super) async fn wait(
     parameters: Parameters,
     if_none_match: IfNoneMatch,
 ) -> Result<Response, ApiError> {
-    let wait = Duration::from_secs_f64(parameters.seconds("wait")?.min(api.config.http.wait_max.as_secs_f64()));
+    let wait = parameters.wait(&api)?;
     let started = Instant::now();
     let named = api.dialer.named_within(&id, wait).await;
     let (id, known) = match named {

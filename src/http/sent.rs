@@ -1,13 +1,17 @@
 //! Bodies of JSON that clients of the API send.
 
 use axum::{
+    body::Body,
     extract::{FromRequest, Request},
-    http::header,
+    http::{header, request::Parts},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Api, body::Held};
 use crate::error::ApiError;
+
+/// Bytes of settings, at most: the largest have many headers.
+const MOST_SETTINGS: u64 = 128 * 1_024;
 
 /// A body of JSON, whatever its content type says.
 #[derive(Debug)]
@@ -23,11 +27,33 @@ impl FromRequest<Api> for Sent {
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
-        let announced = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        let held = api.bodies.read(body, announced, api.config.http.max_body_bytes).await?;
-        match serde_json::from_slice(&held.bytes) {
-            Ok(json) => Ok(Self { json, held }),
-            Err(error) => Err(ApiError::InvalidPayload(format!("The body is no JSON: line {}, column {}.", error.line(), error.column()))),
-        }
+        let held = held(&parts, body, api, api.config.http.max_body_bytes).await?;
+        Ok(Self { json: json(&held)?, held })
     }
+}
+
+/// A small body of JSON; an empty one is an empty object.
+#[derive(Debug)]
+pub(super) struct Settings(pub(super) Value);
+
+impl FromRequest<Api> for Settings {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, api: &Api) -> Result<Self, ApiError> {
+        let (parts, body) = request.into_parts();
+        let held = held(&parts, body, api, MOST_SETTINGS).await?;
+        let is_empty = held.bytes.iter().all(u8::is_ascii_whitespace);
+        Ok(Self(if is_empty { json!({}) } else { json(&held)? }))
+    }
+}
+
+/// A whole body of at most so many bytes.
+pub(super) async fn held(parts: &Parts, body: Body, api: &Api, most: u64) -> Result<Held, ApiError> {
+    let announced = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    api.bodies.read(body, announced, most).await
+}
+
+fn json(held: &Held) -> Result<Value, ApiError> {
+    let odd = |error: serde_json::Error| format!("The body is no JSON: line {}, column {}.", error.line(), error.column());
+    serde_json::from_slice(&held.bytes).map_err(|error| ApiError::InvalidPayload(odd(error)))
 }

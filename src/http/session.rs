@@ -22,6 +22,7 @@ use super::{
     auth::{self, Caller, Read},
     deadline::{CHANGE_DEADLINE, in_time},
     observe::{Told, client_ip},
+    sent::held,
 };
 use crate::{
     call::time::Millis,
@@ -177,7 +178,7 @@ pub(super) async fn sign_in(State(api): State<Api>, request: Request) -> Result<
     if api.gate.sign_ins.of(client, api.clock.now()) >= MOST_FAILURES {
         return Err(ApiError::RateLimited);
     }
-    let body = api.bodies.read(body, None, LONGEST_BODY).await?;
+    let body = held(&parts, body, &api, LONGEST_BODY).await?;
     let shown: SignIn = serde_json::from_slice(&body.bytes).map_err(|_json| ApiError::InvalidPayload(WRONG_BODY.to_owned()))?;
     let Some(token) = api.config.access.find(shown.token.trim()) else {
         api.gate.sign_ins.count(client, api.clock.now());

@@ -4,13 +4,12 @@ mod shown;
 
 use axum::{
     Json, Router,
-    extract::{FromRequest, FromRequestParts, Request, State},
-    http::{StatusCode, header, request::Parts},
+    extract::{FromRequestParts, State},
+    http::{StatusCode, request::Parts},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
 use serde::Serialize;
-use serde_json::{Value, json};
 
 use self::shown::{SecretDraft, Subscription, SubscriptionDraft, shown, shown_with_secret};
 use super::{
@@ -18,15 +17,14 @@ use super::{
     auth::{Admin, Caller, Needs, Read},
     deliveries,
     observe::Told,
+    sent::Settings,
 };
 use crate::{
     envelope::{Envelope, NoData, Pagination},
     error::ApiError,
-    push::{Draft, Problem, Refusal, Tested, target::Standing},
+    push::{Draft, Refusal, Tested, target::Standing},
 };
 
-/// Bytes of a body here: the largest takes many headers.
-const MOST_BYTES: u64 = 128 * 1_024;
 /// What is said of an id that is none.
 const MISSING: &str = "There is no subscription of this id.";
 /// Characters of an id, at most.
@@ -60,26 +58,6 @@ impl FromRequestParts<Api> for SubscriptionPath {
     }
 }
 
-/// A body of JSON; an empty one is an empty object.
-#[derive(Debug)]
-pub(super) struct Body(pub(super) Value);
-
-impl FromRequest<Api> for Body {
-    type Rejection = ApiError;
-
-    async fn from_request(request: Request, api: &Api) -> Result<Self, ApiError> {
-        let (parts, body) = request.into_parts();
-        let announced = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        let held = api.bodies.read(body, announced, MOST_BYTES).await?;
-        if held.bytes.iter().all(u8::is_ascii_whitespace) {
-            return Ok(Self(json!({})));
-        }
-        let read = serde_json::from_slice(&held.bytes);
-        read.map(Self)
-            .map_err(|error| ApiError::InvalidPayload(format!("The body is no JSON: line {}, column {}.", error.line(), error.column())))
-    }
-}
-
 /// What came of a removal.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(super) struct Removed {
@@ -103,14 +81,9 @@ pub(super) fn told<N: Needs>(caller: Caller<N>) -> axum::Extension<Told> {
     axum::Extension(Told { token: caller.token, ..Told::default() })
 }
 
-pub(super) fn invalid(problems: &[Problem]) -> ApiError {
-    let details = problems.iter().map(|problem| json!({"field": problem.field, "message": problem.message}));
-    ApiError::ValidationFailed(details.collect())
-}
-
 pub(super) fn refused(refusal: Refusal) -> ApiError {
     match refusal {
-        Refusal::Invalid(problems) => invalid(&problems),
+        Refusal::Invalid(errors) => errors.into(),
         Refusal::Missing => ApiError::NotFound(MISSING),
         Refusal::Store(error) => error.into(),
     }
@@ -147,8 +120,8 @@ pub(super) async fn list(State(api): State<Api>, caller: Caller<Read>) -> Result
     ),
     security(("bearer" = ["admin"]))
 )]
-pub(super) async fn create(State(api): State<Api>, caller: Caller<Admin>, Body(body): Body) -> Result<Response, ApiError> {
-    let draft = Draft::new(&body).map_err(|problems| invalid(&problems))?;
+pub(super) async fn create(State(api): State<Api>, caller: Caller<Admin>, Settings(body): Settings) -> Result<Response, ApiError> {
+    let draft = Draft::new(&body)?;
     let made = api.push.subscribe(draft).await.map_err(refused)?;
     Ok((StatusCode::CREATED, told(caller), Json(Envelope::of(shown_with_secret(made)))).into_response())
 }
@@ -195,9 +168,9 @@ pub(super) async fn change(
     State(api): State<Api>,
     caller: Caller<Admin>,
     SubscriptionPath(id): SubscriptionPath,
-    Body(body): Body,
+    Settings(body): Settings,
 ) -> Result<Response, ApiError> {
-    let draft = Draft::changes(&body).map_err(|problems| invalid(&problems))?;
+    let draft = Draft::changes(&body)?;
     let named = api.push.revise(&id, draft).await.map_err(refused)?;
     Ok((told(caller), Json(Envelope::of(shown(named)))).into_response())
 }
@@ -240,9 +213,9 @@ pub(super) async fn rotate(
     State(api): State<Api>,
     caller: Caller<Admin>,
     SubscriptionPath(id): SubscriptionPath,
-    Body(body): Body,
+    Settings(body): Settings,
 ) -> Result<Response, ApiError> {
-    let secret = Draft::secret(&body).map_err(|problems| invalid(&problems))?;
+    let secret = Draft::secret(&body)?;
     let named = api.push.rotate(&id, secret).await.map_err(refused)?;
     Ok((told(caller), Json(Envelope::of(shown_with_secret(named)))).into_response())
 }

@@ -2,9 +2,10 @@
 
 use serde_json::Value;
 
-use super::{Problem, Push, Refusal, input::Input};
+use super::{Push, Refusal};
 use crate::{
     call::time::Millis,
+    fields::{FieldError, Fields},
     store::{DeliveryState, Redelivery},
 };
 
@@ -22,26 +23,25 @@ impl Again {
     ///
     /// # Errors
     /// Everything that is wrong with it.
-    pub fn read(body: &Value) -> Result<Self, Vec<Problem>> {
-        let mut input = Input::new(body, "");
+    pub fn read(body: &Value) -> Result<Self, Vec<FieldError>> {
+        let mut fields = Fields::of(body, "");
         let short = |id: &str| if (1..=LONGEST_ID).contains(&id.len()) { Ok(()) } else { Err("must be ids of events".to_owned()) };
-        let ids = input.texts("ids", MOST_IDS, short);
+        let ids = fields.texts("ids", MOST_IDS, short);
         let moment = |text: &str| Millis::parse_rfc3339(text).ok_or_else(|| "must be a time like 2026-01-31T12:00:00Z".to_owned());
-        let since = input.optional("since", moment);
-        let state = input.optional("state", |text| match text {
-            "delivered" => Ok(DeliveryState::Delivered),
-            "dead" => Ok(DeliveryState::Dead),
-            _ => Err("must be delivered or dead: what is pending is on its way".to_owned()),
+        let since = fields.optional("since", moment);
+        let state = fields.optional("state", |word| {
+            let settled = DeliveryState::parse(word).filter(|state| *state != DeliveryState::Pending);
+            settled.ok_or_else(|| "must be delivered or dead: what is pending is on its way".to_owned())
         });
-        let (has_ids, has_since) = (input.member("ids").is_some(), input.member("since").is_some());
+        let (has_ids, has_since) = (fields.member("ids").is_some(), fields.member("since").is_some());
         match (has_ids, has_since) {
-            (true, true) => input.problem("since", "can't stand beside ids"),
-            (false, false) => input.problem("ids", "is required, or since"),
-            (true, false) if state.is_some() => input.problem("state", "goes with since, not with ids"),
+            (true, true) => fields.wrong("since", "can't stand beside ids"),
+            (false, false) => fields.wrong("ids", "is required, or since"),
+            (true, false) if state.is_some() => fields.wrong("state", "goes with since, not with ids"),
             _ => {}
         }
         let which = if has_ids { Some(Redelivery::Events(ids)) } else { since.map(|since| Redelivery::Since(since, state)) };
-        input.finish(which.map(Self))
+        fields.finish(which.map(Self))
     }
 }
 

@@ -6,11 +6,14 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Problem, Push,
-    input::{Input, url},
+    Push,
+    input::{much, url},
     target::{Hidden, Much, Target},
 };
-use crate::store::{StoreError, StoredTarget};
+use crate::{
+    fields::{FieldError, Fields},
+    store::{StoreError, StoredTarget},
+};
 
 /// Letters of an execution's id, at most.
 const LONGEST_EXECUTION: usize = 128;
@@ -56,22 +59,22 @@ impl Callback {
     ///
     /// # Errors
     /// Everything that is wrong with it.
-    pub fn read(value: &Value, field: &str, kestra_is_known: bool) -> Result<Self, Vec<Problem>> {
-        let mut input = Input::new(value, field);
-        let callback = match input.text("kind").unwrap_or_default().as_str() {
-            "webhook" => webhook(&mut input),
-            "n8n-resume" => n8n(&mut input),
-            "kestra-resume" => kestra(&mut input, kestra_is_known),
+    pub fn read(value: &Value, field: &str, kestra_is_known: bool) -> Result<Self, Vec<FieldError>> {
+        let mut fields = Fields::of(value, field);
+        let callback = match fields.member("kind").and_then(Value::as_str).unwrap_or_default() {
+            "webhook" => webhook(&mut fields),
+            "n8n-resume" => n8n(&mut fields),
+            "kestra-resume" => kestra(&mut fields, kestra_is_known),
             _ => {
-                input.ignore_rest();
-                input.problem("kind", "must be webhook, n8n-resume or kestra-resume");
+                fields.ignore_rest();
+                fields.wrong("kind", "must be webhook, n8n-resume or kestra-resume");
                 None
             }
         };
-        if input.text("on").is_some_and(|on| on != WHEN) {
-            input.problem("on", "must be done");
+        if fields.member("on").is_some_and(|on| on != WHEN) {
+            fields.wrong("on", "must be done");
         }
-        input.finish(callback)
+        fields.finish(callback)
     }
 
     /// Its `kind`.
@@ -99,13 +102,13 @@ impl Callback {
     }
 }
 
-fn webhook(input: &mut Input<'_>) -> Option<Callback> {
-    let (url, view) = (input.required("url", url), input.much("view"));
+fn webhook(fields: &mut Fields<'_>) -> Option<Callback> {
+    let (url, view) = (fields.required("url", url), much(fields, "view").unwrap_or_default());
     Some(Callback::Webhook { url: url?, view, since: 0 })
 }
 
-fn n8n(input: &mut Input<'_>) -> Option<Callback> {
-    let url = input.required("url", |text| {
+fn n8n(fields: &mut Fields<'_>) -> Option<Callback> {
+    let url = fields.required("url", |text| {
         let hidden = url(text)?;
         // A client writes the address in its own way, and n8n signs every letter of it.
         let parsed = Url::parse(text).map_err(|_no_url| "must be an address".to_owned())?;
@@ -116,16 +119,16 @@ fn n8n(input: &mut Input<'_>) -> Option<Callback> {
     Some(Callback::N8nResume { url: url?, since: 0 })
 }
 
-fn kestra(input: &mut Input<'_>, is_known: bool) -> Option<Callback> {
+fn kestra(fields: &mut Fields<'_>, is_known: bool) -> Option<Callback> {
     let is_id = |text: &str| {
         let letters = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
         (1..=LONGEST_EXECUTION).contains(&text.len()) && text.bytes().all(letters)
     };
     let id = |text: &str| if is_id(text) { Ok(text.to_owned()) } else { Err("must be letters, digits, - and _".to_owned()) };
-    let execution_id = input.required("executionId", id);
-    let tenant = input.optional("tenant", id);
+    let execution_id = fields.required("executionId", id);
+    let tenant = fields.optional("tenant", id);
     if !is_known {
-        input.problem("kind", "can't be kestra-resume: KESTRA_URL is not set");
+        fields.wrong("kind", "can't be kestra-resume: KESTRA_URL is not set");
     }
     Some(Callback::KestraResume { execution_id: execution_id?, tenant, since: 0 })
 }

@@ -5,11 +5,15 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::{
-    Problem,
-    input::{Input, texts, url},
+    input::{headers, much, url},
     target::{Hidden, Much, Subscription, Wanted},
 };
-use crate::{call::measures::STATUSES, outbound::SigningKey, registry::TYPES};
+use crate::{
+    call::{measures::STATUSES, phone::is_e164},
+    fields::{FieldError, Fields, texts},
+    outbound::SigningKey,
+    registry::TYPES,
+};
 
 /// Values of one filter, at most.
 const MOST_VALUES: usize = 50;
@@ -37,54 +41,54 @@ impl Draft {
     ///
     /// # Errors
     /// Everything that is wrong with it.
-    pub fn new(body: &Value) -> Result<Self, Vec<Problem>> {
-        let mut input = Input::new(body, "");
+    pub fn new(body: &Value) -> Result<Self, Vec<FieldError>> {
+        let mut fields = Fields::of(body, "");
         for name in ["url", "events"] {
-            if input.member(name).is_none() {
-                input.problem(name, "is required");
+            if fields.member(name).is_none() {
+                fields.missing(name);
             }
         }
-        let secret = secret(&mut input);
-        let draft = Self { secret, ..Self::members(&mut input) };
-        input.finish(Some(draft))
+        let secret = secret(&mut fields);
+        let draft = Self { secret, ..Self::members(&mut fields) };
+        fields.finish(Some(draft))
     }
 
     /// Reads changes.
     ///
     /// # Errors
     /// Everything that is wrong with them.
-    pub fn changes(body: &Value) -> Result<Self, Vec<Problem>> {
-        let mut input = Input::new(body, "");
+    pub fn changes(body: &Value) -> Result<Self, Vec<FieldError>> {
+        let mut fields = Fields::of(body, "");
         for name in ["url", "events"] {
-            if input.has(name) && input.member(name).is_none() {
-                input.problem(name, "can't be taken away");
+            if fields.has(name) && fields.member(name).is_none() {
+                fields.wrong(name, "can't be taken away");
             }
         }
-        if input.member("secret").is_some() {
-            input.problem("secret", "is changed by POST …/rotate");
+        if fields.member("secret").is_some() {
+            fields.wrong("secret", "is changed by POST …/rotate");
         }
-        let draft = Self::members(&mut input);
-        input.finish(Some(draft))
+        let draft = Self::members(&mut fields);
+        fields.finish(Some(draft))
     }
 
     /// Reads a new secret, if one is named.
     ///
     /// # Errors
     /// Everything that is wrong with it.
-    pub fn secret(body: &Value) -> Result<Option<Hidden>, Vec<Problem>> {
-        let mut input = Input::new(body, "");
-        let secret = secret(&mut input);
-        input.finish(Some(secret))
+    pub fn secret(body: &Value) -> Result<Option<Hidden>, Vec<FieldError>> {
+        let mut fields = Fields::of(body, "");
+        let secret = secret(&mut fields);
+        fields.finish(Some(secret))
     }
 
-    fn members(input: &mut Input<'_>) -> Self {
+    fn members(fields: &mut Fields<'_>) -> Self {
         Self {
-            url: input.optional("url", url),
-            events: input.has("events").then(|| events(input)),
-            filter: input.has("filter").then(|| filter(input)),
-            view: input.has("view").then(|| input.much("view")),
-            headers: input.has("headers").then(|| input.headers("headers")),
-            description: input.has("description").then(|| description(input)),
+            url: fields.optional("url", url),
+            events: fields.has("events").then(|| events(fields)),
+            filter: fields.has("filter").then(|| filter(fields)),
+            view: fields.has("view").then(|| much(fields, "view").unwrap_or_default()),
+            headers: fields.has("headers").then(|| headers(fields, "headers")),
+            description: fields.has("description").then(|| description(fields)),
             secret: None,
         }
     }
@@ -107,22 +111,22 @@ fn put<T>(place: &mut T, value: Option<T>) {
     }
 }
 
-fn secret(input: &mut Input<'_>) -> Option<Hidden> {
-    input.optional("secret", |text| {
+fn secret(fields: &mut Fields<'_>) -> Option<Hidden> {
+    fields.optional("secret", |text| {
         SigningKey::parse(text).map(|_key| Hidden::from(text)).map_err(|error| format!("must be a key: {error}"))
     })
 }
 
-fn events(input: &mut Input<'_>) -> Vec<String> {
+fn events(fields: &mut Fields<'_>) -> Vec<String> {
     let known = |word: &str| if TYPES.contains(&word) { Ok(()) } else { Err(format!("must be of {}", TYPES.join(", "))) };
-    let events = input.texts("events", TYPES.len(), known);
-    if events.is_empty() && input.member("events").is_some_and(|value| value.as_array().is_some_and(Vec::is_empty)) {
-        input.problem("events", "must list at least one");
+    let events = fields.texts("events", TYPES.len(), known);
+    if events.is_empty() && fields.member("events").is_some_and(|value| value.as_array().is_some_and(Vec::is_empty)) {
+        fields.wrong("events", "must list at least one");
     }
     events
 }
 
-fn description(input: &mut Input<'_>) -> String {
+fn description(fields: &mut Fields<'_>) -> String {
     let short = |text: &str| {
         if text.chars().count() <= LONGEST_DESCRIPTION {
             Ok(text.to_owned())
@@ -130,12 +134,12 @@ fn description(input: &mut Input<'_>) -> String {
             Err(format!("may have {LONGEST_DESCRIPTION} characters"))
         }
     };
-    input.optional("description", short).unwrap_or_default()
+    fields.optional("description", short).unwrap_or_default()
 }
 
-fn filter(input: &mut Input<'_>) -> Wanted {
-    let Some(value) = input.member("filter") else { return Wanted::default() };
-    let mut part = Input::new(value, "filter");
+fn filter(fields: &mut Fields<'_>) -> Wanted {
+    let Some(value) = fields.member("filter") else { return Wanted::default() };
+    let mut part = Fields::of(value, "filter");
     let wanted = Wanted {
         assistant_id: part.texts("assistantId", MOST_VALUES, short),
         phone: part.texts("phone", MOST_VALUES, e164),
@@ -145,13 +149,13 @@ fn filter(input: &mut Input<'_>) -> Wanted {
         metadata: match part.member("metadata").map_or_else(|| Ok(BTreeMap::new()), metadata) {
             Ok(metadata) => metadata,
             Err(message) => {
-                part.problem("metadata", &message);
+                part.wrong("metadata", message);
                 BTreeMap::new()
             }
         },
     };
     part.finish(Some(wanted)).unwrap_or_else(|problems| {
-        input.also(problems);
+        fields.also(problems);
         Wanted::default()
     })
 }
@@ -168,9 +172,6 @@ fn short(text: &str) -> Result<(), String> {
     if (1..=LONGEST_VALUE).contains(&text.len()) { Ok(()) } else { Err(format!("must have 1 to {LONGEST_VALUE} characters")) }
 }
 
-/// A plus, and 7 to 15 digits of which the first is not 0.
 fn e164(text: &str) -> Result<(), String> {
-    let digits = text.strip_prefix('+').unwrap_or_default();
-    let is_number = (7..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.starts_with('0');
-    if is_number { Ok(()) } else { Err("must be numbers like +15551234567".to_owned()) }
+    if is_e164(text) { Ok(()) } else { Err("must be numbers like +15551234567".to_owned()) }
 }

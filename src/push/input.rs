@@ -1,14 +1,15 @@
-//! Reads what somebody sent, field by field, and collects everything that is wrong with it. No sentence repeats a value.
+//! Fields that subscriptions and callbacks have in common.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use reqwest::{
     Url,
     header::{HeaderName, HeaderValue},
 };
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::target::{Hidden, Much};
+use crate::fields::Fields;
 
 /// Characters of an address, at most.
 const LONGEST_URL: usize = 2_048;
@@ -37,140 +38,15 @@ const OWN_HEADERS: [&str; 13] = [
 /// And all that begin so.
 const OWN_PREFIXES: [&str; 2] = ["webhook-", "proxy-"];
 
-/// Something that is wrong.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// Where it stands: names, joined by dots.
-    pub field: String,
-    /// What it must be.
-    pub message: String,
+/// `full` or `summary`.
+pub(super) fn much(fields: &mut Fields<'_>, name: &'static str) -> Option<Much> {
+    fields.choice(name, &[("full", Much::Full), ("summary", Much::Summary)])
 }
 
-/// An object that somebody sent.
-pub(super) struct Input<'a> {
-    members: Option<&'a Map<String, Value>>,
-    /// Where it stands; `""`: it is the body.
-    field: String,
-    read: BTreeSet<&'static str>,
-    ignores_rest: bool,
-    problems: Vec<Problem>,
-}
-
-impl<'a> Input<'a> {
-    pub(super) fn new(value: &'a Value, field: &str) -> Self {
-        let mut input =
-            Self { members: value.as_object(), field: field.to_owned(), read: BTreeSet::new(), ignores_rest: false, problems: Vec::new() };
-        if input.members.is_none() {
-            input
-                .problems
-                .push(Problem { field: if field.is_empty() { "body" } else { field }.to_owned(), message: "must be an object".to_owned() });
-        }
-        input
-    }
-
-    pub(super) fn problem(&mut self, name: &str, message: &str) {
-        let field = [self.field.as_str(), name].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(".");
-        self.problems.push(Problem { field, message: message.to_owned() });
-    }
-
-    /// Members that are not read are nobody's concern.
-    pub(super) fn ignore_rest(&mut self) {
-        self.ignores_rest = true;
-    }
-
-    /// A member, if it stands there; `null` counts as absent.
-    pub(super) fn member(&mut self, name: &'static str) -> Option<&'a Value> {
-        self.read.insert(name);
-        self.members?.get(name).filter(|value| !value.is_null())
-    }
-
-    /// Is a member there, be it `null`?
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.members.is_some_and(|members| members.contains_key(name))
-    }
-
-    /// A text.
-    pub(super) fn text(&mut self, name: &'static str) -> Option<String> {
-        self.optional(name, |text| Ok(text.to_owned()))
-    }
-
-    /// A text as `read` understands it.
-    pub(super) fn optional<T>(&mut self, name: &'static str, read: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
-        let value = self.member(name)?;
-        let read = value.as_str().map_or_else(|| Err("must be a text".to_owned()), read);
-        read.map_err(|message| self.problem(name, &message)).ok()
-    }
-
-    /// The same of one that must be there.
-    pub(super) fn required<T>(&mut self, name: &'static str, read: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
-        if self.member(name).is_none() {
-            self.problem(name, "is required");
-            return None;
-        }
-        self.optional(name, read)
-    }
-
-    /// `full` or `summary`.
-    pub(super) fn much(&mut self, name: &'static str) -> Much {
-        let read = |text: &str| match text {
-            "full" => Ok(Much::Full),
-            "summary" => Ok(Much::Summary),
-            _ => Err("must be full or summary".to_owned()),
-        };
-        self.optional(name, read).unwrap_or_default()
-    }
-
-    /// A text or a list of texts, each as `check` wants it.
-    pub(super) fn texts(&mut self, name: &'static str, most: usize, check: impl Fn(&str) -> Result<(), String>) -> Vec<String> {
-        let texts = self.member(name).map_or(Ok(Vec::new()), |value| texts(value, most, check));
-        texts.map_err(|message| self.problem(name, &message)).unwrap_or_default()
-    }
-
-    /// Headers by name, to be sent along.
-    pub(super) fn headers(&mut self, name: &'static str) -> BTreeMap<String, Hidden> {
-        let headers = self.member(name).map_or(Ok(BTreeMap::new()), headers);
-        headers.map_err(|message| self.problem(name, &message)).unwrap_or_default()
-    }
-
-    /// What else is wrong belongs to this too.
-    pub(super) fn also(&mut self, problems: Vec<Problem>) {
-        self.problems.extend(problems);
-    }
-
-    /// The value, unless something is wrong.
-    pub(super) fn finish<T>(mut self, value: Option<T>) -> Result<T, Vec<Problem>> {
-        let strange: Vec<String> = match self.members {
-            Some(members) if !self.ignores_rest => members.keys().filter(|name| !self.read.contains(name.as_str())).cloned().collect(),
-            _ => Vec::new(),
-        };
-        for name in strange {
-            let name: String = name.chars().take(64).collect();
-            self.problem(&name, "is not known here");
-        }
-        match value {
-            Some(value) if self.problems.is_empty() => Ok(value),
-            _ => Err(self.problems),
-        }
-    }
-}
-
-pub(super) fn texts(value: &Value, most: usize, check: impl Fn(&str) -> Result<(), String>) -> Result<Vec<String>, String> {
-    let values = match value {
-        Value::Array(values) => values.iter().collect(),
-        one => vec![one],
-    };
-    if values.len() > most {
-        return Err(format!("may list {most} values"));
-    }
-    let mut texts: Vec<String> = Vec::new();
-    for value in values {
-        let text = value.as_str().ok_or("must be a text or a list of texts")?;
-        check(text)?;
-        if !texts.iter().any(|other| other == text) {
-            texts.push(text.to_owned());
-        }
-    }
-    Ok(texts)
+/// Headers by name, to be sent along.
+pub(super) fn headers(fields: &mut Fields<'_>, name: &'static str) -> BTreeMap<String, Hidden> {
+    let headers = fields.member(name).map_or(Ok(BTreeMap::new()), read_headers);
+    headers.map_err(|message| fields.wrong(name, message)).unwrap_or_default()
 }
 
 /// An address that may be asked over HTTP.
@@ -192,7 +68,7 @@ pub(super) fn url(text: &str) -> Result<Hidden, String> {
     Ok(Hidden::from(text))
 }
 
-fn headers(value: &Value) -> Result<BTreeMap<String, Hidden>, String> {
+fn read_headers(value: &Value) -> Result<BTreeMap<String, Hidden>, String> {
     let given = value.as_object().ok_or("must be an object of texts")?;
     if given.len() > MOST_HEADERS {
         return Err(format!("may have {MOST_HEADERS} members"));

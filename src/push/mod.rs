@@ -52,9 +52,7 @@ use std::sync::{Arc, Mutex, atomic::AtomicBool};
 use tokio::sync::Notify;
 
 use self::fan::Known;
-pub use self::{
-    again::Again, attempt::Tested, callback::Callback, draft::Draft, input::Problem, subscriptions::Named, subscriptions::Refusal,
-};
+pub use self::{again::Again, attempt::Tested, callback::Callback, draft::Draft, subscriptions::Named, subscriptions::Refusal};
 use crate::{
     clock::Clock, config::KestraConfig, lifecycle::Lifecycle, outbound::Outbound, registry::Registry, store::StoreError, telemetry::Metrics,
 };

@@ -6,12 +6,13 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ring::rand::{SecureRandom as _, SystemRandom};
 
 use super::{
-    Problem, Push,
+    Push,
     draft::Draft,
     target::{Hidden, Much, OldSecret, Standing, Subscription, Target, Wanted},
 };
 use crate::{
     call::time::{DAY, Millis},
+    fields::FieldError,
     store::{StoreError, StoredTarget},
 };
 
@@ -40,7 +41,7 @@ pub struct Named {
 pub enum Refusal {
     /// There is something wrong with it.
     #[error("it can't be as it is")]
-    Invalid(Vec<Problem>),
+    Invalid(Vec<FieldError>),
     /// There is none of this id.
     #[error("there is none of this id")]
     Missing,
@@ -49,8 +50,8 @@ pub enum Refusal {
     Store(#[from] StoreError),
 }
 
-impl From<Vec<Problem>> for Refusal {
-    fn from(problems: Vec<Problem>) -> Self {
+impl From<Vec<FieldError>> for Refusal {
+    fn from(problems: Vec<FieldError>) -> Self {
         Self::Invalid(problems)
     }
 }
@@ -69,7 +70,7 @@ impl Push {
         let store = self.0.parts.registry.store();
         if store.targets(None).await?.targets.len() >= MOST_SUBSCRIPTIONS {
             let message = format!("there are {MOST_SUBSCRIPTIONS} already; delete one first");
-            return Err(Refusal::Invalid(vec![Problem { field: "subscriptions".to_owned(), message }]));
+            return Err(Refusal::Invalid(vec![FieldError { field: "subscriptions".to_owned(), message }]));
         }
         let (since, now) = (self.begin_here().await?, self.0.parts.clock.now());
         let mut subscription = Subscription {

@@ -1,4 +1,4 @@
-//! Answers kept in memory, serialised, so that a poll costs a look-up.
+//! Answers kept in memory, so that a poll costs a look-up.
 //!
 //! moka bounds the memory. Its clock can't be injected, so each entry has its own `expires_at`, checked on every read; moka's time to live only
 //! frees the memory of entries that nobody asks for.
@@ -11,11 +11,9 @@ use std::{
     time::Duration,
 };
 
-use axum::{body::Bytes, http::HeaderValue};
-
+use super::CachedCall;
 use crate::{
     call::{id::CallId, time::Millis},
-    store::StoredCall,
     telemetry::Metrics,
 };
 
@@ -23,33 +21,6 @@ use crate::{
 const NEWS_KEPT: Duration = Duration::from_mins(1);
 /// Signalled revisions that are remembered at once.
 const MOST_NEWS: u64 = 100_000;
-/// What an entry takes beside its bytes: keys, pointers, moka's own bookkeeping.
-const ENTRY_OVERHEAD: usize = 512;
-
-/// One call, ready to be served.
-#[derive(Debug, Clone)]
-pub struct CachedCall {
-    /// The call.
-    pub id: CallId,
-    /// The whole answer, serialised: envelope and full view. The same bytes serve 200 and 202.
-    pub body: Bytes,
-    /// The record's version, quoted.
-    pub etag: HeaderValue,
-    /// May a poller stop waiting?
-    pub done: bool,
-    /// Is there a result to show?
-    pub has_result: bool,
-    /// Vapi said twice that it knows no such call.
-    pub unknown_to_vapi: bool,
-    /// The stored record, while more events are to be expected.
-    pub stored: Option<Arc<StoredCall>>,
-    /// Counts writes; a greater one replaces a lesser.
-    pub revision: u64,
-    /// When it was put here.
-    pub cached_at: Millis,
-    /// From when on it is not served any more.
-    pub expires_at: Millis,
-}
 
 /// The cache; a cheap handle.
 #[derive(Clone)]
@@ -104,7 +75,7 @@ impl Cache {
     #[must_use]
     pub fn new(ttl: i64, max_bytes: u64, metrics: Metrics) -> Self {
         let entries = moka::sync::Cache::builder()
-            .weigher(|_, call: &Arc<CachedCall>| u32::try_from(weight(call)).unwrap_or(u32::MAX))
+            .weigher(|_, call: &Arc<CachedCall>| u32::try_from(call.weight()).unwrap_or(u32::MAX))
             .max_capacity(max_bytes)
             .time_to_live(Duration::from_millis(u64::try_from(ttl.max(1)).unwrap_or(1)))
             .build();
@@ -180,7 +151,7 @@ impl Cache {
         let mut bytes = 0;
         let mut entries = Vec::new();
         for (_, call) in self.entries.iter().filter(|(_, call)| call.expires_at > now) {
-            bytes += weight(&call) as u64;
+            bytes += call.weight() as u64;
             entries.push(CachedEntry { id: call.id.clone(), cached_at: call.cached_at, expires_at: call.expires_at });
         }
         entries.sort_by(|a, b| b.cached_at.cmp(&a.cached_at).then_with(|| a.id.cmp(&b.id)));
@@ -195,10 +166,4 @@ impl Cache {
     pub fn weighted_size(&self) -> u64 {
         self.entries.weighted_size()
     }
-}
-
-fn weight(call: &CachedCall) -> usize {
-    // A record takes about as much memory as the answer made of it.
-    let record = call.stored.as_ref().map_or(0, |_| call.body.len());
-    ENTRY_OVERHEAD + call.body.len() + record
 }

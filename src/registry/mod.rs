@@ -16,6 +16,7 @@
 //!   whoever erases counts first and forgets second. One of the two always takes the entry out.
 
 mod cache;
+mod cached;
 mod claim;
 mod columns;
 mod due;
@@ -35,7 +36,8 @@ use std::sync::{
 use std::time::Duration;
 
 pub use self::{
-    cache::{Cache, CacheStats, CachedCall, CachedEntry},
+    cache::{Cache, CacheStats, CachedEntry},
+    cached::CachedCall,
     due::DueHint,
     follow::follow,
     moved::write_of,
@@ -78,7 +80,7 @@ struct Inner {
     turns: Turns,
     plan: Plan,
     /// Address under which the world reaches us, or `""`.
-    base: String,
+    base: Arc<str>,
     clock: Clock,
     lifecycle: Lifecycle,
     metrics: Metrics,
@@ -156,6 +158,7 @@ impl Registry {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         let Parts { store, cache, waiters, plan, base, clock, lifecycle, metrics, line_of } = parts;
+        let base = base.into();
         let (turns, due, erased, streams) = (Turns::default(), DueHint::default(), AtomicU64::new(0), Streams::default());
         Self(Arc::new(Inner { store, cache, waiters, streams, line_of, turns, plan, base, clock, lifecycle, metrics, due, erased }))
     }
@@ -235,7 +238,7 @@ impl Registry {
     /// first one, as nearly always it is; if not, the commit is a conflict, and the record is loaded then.
     async fn supposed(&self, id: &CallId, event: &CallEvent) -> Result<Loaded, StoreError> {
         let says_something = || matches!(event.kind, EventKind::Delivery | EventKind::Placed) && *event.facts != CallRecord::default();
-        match self.0.cache.peek(id).map(|cached| cached.stored.clone()) {
+        match self.0.cache.peek(id).map(|cached| cached.stored()) {
             Some(Some(call)) => Ok(Loaded::Found(call)),
             None if says_something() => Ok(Loaded::Missing),
             Some(None) | None => self.0.store.load(id).await,
@@ -244,7 +247,7 @@ impl Registry {
 
     /// After the commit: cache, then waiters, then whoever fetches.
     fn publish(&self, call: &Arc<StoredCall>, visible: bool) {
-        let rendered = self.0.cache.put(render::cached(call, &self.0.base, self.0.clock.now()));
+        let rendered = self.0.cache.put(CachedCall::of(call, &self.0.base, self.0.clock.now()));
         if let Some(due) = call.due {
             self.0.due.announce(due.at);
         }
@@ -283,7 +286,7 @@ impl Registry {
         let erased = self.0.erased.load(Ordering::SeqCst);
         Ok(match self.0.store.load(id).await? {
             Loaded::Found(call) => {
-                let shown = self.0.cache.put(render::cached(&call, &self.0.base, self.0.clock.now()));
+                let shown = self.0.cache.put(CachedCall::of(&call, &self.0.base, self.0.clock.now()));
                 if self.0.erased.load(Ordering::SeqCst) != erased {
                     self.0.cache.forget(id);
                 }

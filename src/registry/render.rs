@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use axum::{body::Bytes, http::HeaderValue};
+use axum::body::Bytes;
 
-use super::{Change, cache::CachedCall};
+use super::Change;
 use crate::{
     call::{
         event::{CallEvent, EventKind, Keep},
@@ -132,23 +132,6 @@ pub(super) fn view<'a>(call: &'a StoredCall, view: View, base: &str) -> Rendered
     CallResult::of(&call.id, &call.record, meta(call), view, base)
 }
 
-/// A stored call, ready to be served.
-pub(super) fn cached(call: &Arc<StoredCall>, base: &str, now: Millis) -> CachedCall {
-    let done = call.record.is_done();
-    CachedCall {
-        id: call.id.clone(),
-        body: answer(&view(call, View::Full, base), done).into(),
-        etag: etag(call.version),
-        done,
-        has_result: call.record.has_result(),
-        unknown_to_vapi: policy::is_unknown_to_vapi(&call.record),
-        stored: (!done).then(|| Arc::clone(call)),
-        revision: call.revision,
-        cached_at: now,
-        expires_at: now,
-    }
-}
-
 /// The answer about a call that nobody has heard of yet.
 #[must_use]
 pub fn never_heard_of(id: &CallId) -> Vec<u8> {
@@ -160,10 +143,6 @@ pub fn never_heard_of(id: &CallId) -> Vec<u8> {
 #[must_use]
 pub fn answer(result: &Rendered<'_>, done: bool) -> Vec<u8> {
     Envelope { done, ..Envelope::of(result).about(result.call_id) }.to_bytes()
-}
-
-fn etag(version: u64) -> HeaderValue {
-    HeaderValue::try_from(format!("\"{version}\"")).unwrap_or_else(|_| HeaderValue::from_static("\"0\""))
 }
 
 /// Which members of `CallResult` an event changed.

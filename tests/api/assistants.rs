@@ -235,7 +235,7 @@ fn everything_wrong_with_a_request_is_said_at_once() {
     assert_eq!(fields, expected);
     assert_eq!(all["mode"], "must be one of search, direct_task, booking, notification");
     assert!(all["providerPhone"].contains("E.164"));
-    assert_eq!(wrong(&json!([]))[""], "must be a JSON object");
+    assert_eq!(wrong(&json!([]))["body"], "must be an object");
     assert!(wrong(&request(&json!({"userCriteria": "x".repeat(4_001)})))["userCriteria"].contains("4000"));
 }
 

@@ -142,7 +142,7 @@ impl Registry {
         if !self.0.streams.is_wanted(id) {
             return;
         }
-        let call = match self.0.cache.peek(id).and_then(|cached| cached.stored.clone()) {
+        let call = match self.0.cache.peek(id).and_then(|cached| cached.stored()) {
             Some(call) => Some(call),
             None => match self.0.store.load(id).await {
                 Ok(Loaded::Found(call)) => Some(call),
@@ -160,7 +160,7 @@ impl Registry {
         if let Some(call) = self.0.streams.fresh(id, sequence) {
             return Ok(Some(call));
         }
-        let cached = self.0.cache.peek(id).and_then(|cached| cached.stored.clone());
+        let cached = self.0.cache.peek(id).and_then(|cached| cached.stored());
         if let Some(call) = cached.filter(|call| call.news >= sequence) {
             return Ok(Some(call));
         }

@@ -103,7 +103,7 @@ impl Registry {
     /// # Errors
     /// [`StoreError`] when it is not in memory and can't be loaded.
     pub async fn stored(&self, id: &CallId, sequence: u64) -> Result<Option<Arc<StoredCall>>, StoreError> {
-        let cached = self.0.cache.peek(id).and_then(|cached| cached.stored.clone());
+        let cached = self.0.cache.peek(id).and_then(|cached| cached.stored());
         if let Some(call) = cached.filter(|call| call.news >= sequence) {
             return Ok(Some(call));
         }

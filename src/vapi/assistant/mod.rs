@@ -17,7 +17,7 @@ mod words;
 use minijinja::{Environment, UndefinedBehavior, value::Serde};
 use serde_json::{Map, Value, json};
 
-pub use self::request::{CallRequest, FieldError, Mode, Urgency};
+pub use self::request::{CallRequest, Mode, Urgency};
 use self::words::Words;
 
 /// Seconds that Vapi waits for an answer to a message.

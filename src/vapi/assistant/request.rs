@@ -1,6 +1,11 @@
 //! What somebody wants a call to do.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
+
+use crate::{
+    call::phone::is_e164,
+    fields::{FieldError, Fields},
+};
 
 /// Characters of a name, a place, an id, a time.
 const MOST_SHORT: usize = 200;
@@ -10,8 +15,6 @@ const MOST_LONG: usize = 4_000;
 const MOST_PROMPT: usize = 40_000;
 /// Options that can be told apart on the phone.
 const MOST_OPTIONS: usize = 3;
-/// Digits of a phone number (E.164).
-const PHONE_DIGITS: std::ops::RangeInclusive<usize> = 7..=15;
 /// What an option may say of itself, and the words before it.
 const OPTION_PARTS: [(&str, &str); 6] =
     [("name", ""), ("rating", "rated "), ("rate", "rate "), ("availability", "available "), ("phone", "phone "), ("notes", "")];
@@ -111,51 +114,42 @@ pub struct CallRequest {
     pub custom_prompt: Option<CustomPrompt>,
 }
 
-/// What is wrong with one field.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct FieldError {
-    /// Its name, with dots and indices: `customPrompt.systemPrompt`, `options[2]`.
-    pub field: String,
-    /// What it has to be.
-    pub message: String,
-}
-
 impl CallRequest {
     /// Reads a request. A null counts as absent.
     ///
     /// # Errors
     /// Everything that is wrong with it.
     pub fn parse(body: &Value) -> Result<Self, Vec<FieldError>> {
-        let mut form = Form::of(body, "");
-        let mode = form.choice("mode", &MODES);
-        let service_needed = form.text("serviceNeeded", MOST_SHORT);
+        let mut fields = Fields::of(body, "");
+        let mode = fields.choice("mode", &MODES);
+        let service_needed = text(&mut fields, "serviceNeeded", MOST_SHORT);
         let is_direct = service_needed.as_deref() == Some(DIRECT_TASK);
         let request = Self {
-            provider_name: form.required("providerName", MOST_SHORT),
-            provider_phone: form.phone("providerPhone").unwrap_or_default(),
-            user_criteria: form.text("userCriteria", MOST_LONG),
-            problem_description: form.text("problemDescription", MOST_LONG),
-            client_name: form.text("clientName", MOST_SHORT),
-            location: form.text("location", MOST_SHORT),
-            client_address: form.text("clientAddress", MOST_SHORT),
-            client_phone: form.phone("clientPhone"),
-            preferred_time: form.text("preferredTime", MOST_SHORT),
-            options: form.options("options"),
-            urgency: form.choice("urgency", &Urgency::ALL),
+            provider_name: required(&mut fields, "providerName", MOST_SHORT),
+            provider_phone: phone(&mut fields, "providerPhone").unwrap_or_default(),
+            user_criteria: text(&mut fields, "userCriteria", MOST_LONG),
+            problem_description: text(&mut fields, "problemDescription", MOST_LONG),
+            client_name: text(&mut fields, "clientName", MOST_SHORT),
+            location: text(&mut fields, "location", MOST_SHORT),
+            client_address: text(&mut fields, "clientAddress", MOST_SHORT),
+            client_phone: phone(&mut fields, "clientPhone"),
+            preferred_time: text(&mut fields, "preferredTime", MOST_SHORT),
+            options: options(&mut fields, "options"),
+            urgency: fields.choice("urgency", &Urgency::ALL),
             mode: if is_direct { Mode::DirectTask } else { mode.unwrap_or_default() },
-            realtime: form.flag("realtime"),
-            service_request_id: form.text("serviceRequestId", MOST_SHORT),
-            provider_id: form.text("providerId", MOST_SHORT),
-            custom_prompt: form.custom_prompt("customPrompt"),
+            realtime: fields.flag("realtime"),
+            service_request_id: text(&mut fields, "serviceRequestId", MOST_SHORT),
+            provider_id: text(&mut fields, "providerId", MOST_SHORT),
+            custom_prompt: custom_prompt(&mut fields, "customPrompt"),
             service_needed,
         };
         if request.provider_phone.is_empty() {
-            form.missing("providerPhone");
+            fields.missing("providerPhone");
         }
         if request.mode == Mode::Search && request.service_needed.is_none() {
-            form.missing("serviceNeeded");
+            fields.missing("serviceNeeded");
         }
-        form.end(request)
+        fields.finish(Some(request))
     }
 
     /// Was it made a direct task by what it calls the service?
@@ -169,140 +163,60 @@ const DIRECT_TASK: &str = "Direct Task";
 const MODES: [(&str, Mode); 4] =
     [("search", Mode::Search), ("direct_task", Mode::DirectTask), ("booking", Mode::Booking), ("notification", Mode::Notification)];
 
-/// Is this a number that can be dialled from anywhere?
-#[must_use]
-pub fn is_e164(text: &str) -> bool {
-    let Some(digits) = text.strip_prefix('+') else { return false };
-    PHONE_DIGITS.contains(&digits.len()) && !digits.starts_with('0') && digits.bytes().all(|byte| byte.is_ascii_digit())
+fn text(fields: &mut Fields<'_>, name: &'static str, most: usize) -> Option<String> {
+    let short = |text: &str| {
+        if text.chars().count() <= most { Ok(text.trim().to_owned()) } else { Err(format!("has more than {most} characters")) }
+    };
+    fields.optional(name, short).filter(|text| !text.is_empty())
 }
 
-/// An object that is read field by field; what is left over is wrong.
-struct Form<'a> {
-    fields: Map<String, Value>,
-    within: &'a str,
-    errors: Vec<FieldError>,
+fn required(fields: &mut Fields<'_>, name: &'static str, most: usize) -> String {
+    let text = text(fields, name, most);
+    if text.is_none() {
+        fields.missing(name);
+    }
+    text.unwrap_or_default()
 }
 
-impl<'a> Form<'a> {
-    fn of(body: &Value, within: &'a str) -> Self {
-        let mut form = Self { fields: Map::new(), within, errors: Vec::new() };
-        match body {
-            Value::Object(fields) => form.fields.clone_from(fields),
-            _ => form.wrong("", "must be a JSON object"),
+fn phone(fields: &mut Fields<'_>, name: &'static str) -> Option<String> {
+    let text = text(fields, name, MOST_SHORT)?;
+    if !is_e164(&text) {
+        fields.wrong(name, "must be a phone number in E.164: + and 7 to 15 digits, such as +15551234567");
+    }
+    Some(text)
+}
+
+fn options(fields: &mut Fields<'_>, name: &'static str) -> Vec<String> {
+    let items = match fields.member(name) {
+        None => return Vec::new(),
+        Some(Value::Array(items)) => items,
+        Some(_) => {
+            fields.wrong(name, "must be a list");
+            return Vec::new();
         }
-        form
+    };
+    if items.len() > MOST_OPTIONS {
+        fields.wrong(name, format!("has more than {MOST_OPTIONS} entries"));
     }
-
-    fn wrong(&mut self, name: &str, message: impl Into<String>) {
-        let field =
-            if self.within.is_empty() || name.is_empty() { format!("{}{name}", self.within) } else { format!("{}.{name}", self.within) };
-        // One sentence a field: the first says what to do.
-        if !self.errors.iter().any(|error| error.field == field) {
-            self.errors.push(FieldError { field, message: message.into() });
-        }
-    }
-
-    fn missing(&mut self, name: &str) {
-        self.wrong(name, "is required");
-    }
-
-    fn take(&mut self, name: &str) -> Option<Value> {
-        self.fields.remove(name).filter(|value| !value.is_null())
-    }
-
-    fn text(&mut self, name: &str, most: usize) -> Option<String> {
-        let value = self.take(name)?;
-        let Value::String(text) = value else {
-            self.wrong(name, "must be a text");
-            return None;
-        };
-        if text.chars().count() > most {
-            self.wrong(name, format!("has more than {most} characters"));
-        }
-        Some(text.trim().to_owned()).filter(|text| !text.is_empty())
-    }
-
-    fn required(&mut self, name: &str, most: usize) -> String {
-        let text = self.text(name, most);
-        if text.is_none() {
-            self.missing(name);
-        }
-        text.unwrap_or_default()
-    }
-
-    fn phone(&mut self, name: &str) -> Option<String> {
-        let text = self.text(name, MOST_SHORT)?;
-        if !is_e164(&text) {
-            self.wrong(name, "must be a phone number in E.164: + and 7 to 15 digits, such as +15551234567");
-        }
-        Some(text)
-    }
-
-    fn flag(&mut self, name: &str) -> bool {
-        match self.take(name) {
-            None => false,
-            Some(Value::Bool(flag)) => flag,
-            Some(_) => {
-                self.wrong(name, "must be true or false");
-                false
+    let mut options = Vec::new();
+    for (index, item) in items.iter().enumerate() {
+        match option(item) {
+            Some(text) if text.chars().count() <= MOST_LONG => options.push(text),
+            _ => {
+                fields.wrong(&format!("{name}[{index}]"), "must be a text, or an object of name, rating, rate, availability, phone, notes");
             }
         }
     }
+    options
+}
 
-    fn choice<T: Copy>(&mut self, name: &str, choices: &[(&str, T)]) -> Option<T> {
-        let value = self.take(name)?;
-        let found = value.as_str().and_then(|word| choices.iter().find(|(choice, _)| *choice == word));
-        if found.is_none() {
-            let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
-            self.wrong(name, format!("must be one of {}", words.join(", ")));
-        }
-        found.map(|(_, choice)| *choice)
-    }
-
-    fn options(&mut self, name: &str) -> Vec<String> {
-        let items = match self.take(name) {
-            None => return Vec::new(),
-            Some(Value::Array(items)) => items,
-            Some(_) => {
-                self.wrong(name, "must be a list");
-                return Vec::new();
-            }
-        };
-        if items.len() > MOST_OPTIONS {
-            self.wrong(name, format!("has more than {MOST_OPTIONS} entries"));
-        }
-        let mut options = Vec::new();
-        for (index, item) in items.iter().enumerate() {
-            match option(item) {
-                Some(text) if text.chars().count() <= MOST_LONG => options.push(text),
-                _ => self
-                    .wrong(&format!("{name}[{index}]"), "must be a text, or an object of name, rating, rate, availability, phone, notes"),
-            }
-        }
-        options
-    }
-
-    fn custom_prompt(&mut self, name: &str) -> Option<CustomPrompt> {
-        let value = self.take(name)?;
-        let mut form = Form::of(&value, name);
-        let system_prompt = form.required("systemPrompt", MOST_PROMPT);
-        let first_message = form.text("firstMessage", MOST_LONG);
-        match form.end(CustomPrompt { system_prompt, first_message }) {
-            Ok(prompt) => Some(prompt),
-            Err(errors) => {
-                self.errors.extend(errors);
-                None
-            }
-        }
-    }
-
-    fn end<T>(mut self, read: T) -> Result<T, Vec<FieldError>> {
-        let unknown: Vec<String> = self.fields.keys().cloned().collect();
-        for name in unknown {
-            self.wrong(&name, "is no field of a call request");
-        }
-        if self.errors.is_empty() { Ok(read) } else { Err(self.errors) }
-    }
+fn custom_prompt(fields: &mut Fields<'_>, name: &'static str) -> Option<CustomPrompt> {
+    let mut part = Fields::of(fields.member(name)?, name);
+    let prompt = CustomPrompt {
+        system_prompt: required(&mut part, "systemPrompt", MOST_PROMPT),
+        first_message: text(&mut part, "firstMessage", MOST_LONG),
+    };
+    part.finish(Some(prompt)).map_err(|errors| fields.also(errors)).ok()
 }
 
 /// An option in one line: as it is given, or what its parts say.

@@ -71,7 +71,7 @@ async fn what_cannot_be_placed_is_refused_field_by_field_and_nothing_is_sent() {
     more["colour"] = "red".into();
     for (body, fields) in [
         (json!({}), vec!["providerName", "providerPhone", "serviceNeeded"]),
-        (json!([]), vec!["", "providerName", "providerPhone", "serviceNeeded"]),
+        (json!([]), vec!["body", "providerName", "providerPhone", "serviceNeeded"]),
         (more, vec!["callback", "callMethod", "colour"]),
         (json!({"assistantId": "a", "customers": [{"number": "+15551234567"}]}), vec!["customers"]),
     ] {

@@ -185,6 +185,11 @@ impl Service {
         self.status_field("VmRSS:")
     }
 
+    /// Memory that it allocated and holds now, in KiB, without the pages of the program itself.
+    pub(crate) fn allocated(&self) -> u64 {
+        self.status_field("RssAnon:")
+    }
+
     /// The most memory it ever used, in KiB.
     pub(crate) fn peak_memory(&self) -> u64 {
         self.status_field("VmHWM:")
