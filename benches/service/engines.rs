@@ -30,20 +30,20 @@ const CONNECTIONS: usize = 4;
 const ANSWER: usize = 8 * 1_024;
 
 /// An engine with a server of its own, which waits for the disk and runs on any core.
-enum Engine {
+pub(crate) enum Engine {
     Sqlite,
     Postgres(postgres_server::Server),
     Redis(redis_server::Server),
 }
 
 impl Engine {
-    fn all() -> Vec<Self> {
+    pub(crate) fn all() -> Vec<Self> {
         let postgres = postgres_server::Server::start().map(Self::Postgres);
         let redis = redis_server::Server::start(&[]).map(Self::Redis);
         [Some(Self::Sqlite), postgres, redis].into_iter().flatten().collect()
     }
 
-    fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Sqlite => "SQLite",
             Self::Postgres(_) => "PostgreSQL",
@@ -52,7 +52,7 @@ impl Engine {
     }
 
     /// The URL of a new, empty store.
-    fn fresh(&self, setup: &Setup, name: &str, number: usize) -> anyhow::Result<String> {
+    pub(crate) fn fresh(&self, setup: &Setup, name: &str, number: usize) -> anyhow::Result<String> {
         Ok(match self {
             Self::Sqlite => format!("sqlite:{}", setup.fresh_store(name)?.display()),
             Self::Postgres(server) => {
@@ -64,7 +64,7 @@ impl Engine {
     }
 
     /// Opens a store for the library.
-    async fn open(&self, url: &str) -> anyhow::Result<Store> {
+    pub(crate) async fn open(&self, url: &str) -> anyhow::Result<Store> {
         let migrate = Migrate::Auto;
         Ok(match self {
             Self::Sqlite => fill::sqlite(url.trim_start_matches("sqlite:").as_ref())?,

@@ -149,6 +149,7 @@ mod tests {
         }
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "what a field is")]
     fn said<T>(value: T) -> Option<Stamped<T>> {
         Some(Stamped { value, rank: Rank::REPORT, sent_at: None })
     }

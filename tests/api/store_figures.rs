@@ -15,6 +15,7 @@ use crate::{
     support::{postgres, redis},
 };
 
+#[expect(clippy::unnecessary_wraps, reason = "what a field is")]
 fn said<T>(value: T) -> Option<Stamped<T>> {
     Some(Stamped { value, rank: Rank::REPORT, sent_at: None })
 }

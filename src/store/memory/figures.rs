@@ -47,7 +47,9 @@ impl MemoryStore {
 
     pub(in crate::store) async fn tally(&self, tallies: Vec<Tally>) -> Result<(), StoreError> {
         let mut state = self.open()?;
-        tallies.into_iter().for_each(|tally| state.tallies.note(tally));
+        for tally in tallies {
+            state.tallies.note(tally);
+        }
         Ok(())
     }
 

@@ -24,14 +24,14 @@ use crate::{
     },
 };
 
-/// Both questions see the same calls; whoever asks is not kept waiting for ever.
-const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = '15s'";
+/// Both questions see the same calls, and are given up when nobody can still be waiting for the answer.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = '4s'";
 /// Calls measured at once.
 const STEP: i64 = 200;
 const DAY: i64 = crate::call::time::DAY;
 
 /// The groups, and the ranks by day and of all days together.
-fn questions<'a>(filter: &'a CallFilter) -> [Step<'a>; 2] {
+fn questions(filter: &CallFilter) -> [Step<'_>; 2] {
     let day = format!("c.created_at / {DAY}");
     let ask = |text: &str| {
         let (conditions, values) = Conditions::of(filter).with_phone(filter).parts();

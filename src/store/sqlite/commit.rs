@@ -245,7 +245,7 @@ fn length(body: &[u8]) -> i64 {
 fn standing(db: &Connection, id: &CallId) -> rusqlite::Result<Option<Standing>> {
     let mut find = db.prepare_cached(
         "SELECT c.n, c.revision, d.reason, d.at, c.ended_at, c.assistant_id, c.provider_id, c.customer_digits, c.provider_digits, \
-         c.created_at, c.marks, c.duration, c.cost, c.completion, c.fetches, c.score \
+         c.marks, c.duration, c.cost, c.completion, c.fetches, c.score \
          FROM calls c LEFT JOIN dues d ON d.call = c.n WHERE c.id = ?1",
     )?;
     find.query_row([id.as_str()], |row| {
@@ -255,7 +255,7 @@ fn standing(db: &Connection, id: &CallId) -> rusqlite::Result<Option<Standing>> 
             provider_id: row.get(6)?,
             customer_digits: row.get(7)?,
             provider_digits: row.get(8)?,
-            measures: row.get::<_, Option<i64>>(10)?.map(|_| figures::packed(row, 10)).transpose()?,
+            measures: row.get::<_, Option<i64>>(9)?.map(|_| figures::packed(row, 9)).transpose()?,
         };
         Ok(Standing { n: row.get(0)?, revision: row.get::<_, i64>(1)?.cast_unsigned(), steady, due: super::rows::due(row, 2)? })
     })

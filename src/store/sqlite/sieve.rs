@@ -23,7 +23,8 @@ use crate::{
 };
 
 /// Calls in a block, as numbers of rows.
-const CALLS: i64 = SLOTS as i64;
+const CALLS: i64 = 1_024;
+const _: () = assert!(CALLS.unsigned_abs() == SLOTS as u64, "a slot for each call of a block");
 /// A call that was quiet for so long, in milliseconds, is worth to be sieved: most are not written again.
 const QUIET: i64 = 600 * SECOND;
 /// So many calls of a block that are not quiet yet don't keep it from being made.
