@@ -8,6 +8,7 @@
 mod csv;
 mod ledger;
 mod report;
+mod told;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -16,7 +17,7 @@ use tracing::warn;
 use self::ledger::Ledger;
 pub use self::{
     csv::csv,
-    report::{
+    told::{
         Analytics, ByStatus, CommitTimes, Cost, DayNumbers, DayWebhooks, Enrichment, Feedback, Spread, StoreNumbers, TimePercentiles,
         Webhooks,
     },

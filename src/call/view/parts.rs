@@ -153,6 +153,9 @@ pub struct CustomerView<'a> {
     pub name: Option<&'a str>,
 }
 
+/// Where that stands in structured data and outputs.
+pub(super) const FEEDBACK_KEYS: [&str; 5] = ["nps_score", "overall_feedback", "positives", "detractors", "action_items"];
+
 /// What the customer thought of it.
 #[derive(Debug, Clone, Default, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -171,7 +174,6 @@ pub struct FeedbackView {
 
 impl FeedbackView {
     pub(crate) fn of(record: &CallRecord) -> Self {
-        const KEYS: [&str; 5] = ["nps_score", "overall_feedback", "positives", "detractors", "action_items"];
         let data = record.structured_data.iter().map(|it| it.value.value());
         let outputs = record.structured_outputs.values().map(|it| it.value.0.value());
         let results = outputs.map(|mut output| match output.get_mut("result").map(Value::take).unwrap_or_default() {
@@ -182,7 +184,7 @@ impl FeedbackView {
         let places: Vec<Map<String, Value>> = data
             .chain(results)
             .filter_map(|place| match place {
-                Value::Object(members) if KEYS.iter().any(|key| members.contains_key(*key)) => Some(members),
+                Value::Object(members) if FEEDBACK_KEYS.iter().any(|key| members.contains_key(*key)) => Some(members),
                 _ => None,
             })
             .collect();

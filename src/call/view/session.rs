@@ -8,7 +8,7 @@ use std::{borrow::Cow, collections::HashMap};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{CallRecord, text, transcript};
+use super::{CallRecord, parts::FEEDBACK_KEYS, text, transcript};
 
 /// Sentences that are taken from a transcript.
 const SENTENCES: usize = 3;
@@ -119,13 +119,13 @@ fn members(value: Value) -> Option<serde_json::Map<String, Value>> {
     if let Value::Object(members) = value { Some(members) } else { None }
 }
 
-/// A name and a value to read; nothing for what is empty, and for what only a program can read.
+/// A name and a value to read; nothing for what is empty, stands elsewhere in the answer, or can only be read by a program.
 fn insight(key: &str, value: &Value) -> Option<String> {
     let value = match value {
         Value::Array(items) => items.iter().filter_map(plain).collect::<Vec<_>>().join(", "),
         value => plain(value)?,
     };
-    (!value.is_empty() && key != "call_id").then(|| short(&format!("{}: {value}", label(key))))
+    (!value.is_empty() && key != "call_id" && !FEEDBACK_KEYS.contains(&key)).then(|| short(&format!("{}: {value}", label(key))))
 }
 
 fn plain(value: &Value) -> Option<String> {
@@ -207,7 +207,7 @@ mod tests {
         ] {
             assert_eq!(insight("a_b", &value).as_deref(), shown, "{value}");
         }
-        assert_eq!(insight("call_id", &json!("ours")), None);
+        assert_eq!((insight("call_id", &json!("ours")), insight("nps_score", &json!(9))), (None, None), "they stand elsewhere");
     }
 
     proptest! {
