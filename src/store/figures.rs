@@ -194,6 +194,13 @@ impl Counting {
         }
     }
 
+    /// Counts calls that somebody else has put together, with the times of each.
+    pub(super) fn add_group(&mut self, group: Group, durations: Vec<f64>, completions: Vec<f64>) {
+        self.durations.entry(group.day).or_default().extend(durations);
+        self.completions.entry(group.day).or_default().extend(completions);
+        self.groups.insert((group.day, group.marks.packed()), group);
+    }
+
     /// The numbers.
     pub(super) fn figures(self) -> Figures {
         let Self { groups, mut durations, mut completions } = self;

@@ -1,7 +1,5 @@
 //! Numbers about calls, and tallies. The server adds up; a million rows would take long on their way.
 
-use std::collections::BTreeMap;
-
 use tokio_postgres::Row;
 
 use super::{
@@ -18,69 +16,54 @@ use crate::{
     call::{measures::Measures, time::Millis},
     store::{
         CallFilter, StoreError,
-        figures::{DETRACTOR, Figures, Group, PROMOTER, Packed, Percentiles, Scores, Sum, Times},
+        figures::{Counting, DETRACTOR, Figures, Group, PROMOTER, Packed, Scores, Sum},
         pack::Packer,
         tally::{Counted, HOUR, Tally, counted},
     },
 };
 
-/// Both questions see the same calls, and are given up when nobody can still be waiting for the answer.
-const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = '4s'";
+/// It is given up when nobody can still be waiting for the answer.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; SET LOCAL statement_timeout = '4s'";
 /// Calls measured at once.
 const STEP: i64 = 200;
 const DAY: i64 = crate::call::time::DAY;
 
-/// The groups, and the ranks by day and of all days together.
-fn questions(filter: &CallFilter) -> [Step<'_>; 2] {
-    let day = format!("c.created_at / {DAY}");
-    let ask = |text: &str| {
-        let (conditions, values) = Conditions::of(filter).with_phone(filter).parts();
-        Step::once(text.replace("{conditions}", &conditions).replace("{day}", &day), values)
-    };
-    [
-        ask(&format!(
-            "SELECT {{day}}, c.marks, count(*), count(c.duration), coalesce(sum(c.duration), 0), count(c.cost), coalesce(sum(c.cost), 0), \
-             count(*) FILTER (WHERE c.fetches > 0), coalesce(sum(c.fetches), 0)::bigint, count(c.score), coalesce(sum(c.score), 0), \
-             count(*) FILTER (WHERE c.score >= {PROMOTER}), count(*) FILTER (WHERE c.score <= {DETRACTOR}) \
-             FROM ringback.calls c WHERE c.marks IS NOT NULL{{conditions}} GROUP BY 1, 2 ORDER BY 1, 2"
-        )),
-        ask(
-            "SELECT {day}, percentile_disc(0.5) WITHIN GROUP (ORDER BY c.duration), percentile_disc(0.95) WITHIN GROUP (ORDER BY c.duration), \
-             percentile_disc(0.5) WITHIN GROUP (ORDER BY c.completion), percentile_disc(0.95) WITHIN GROUP (ORDER BY c.completion) \
-             FROM ringback.calls c WHERE c.marks IS NOT NULL{conditions} GROUP BY GROUPING SETS (({day}), ())",
-        ),
-    ]
+/// The groups, each with the times of its calls: to rank them takes the server longer than to hand them out.
+fn question(filter: &CallFilter) -> Step<'_> {
+    let (conditions, values) = Conditions::of(filter).with_phone(filter).parts();
+    let sql = format!(
+        "SELECT c.created_at / {DAY}, c.marks, count(*), count(c.cost), coalesce(sum(c.cost), 0), \
+         count(*) FILTER (WHERE c.fetches > 0), coalesce(sum(c.fetches), 0)::bigint, count(c.score), coalesce(sum(c.score), 0), \
+         count(*) FILTER (WHERE c.score >= {PROMOTER}), count(*) FILTER (WHERE c.score <= {DETRACTOR}), \
+         array_agg(c.duration) FILTER (WHERE c.duration IS NOT NULL), array_agg(c.completion) FILTER (WHERE c.completion IS NOT NULL) \
+         FROM ringback.calls c WHERE c.marks IS NOT NULL{conditions} GROUP BY 1, 2"
+    );
+    Step::once(sql, values)
 }
 
-fn group(row: &Row) -> Result<Group, Fault> {
+fn add(counting: &mut Counting, row: &Row) -> Result<(), Fault> {
     let count = |at: usize| Ok::<_, Fault>(row.try_get::<_, i64>(at)?.unsigned_abs());
     let sum = |at: usize| Ok::<_, Fault>(Sum { count: count(at)?, total: row.try_get(at + 1)? });
-    let marks: i64 = row.try_get(1)?;
-    Ok(Group {
+    let times = |at: usize| Ok::<_, Fault>(row.try_get::<_, Option<Vec<f64>>>(at)?.unwrap_or_default());
+    let durations = times(11)?;
+    let group = Group {
         calls: count(2)?,
-        durations: sum(3)?,
-        costs: sum(5)?,
-        fetched: count(7)?,
-        fetches: count(8)?,
-        scores: Scores { all: sum(9)?, promoters: count(11)?, detractors: count(12)? },
-        ..Group::empty(row.try_get(0)?, marks)
-    })
+        durations: Sum { count: durations.len() as u64, total: durations.iter().sum() },
+        costs: sum(3)?,
+        fetched: count(5)?,
+        fetches: count(6)?,
+        scores: Scores { all: sum(7)?, promoters: count(9)?, detractors: count(10)? },
+        ..Group::empty(row.try_get(0)?, row.try_get(1)?)
+    };
+    counting.add_group(group, durations, times(12)?);
+    Ok(())
 }
 
 async fn figures(db: &Db, filter: &CallFilter) -> Result<Figures, Fault> {
-    let answers = db.pipeline(Some(BEGIN), &questions(filter), Some(COMMIT)).await?;
-    let [groups, ranks] = answers.as_slice() else { return Err(Fault::Refused("an answer is missing".to_owned())) };
-    let groups = groups.iter().map(group).collect::<Result<Vec<_>, _>>()?;
-    let (mut days, mut times) = (BTreeMap::new(), Times::default());
-    for row in ranks {
-        let ranks = |at: usize| Ok::<_, Fault>(Percentiles { p50: row.try_get(at)?, p95: row.try_get(at + 1)? });
-        let found = Times { duration: ranks(1)?, completion: ranks(3)? };
-        match row.try_get::<_, Option<i64>>(0)? {
-            Some(day) => drop(days.insert(day, found)),
-            None => times = found,
-        }
-    }
-    Ok(Figures { groups, days, times })
+    let rows = db.pipeline(Some(BEGIN), &[question(filter)], Some(COMMIT)).await?.pop().unwrap_or_default();
+    let mut counting = Counting::default();
+    rows.iter().try_for_each(|row| add(&mut counting, row))?;
+    Ok(counting.figures())
 }
 
 const UNMEASURED: &str = concat!(
