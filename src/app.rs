@@ -16,11 +16,12 @@ use crate::{
     call::event::CallEvent,
     clock::Clock,
     config::Config,
-    dial::{Dialer, Writer},
+    dial::{Dialer, Writer, batches::Batches},
     doctor::{Doctor, rounds::Rounds},
     enrich::Enricher,
     http::{self, Api, Budget, Gate, Probe, Shared},
     keep::Keeper,
+    kestra::Kestra,
     lifecycle::Lifecycle,
     outbound::{Outbound, SetUpError},
     registry::{Registry, follow},
@@ -75,12 +76,16 @@ impl App {
         let writer = Writer::new(config.server.clone())?;
         let ground = Ground::lay(&config, clock).await?;
         let keeper = ground.keeper(&config);
+        let kestra = config.outbound.kestra.clone().map(|config| Kestra::new(config, outbound.clone()));
+        let push = ground.push(&config, outbound.clone(), kestra.clone());
+        let dialer = ground.dialer(&config, writer, push.clone(), kestra);
         let shared = Shared {
             enricher: ground.enricher(),
             reconciler: ground.reconciler(&config),
-            dialer: ground.dialer(&config, writer),
             analyst: ground.analyst(),
-            push: ground.push(&config, outbound.clone()),
+            batches: Batches::new(dialer.clone()),
+            dialer,
+            push,
             tools: ground.tools(&config, outbound),
             meters: http::Meters::new(ground.metrics.clone(), &http::TEMPLATES),
             gate,
@@ -128,6 +133,7 @@ impl App {
         lifecycle.spawn("http", http::server::serve(listener, http::router(&api), lifecycle.clone()));
         lifecycle.spawn("enrich", enrich(api.registry.clone(), api.enricher.clone(), lifecycle.clone()));
         lifecycle.spawn("dial", dial(api.registry.clone(), api.dialer.clone(), lifecycle.clone()));
+        lifecycle.spawn("batches", batches(api.registry.clone(), api.batches.clone(), lifecycle.clone()));
         lifecycle.spawn("push", api.push.clone().run(lifecycle.clone()));
         lifecycle.spawn("reconcile", api.reconciler.clone().run());
         lifecycle.spawn("analytics", api.analyst.clone().run(lifecycle.clone()));
@@ -164,6 +170,14 @@ async fn enrich(registry: Registry, enricher: Enricher, lifecycle: Lifecycle) {
 async fn dial(registry: Registry, dialer: Dialer, lifecycle: Lifecycle) {
     tokio::select! {
         () = registry.store().opened() => dialer.run(lifecycle).await,
+        () = lifecycle.soft_stopped() => {}
+    }
+}
+
+/// Works through batches, as soon as the store was reached.
+async fn batches(registry: Registry, batches: Batches, lifecycle: Lifecycle) {
+    tokio::select! {
+        () = registry.store().opened() => batches.run(lifecycle).await,
         () = lifecycle.soft_stopped() => {}
     }
 }

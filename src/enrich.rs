@@ -93,6 +93,20 @@ impl Enricher {
         self.0.registry.due_hint().announce(due);
     }
 
+    /// Asks Vapi for a call of which nothing was heard, while somebody waits; what it tells is stored first. `None`: there is no key.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it could not be stored.
+    pub async fn look_for(&self, id: &CallId) -> Result<Option<FetchOutcome>, StoreError> {
+        let Some(heard) = self.ask(id).await else { return Ok(None) };
+        let outcome = heard.outcome.clone();
+        if matches!(outcome, FetchOutcome::Live | FetchOutcome::Ended { .. }) {
+            self.0.registry.apply_change(heard.into_change(id, FetchReason::Manual)).await?;
+            self.0.asked.forget(id);
+        }
+        Ok(Some(outcome))
+    }
+
     /// Did Vapi say twice, a minute apart, that it knows no such call?
     #[must_use]
     pub fn is_unknown_to_vapi(&self, id: &CallId) -> bool {

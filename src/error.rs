@@ -3,6 +3,10 @@
 //! Which variant to use: what the caller did wrong has a variant of its own; everything that is our fault is [`ApiError::Internal`] or
 //! [`ApiError::StoreUnavailable`], whose cause is logged here, once, and never sent.
 
+mod as_vapi;
+
+pub use as_vapi::VapiError;
+
 use axum::{
     body::Body,
     http::{HeaderValue, StatusCode, header},
@@ -87,8 +91,8 @@ pub enum ApiError {
     /// 422: an idempotency key came with another body before.
     #[error("Idempotency key reused")]
     IdempotencyKeyReused,
-    /// 422, 429 or 502: Vapi does not place the call; its words are in `details`.
-    #[error("Vapi did not place the call")]
+    /// 422, 429 or 502: Vapi, or Kestra, does not place the call; their words are in `details`.
+    #[error("The call was not placed")]
     VapiRefused(Refusal),
     /// 429: as many calls were placed within a minute as may be.
     #[error("Too many calls")]
@@ -126,6 +130,7 @@ fn refused(reason: RefusalReason) -> (StatusCode, &'static str) {
         RefusalReason::Account => (StatusCode::BAD_GATEWAY, "VAPI_ACCOUNT"),
         RefusalReason::RateLimited => (StatusCode::TOO_MANY_REQUESTS, "VAPI_RATE_LIMITED"),
         RefusalReason::Unavailable => (StatusCode::BAD_GATEWAY, "VAPI_UNAVAILABLE"),
+        RefusalReason::Kestra => (StatusCode::BAD_GATEWAY, "KESTRA_UNAVAILABLE"),
     }
 }
 
@@ -137,6 +142,9 @@ fn advice_on(reason: RefusalReason) -> &'static str {
             "Vapi takes no more calls right now, or has no free line: see `details`. Nothing was placed; try again."
         }
         RefusalReason::Unavailable => "Vapi failed, or can't be reached: see `details`. Nothing was placed; try again.",
+        RefusalReason::Kestra => {
+            "Kestra was to place this call, but is not well, or does not start KESTRA_FLOW: see `details`. Nothing was placed, and nothing else is tried."
+        }
     }
 }
 

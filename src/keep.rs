@@ -140,16 +140,13 @@ impl Keeper {
         {}
         let mut removed = 0;
         while !lifecycle.is_stopping() {
-            let old = match &self.plan.archive {
-                Some(_) => self.registry.store().purgeable(retention, PURGE_BATCH).await?,
-                None => Vec::new(),
-            };
-            self.archive(&old)?;
+            let old = self.registry.store().purgeable(retention, PURGE_BATCH).await?;
+            self.prepare(&old).await?;
             let gone = self.registry.store().purge(retention, PURGE_BATCH).await?;
             // A call that was deleted in between made room for another one in the batch.
-            let archived: HashSet<&CallId> = old.iter().map(|call| &call.id).collect();
-            let unforeseen: Vec<_> = gone.iter().filter(|call| !archived.contains(&call.id)).cloned().collect();
-            self.archive(&unforeseen)?;
+            let prepared: HashSet<&CallId> = old.iter().map(|call| &call.id).collect();
+            let unforeseen: Vec<_> = gone.iter().filter(|call| !prepared.contains(&call.id)).cloned().collect();
+            self.prepare(&unforeseen).await?;
             for call in &gone {
                 self.registry.forget_erased(&call.id);
             }
@@ -162,6 +159,15 @@ impl Keeper {
             info!(removed, "Removed records past their retention");
         }
         Ok(removed)
+    }
+
+    /// Archives records that are about to go, and drops what is kept beside them: afterwards nothing leads there.
+    async fn prepare(&self, old: &[Arc<StoredCall>]) -> Result<(), StoreError> {
+        self.archive(old)?;
+        for call in old {
+            self.registry.outlive(&call.id, &call.record).await?;
+        }
+        Ok(())
     }
 
     fn archive(&self, calls: &[Arc<StoredCall>]) -> Result<(), StoreError> {

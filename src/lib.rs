@@ -25,21 +25,23 @@
 //! | [`doctor`] | is everything as it must be for webhooks to arrive? |
 //! | [`tools`] | has questions of the assistant answered, each once |
 //! | [`push`] | tells subscribers, and whoever waits for one call |
-//! | [`dial`] | places calls, each once, and finds those whose answer was lost |
+//! | [`dial`] | places calls, each once, and finds those whose answer was lost; works through batches |
 //! | [`enrich`] | asks Vapi for what its webhooks did not bring |
 //! | [`reconcile`] | looks through Vapi's list for calls whose webhooks were lost |
 //! | [`transfer`] | moving all calls to another store, and encrypting them anew |
 //! | [`analytics`] | numbers about many calls |
 //! | [`keep`] | retention, archive, room on disk |
+//! | [`batch`] | calls placed together: what is kept of them, and how that looks |
 //! | [`registry`] | all the calls: the one writer, the cache, those who wait |
 //! | [`vapi`] | Vapi's words, in and out: proofs, messages, REST, redaction |
 //! | [`store`] | the durable truth: memory, SQLite, PostgreSQL, Redis |
 //! | [`call`] | our words, pure: event, record, join, policy, view |
+//! | [`kestra`] | asks a Kestra: starts its flow, looks at executions, resumes them |
 //! | [`outbound`] | requests to other people's addresses, guarded and signed |
 //! | [`simulate`] | a stateful fake Vapi, for users, tests and benches |
 //! | [`config`], [`clock`], [`lifecycle`], [`telemetry`], [`envelope`], [`error`] | what every room has: settings, time, tasks, logs and metrics, answers |
 //!
-//! Imports go one way: `cli → app → http → {tools, dial, push, enrich, reconcile, analytics, keep, transfer} → registry → vapi → store → call`.
+//! Imports go one way: `cli → app → http → {tools, dial, push, enrich, reconcile, analytics, keep, transfer} → batch → registry → vapi → store → call`.
 //!
 //! # Walkthrough: a report comes in
 //!
@@ -70,6 +72,7 @@
 
 pub mod analytics;
 pub mod app;
+pub mod batch;
 pub mod call;
 pub mod cli;
 pub mod clock;
@@ -82,6 +85,7 @@ pub mod error;
 pub mod fields;
 pub mod http;
 pub mod keep;
+pub mod kestra;
 pub mod lifecycle;
 pub mod outbound;
 pub mod push;

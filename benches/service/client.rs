@@ -37,7 +37,7 @@ impl Client {
         Ok(self.stream.write_all(request).await?)
     }
 
-    /// Reads an answer, which must be 200.
+    /// Reads an answer, which must be 200 or 201.
     pub(crate) async fn receive(&mut self) -> anyhow::Result<()> {
         self.buffer.clear();
         let head = loop {
@@ -52,7 +52,7 @@ impl Client {
             name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok())?
         };
         let length: usize = text.lines().find_map(field).context("an answer has no length")?;
-        let is_ok = text.starts_with("HTTP/1.1 200 ");
+        let is_ok = ["HTTP/1.1 200 ", "HTTP/1.1 201 "].iter().any(|ok| text.starts_with(ok));
         while self.buffer.len() < head + length {
             ensure!(self.stream.read_buf(&mut self.buffer).await? > 0, "the server cut an answer");
         }
@@ -81,7 +81,7 @@ impl Client {
         }
     }
 
-    /// Sends a request and reads the answer, which must be 200.
+    /// Sends a request and reads the answer, which must be 200 or 201.
     pub(crate) async fn exchange(&mut self, request: &[u8]) -> anyhow::Result<()> {
         self.send(request).await?;
         self.receive().await

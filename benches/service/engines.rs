@@ -37,6 +37,7 @@ pub(crate) enum Engine {
 }
 
 impl Engine {
+    /// All that this machine has.
     pub(crate) fn all() -> Vec<Self> {
         let postgres = postgres_server::Server::start().map(Self::Postgres);
         let redis = redis_server::Server::start(&[]).map(Self::Redis);

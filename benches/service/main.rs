@@ -6,17 +6,21 @@
 //! | `server`, `floor` | servers as processes of their own; the floor is this program again |
 //! | `report`, `fill` | reports in the shape of real ones; stores full of calls |
 //! | `client`, `wrk` | who asks |
-//! | `get`, `post`, `wait`, `start`, `engines`, `numbers`, `listen`, `tools` | what is measured |
+//! | `endpoint` | who is asked, and told |
+//! | `get`, `post`, `wait`, `start`, `engines`, `numbers`, `listen`, `tools`, `push`, `place` | what is measured |
 //! | `stats`, `table` | medians and quartiles; what comes out |
 
 mod client;
+mod endpoint;
 mod engines;
 mod fill;
 mod floor;
 mod get;
 mod listen;
 mod numbers;
+mod place;
 mod post;
+mod push;
 mod report;
 mod server;
 mod setup;
@@ -95,6 +99,12 @@ async fn measure(setup: &Setup) -> anyhow::Result<Table> {
     }
     if setup.wants("tools") {
         tools::answer(setup, &mut table).await?;
+    }
+    if setup.wants("push") {
+        push::told(setup, &mut table).await?;
+    }
+    if setup.wants("place") {
+        place::place(setup, &mut table).await?;
     }
     Ok(table)
 }

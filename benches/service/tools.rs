@@ -1,24 +1,15 @@
 //! Tools: what Ringback adds to the time that an endpoint takes, and how late the fallback of one that hangs is.
 
-use std::{
-    net::Ipv4Addr,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use ringback::simulate::{CallScript, bodies};
 use serde_json::json;
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
-    task::JoinSet,
-    time::sleep,
-};
-use tokio_util::task::TaskTracker;
+use tokio::{task::JoinSet, time::sleep};
 
 use crate::{
     client::{self, Client},
-    report,
+    endpoint, report,
     server::Server,
     setup::Setup,
     stats::{self, Spread},
@@ -104,37 +95,12 @@ fn question(run: u32, call: u32, number: u32, tool: &str) -> Vec<u8> {
 
 /// An endpoint that answers after a while, or never.
 async fn endpoint(takes: Option<Duration>) -> anyhow::Result<u16> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-    let port = listener.local_addr()?.port();
-    let tasks = TaskTracker::new();
-    tasks.clone().spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            tasks.spawn(serve(stream, takes));
+    endpoint::open(move |_body| async move {
+        match takes {
+            Some(takes) => sleep(takes).await,
+            None => std::future::pending().await,
         }
-    });
-    Ok(port)
-}
-
-async fn serve(mut stream: TcpStream, takes: Option<Duration>) -> Option<()> {
-    stream.set_nodelay(true).ok()?;
-    let mut request = Vec::new();
-    loop {
-        let head = loop {
-            if let Some(at) = request.windows(4).position(|part| part == b"\r\n\r\n") {
-                break at + 4;
-            }
-            (stream.read_buf(&mut request).await.ok()? > 0).then_some(())?;
-        };
-        let text = String::from_utf8_lossy(&request[..head]).to_ascii_lowercase();
-        let length: usize = text.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok())?;
-        while request.len() < head + length {
-            (stream.read_buf(&mut request).await.ok()? > 0).then_some(())?;
-        }
-        request.drain(..head + length);
-        let Some(takes) = takes else { std::future::pending().await };
-        sleep(takes).await;
-        let body = "{\"result\":\"It is packed.\"}";
-        let answer = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len());
-        stream.write_all(answer.as_bytes()).await.ok()?;
-    }
+        "{\"result\":\"It is packed.\"}"
+    })
+    .await
 }

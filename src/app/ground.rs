@@ -11,6 +11,7 @@ use crate::{
     dial::{self, Dialer, Writer},
     enrich::Enricher,
     keep::{self, KeepPlan, Keeper},
+    kestra::Kestra,
     lifecycle::Lifecycle,
     outbound::Outbound,
     push::{self, Push},
@@ -65,25 +66,28 @@ impl Ground {
         Keeper::new(self.registry.clone(), self.clock.clone(), self.metrics.clone(), plan)
     }
 
-    pub(super) fn dialer(&self, config: &Config, writer: Writer) -> Dialer {
+    pub(super) fn dialer(&self, config: &Config, writer: Writer, push: Push, kestra: Option<Kestra>) -> Dialer {
         Dialer::new(dial::Parts {
             registry: self.registry.clone(),
             client: self.client.clone(),
             clock: self.clock.clone(),
             lifecycle: self.lifecycle.clone(),
+            push,
+            kestra,
             writer: writer.calling(config.dial.phone_number_id.clone(), config.webhook.header_secret()),
             rules: config.dial.clone(),
             keep_ms: config.store.retention_ms,
         })
     }
 
-    pub(super) fn push(&self, config: &Config, outbound: Outbound) -> Push {
+    pub(super) fn push(&self, config: &Config, outbound: Outbound, kestra: Option<Kestra>) -> Push {
         Push::new(push::Parts {
             outbound,
             registry: self.registry.clone(),
             clock: self.clock.clone(),
             metrics: self.metrics.clone(),
-            kestra: config.outbound.kestra.clone(),
+            kestra,
+            kept_ms: config.store.payload_retention_ms,
         })
     }
 

@@ -6,6 +6,16 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 
 /// The longest call id that is taken, in bytes.
 const MAX_LENGTH: usize = 128;
+/// The key under which the metadata of a placed call has the id of its placing.
+pub const PLACEMENT_ID: &str = "placementId";
+/// How the id of a placing is told from one of Vapi's calls.
+pub const PLACEMENT_PREFIX: &str = "pl_";
+
+/// Is this the id of a placing?
+#[must_use]
+pub fn is_placement_id(id: &str) -> bool {
+    id.starts_with(PLACEMENT_PREFIX)
+}
 
 /// A call's id: 1 to 128 of `A-Z a-z 0-9 . _ : -`. Vapi's are UUIDs (v4 before November 2025, v7 since), but nothing depends on that.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]

@@ -1,4 +1,4 @@
-//! What there is to tell of a change of a call: the events of streams.
+//! What there is to tell of a change of a call, and the little besides: the events of streams.
 //!
 //! The log of news keeps of each only that it happened; what it says is taken from the record when it is told.
 
@@ -10,7 +10,7 @@ use super::{
     time::Millis,
 };
 
-/// What happened to a call, as those who listen hear it.
+/// What happened, as those who listen hear it: to a call, unless it says otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum NewsKind {
     /// A final line was said.
@@ -27,11 +27,14 @@ pub enum NewsKind {
     Recovered,
     /// It was erased.
     Deleted,
+    /// A subscription was switched off: about no call.
+    Disabled,
 }
 
 impl NewsKind {
     /// All of them.
-    pub const ALL: [Self; 7] = [Self::Transcript, Self::Tool, Self::Updated, Self::Ended, Self::Done, Self::Recovered, Self::Deleted];
+    pub const ALL: [Self; 8] =
+        [Self::Transcript, Self::Tool, Self::Updated, Self::Ended, Self::Done, Self::Recovered, Self::Deleted, Self::Disabled];
 
     /// Its `type`.
     #[must_use]
@@ -44,6 +47,7 @@ impl NewsKind {
             Self::Done => "call.done",
             Self::Recovered => "call.recovered",
             Self::Deleted => "call.deleted",
+            Self::Disabled => "subscription.disabled",
         }
     }
 
@@ -65,11 +69,11 @@ impl NewsKind {
 pub struct NewsItem {
     /// When it happened.
     pub at: Millis,
-    /// Counts 1, 2, 3 … within the call.
+    /// Counts 1, 2, 3 … within the call; 0 of what is about none.
     pub sequence: u64,
     /// What happened.
     pub kind: NewsKind,
-    /// Which tool call, or which line (see [`LineName`]); nothing that anybody said.
+    /// Which tool call, which line (see [`LineName`]), which subscription; nothing that anybody said.
     pub about: Option<String>,
 }
 
@@ -172,8 +176,8 @@ fn shows_the_same(a: &ToolCall, b: &ToolCall) -> bool {
 pub struct NewsEntry {
     /// Its place in the log: greater for whatever was committed later.
     pub position: u64,
-    /// The call.
-    pub call_id: CallId,
+    /// The call; `None` of what is about none.
+    pub call_id: Option<CallId>,
     /// What happened.
     pub item: NewsItem,
 }

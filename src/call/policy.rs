@@ -17,6 +17,8 @@ pub const REPORT_WAIT: i64 = 20 * SECOND;
 pub const LONGEST_CHECK_INTERVAL: i64 = 6 * 3_600 * SECOND;
 /// As many doublings of a second pass the longest interval; more would overflow.
 const MOST_DOUBLINGS: usize = 20;
+/// A check that got no answer is made again after this time, then after the double, until the usual interval is reached.
+pub const CHECK_AGAIN: i64 = 5 * SECOND;
 /// Vapi must say twice that it knows no such call, this far apart.
 pub const UNKNOWN_TWICE: i64 = 60 * SECOND;
 /// Two ended answers with the same `updatedAt` this far apart: Vapi is done with the call.
@@ -208,9 +210,12 @@ fn check(record: &CallRecord, pending: Option<Due>, plan: &Plan, moment: Moment)
 }
 
 /// A silence begins with the last thing heard; what makes no facts, such as a partial transcript, breaks none.
+fn fetched_in_this_silence(record: &CallRecord) -> impl Iterator<Item = &Fetch> {
+    record.fetches.values().filter(|fetch| record.heard_at.is_none_or(|heard| fetch.at > heard))
+}
+
 fn checks_in_this_silence(record: &CallRecord) -> usize {
-    let since_heard = |fetch: &&Fetch| record.heard_at.is_none_or(|heard| fetch.at > heard);
-    record.fetches.values().filter(|fetch| fetch.reason == FetchReason::Check).filter(since_heard).count()
+    fetched_in_this_silence(record).filter(|fetch| fetch.reason == FetchReason::Check).count()
 }
 
 fn first_interval(record: &CallRecord, plan: &Plan) -> i64 {
@@ -221,8 +226,23 @@ fn next_interval(record: &CallRecord, plan: &Plan, checks: usize) -> i64 {
     if record.last_fetch().is_some_and(|fetch| fetch.outcome == FetchOutcome::Unknown) {
         return UNKNOWN_TWICE;
     }
-    let doublings = u32::try_from(checks.min(MOST_DOUBLINGS)).unwrap_or_default();
-    first_interval(record, plan).saturating_mul(1_i64 << doublings).min(LONGEST_CHECK_INTERVAL)
+    let usual = doubled(first_interval(record, plan), checks);
+    match failures(record) {
+        0 => usual,
+        failed => doubled(CHECK_AGAIN, failed - 1).min(usual),
+    }
+}
+
+fn doubled(interval: i64, times: usize) -> i64 {
+    let doublings = u32::try_from(times.min(MOST_DOUBLINGS)).unwrap_or_default();
+    interval.saturating_mul(1_i64 << doublings).min(LONGEST_CHECK_INTERVAL)
+}
+
+/// How many of the latest fetches got no answer, one after the other.
+fn failures(record: &CallRecord) -> usize {
+    let mut fetches: Vec<&Fetch> = fetched_in_this_silence(record).collect();
+    fetches.sort_unstable();
+    fetches.iter().rev().take_while(|fetch| matches!(fetch.outcome, FetchOutcome::Failed { .. })).count()
 }
 
 /// Vapi said twice, far enough apart and after everything else that was heard, that it knows no such call.

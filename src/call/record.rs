@@ -174,6 +174,8 @@ pub struct CallRecord {
     pub cost: Field<Cost>,
     /// What it consists of.
     pub cost_breakdown: Field<Json>,
+    /// What each component cost, as Vapi lists it.
+    pub costs: Field<Json>,
     /// SIP status of the phone leg, from REST.
     pub sip_status: Field<i64>,
     /// `analysis.summary`.
@@ -202,6 +204,12 @@ pub struct CallRecord {
     pub assistant_id: Field<String>,
     /// The number that was used.
     pub phone_number_id: Field<String>,
+    /// The organisation at Vapi.
+    pub org_id: Field<String>,
+    /// Vapi's word for the kind of call, such as `outboundPhoneCall`.
+    pub call_type: Field<String>,
+    /// What somebody named the call at Vapi.
+    pub name: Field<String>,
     /// The customer's number or SIP address.
     pub customer_number: Field<String>,
     /// The customer's name.

@@ -184,7 +184,7 @@ impl<'a> CallResult<'a> {
             id: id.as_str(),
             call_id: id.as_str(),
             status: status(record),
-            call_method: "direct_vapi",
+            call_method: call_method(record),
             call_status: call_state(record).as_str(),
             data_status: data_status(record),
             duration: duration_seconds(record).map(|seconds| (seconds / 60.0 * 1e4).round() / 1e4),
@@ -288,6 +288,12 @@ pub fn metadata_text(record: &CallRecord, key: &str) -> Option<String> {
         value @ (Value::Number(_) | Value::Bool(_)) => Some(value.to_string()),
         _ => None,
     }
+}
+
+/// Who placed the call. What we had Kestra place says so in its metadata, beside the id of the placing.
+fn call_method(record: &CallRecord) -> &'static str {
+    let by_kestra = metadata_text(record, "callMethod").is_some_and(|method| method == "kestra");
+    if by_kestra && record.metadata.contains_key("placementId") { "kestra" } else { "direct_vapi" }
 }
 
 /// Somebody's own id of the call.

@@ -50,12 +50,15 @@ pub struct SimulateArgs {
     /// Send the webhooks of a call in any order
     #[arg(long)]
     pub shuffle: bool,
-    /// Send no report
-    #[arg(long)]
-    pub drop_report: bool,
+    /// Leave out the report of every Nth call, or every report
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "1", value_parser = clap::value_parser!(u64).range(1..))]
+    pub drop_report: Option<u64>,
     /// Leave the analysis out of the report; REST has it 5 s after the end
     #[arg(long)]
     pub late_analysis: bool,
+    /// Seconds before a new call is in the list
+    #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = parse::seconds)]
+    pub list_after: f64,
     /// How long calls take: 1 as in life, 0.1 ten times faster
     #[arg(long, default_value = "1", value_parser = parse::pace)]
     pub pace: f64,
@@ -118,8 +121,9 @@ fn options(args: SimulateArgs, ringback_url: &str) -> io::Result<Options> {
         scenario: args.scenario,
         duplicate: args.duplicate,
         shuffle: args.shuffle,
-        drop_report: args.drop_report,
+        drop_report: args.drop_report.unwrap_or_default(),
         late_analysis: args.late_analysis,
+        list_after: Duration::from_secs_f64(args.list_after),
         pace: args.pace,
         seed: args.seed.unwrap_or_else(|| Uuid::new_v4().as_u64_pair().0),
         clock: Clock::System,

@@ -97,7 +97,7 @@ impl AccessConfig {
 }
 
 /// SHA-256 of a token.
-fn digest(token: &str) -> [u8; 32] {
+pub(super) fn digest(token: &str) -> [u8; 32] {
     Sha256::digest(token).into()
 }
 

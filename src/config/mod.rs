@@ -19,6 +19,7 @@ pub mod client;
 pub mod dial;
 pub mod environment;
 pub mod http;
+mod kestra;
 pub mod outbound;
 pub mod postgres;
 pub mod proxies;
@@ -34,7 +35,7 @@ mod tests;
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 use self::reader::{Reader, expected_seconds, milliseconds, parts, seconds};
 pub use self::{
@@ -43,7 +44,8 @@ pub use self::{
     dial::DialConfig,
     environment::Environment,
     http::HttpConfig,
-    outbound::{KestraConfig, KestraLogin, OutboundConfig},
+    kestra::{KestraConfig, KestraLogin},
+    outbound::OutboundConfig,
     postgres::{PostgresUrl, SslMode},
     proxies::TrustedProxies,
     reader::ConfigError,
@@ -54,6 +56,8 @@ pub use self::{
     variables::{Variable, env_example, readme_table, variables},
 };
 
+/// What our own modules are named with, in `RUST_LOG`.
+const OURS: &str = "ringback";
 /// Bounds of one delay before a fetch; the greatest is one day.
 const DELAY_SECONDS: RangeInclusive<u32> = 0..=86_400;
 /// Most delays before fetches.
@@ -178,6 +182,11 @@ impl Config {
             tools,
             warnings: Vec::new(),
         };
+        let kestra_places = config.outbound.kestra.as_ref().is_some_and(|kestra| kestra.places);
+        if kestra_places && config.server.credential_id.is_none() && !config.webhook.secrets.is_empty() {
+            // Kestra shows its inputs to its users, so our secret is not among them.
+            reader.warn("webhooks of calls that Kestra places carry no proof; set VAPI_CREDENTIAL_ID to a credential at Vapi that has one");
+        }
         let (config, warnings) = reader.finish(config)?;
         Ok(Self { warnings, ..config })
     }
@@ -238,9 +247,22 @@ impl LogConfig {
     }
 
     fn read(reader: &mut Reader<'_>) -> Self {
-        let filter = reader.value("RUST_LOG", "a level such as info, or levels by module such as info,ringback=debug", |text| {
+        let mut filter = reader.value("RUST_LOG", "a level such as info, or levels by module such as info,ringback=debug", |text| {
             EnvFilter::try_new(text).ok().map(|_| text.to_owned())
         });
+        let words = || filter.split(',').map(str::trim).filter(|word| !word.is_empty());
+        let is_level = |word: &str| word.parse::<LevelFilter>().is_ok();
+        let is_odd = |word: &str| !is_level(word) && !word.contains(['=', ':', '[']) && !word.starts_with(OURS);
+        if words().any(is_odd) {
+            reader.warn(
+                "RUST_LOG holds a word that is no level (error, warn, info, debug, trace, off), and is taken for the name of a module; \
+                 all others log as if it were not there",
+            );
+            if !words().any(is_level) {
+                // Or nothing at all would be logged, this warning included.
+                filter = format!("{},{filter}", variables::default_of("RUST_LOG"));
+            }
+        }
         let format = reader.word("LOG_FORMAT", &[("text", LogFormat::Text), ("json", LogFormat::Json)]);
         Self { filter, format, no_color: reader.plain("NO_COLOR").is_some() }
     }

@@ -184,14 +184,20 @@ impl ToolsConfig {
 fn complaint(error: &toml::de::Error, text: &str) -> String {
     let line = error.span().and_then(|span| text.get(..span.start)).map(|before| before.split('\n').count());
     let line = line.map(|line| format!("line {line}: ")).unwrap_or_default();
-    let message = error.message();
-    // "invalid type: string \"…\", expected …" repeats the value.
-    let what =
-        match message.split_once(", expected ").filter(|_| message.starts_with("invalid ") || message.starts_with("unknown variant ")) {
-            Some((_, expected)) => format!("expected {expected}"),
-            None => message.lines().next().unwrap_or_default().to_owned(),
-        };
-    format!("TOOLS: {line}{what}")
+    format!("TOOLS: {line}{}", without_values(error.message()))
+}
+
+/// A sentence of the parser without what it repeats: values, and names, which may be misplaced values. What it expected comes last, and is ours.
+fn without_values(message: &str) -> String {
+    let message = message.lines().next().unwrap_or_default();
+    let begins = |word: &str| message.starts_with(word);
+    match message.rsplit_once(", expected ") {
+        Some((_, expected)) if begins("unknown field") => format!("unknown field, expected {expected}"),
+        Some((_, expected)) if begins("invalid ") || begins("unknown ") => format!("expected {expected}"),
+        // Only our own names are ever missing.
+        _ if begins("missing field") => message.to_owned(),
+        _ => message.split(['`', '"', '\'']).next().unwrap_or_default().trim_end().to_owned(),
+    }
 }
 
 /// Checks one entry after another.
@@ -281,12 +287,12 @@ impl Check<'_, '_> {
     fn key(&mut self, variable: Option<&str>) -> Option<SigningKey> {
         let variable = variable?;
         let Some(text) = self.reader.named(variable) else {
-            self.wrong(&format!("secret_env names {variable}, which is not set"));
+            self.wrong("secret_env must name a variable that is set");
             return None;
         };
         let key = SigningKey::parse(&text);
         if key.is_err() {
-            self.wrong(&format!("secret_env names {variable}, which must hold `whsec_` and then 16 to 64 bytes in base64"));
+            self.wrong("secret_env must name a variable that holds `whsec_` and then 16 to 64 bytes in base64");
         }
         key.ok()
     }

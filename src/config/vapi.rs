@@ -6,12 +6,13 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use reqwest::Url;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
+use subtle::ConstantTimeEq as _;
 
 use super::{
     ConfigError, ToolsConfig,
-    access::SECRET_CHARACTERS,
+    access::{SECRET_CHARACTERS, digest},
     http::{BASE_URL, base_url, is_loopback_url},
-    reader::{Reader, milliseconds, parts},
+    reader::{Reader, boolean, milliseconds, parts},
 };
 
 /// Requests to Vapi in one second, of all kinds together. Vapi publishes no limit; this stays far below those seen.
@@ -58,6 +59,8 @@ pub struct VapiConfig {
     pub requests_per_second: u32,
     /// How long placing a call may take.
     pub create_timeout: Duration,
+    /// What the Vapi-shaped face does not serve itself is passed on, for admin tokens.
+    pub passthrough: bool,
 }
 
 impl VapiConfig {
@@ -69,7 +72,19 @@ impl VapiConfig {
         if api_key.is_some() && api_url.starts_with("http:") && !is_loopback_url(&api_url) {
             reader.warn("VAPI_API_URL is http, so VAPI_API_KEY crosses the network in clear");
         }
-        Self { api_key, api_url, requests_per_second: REQUESTS_PER_SECOND, create_timeout: CREATE_TIMEOUT }
+        let passthrough = reader.value("VAPI_PASSTHROUGH", "true or false", boolean);
+        if passthrough && api_key.is_none() {
+            reader.warn("VAPI_PASSTHROUGH needs VAPI_API_KEY to pass anything on");
+        }
+        Self { api_key, api_url, requests_per_second: REQUESTS_PER_SECOND, create_timeout: CREATE_TIMEOUT, passthrough }
+    }
+}
+
+impl VapiConfig {
+    /// Is this our key? Takes as long for a wrong one as for a right one.
+    #[must_use]
+    pub fn is_key(&self, shown: &str) -> bool {
+        self.api_key.as_ref().is_some_and(|key| digest(key.expose_secret()).ct_eq(&digest(shown)).into())
     }
 }
 

@@ -13,26 +13,42 @@
 //! Races, by name:
 //! - *Two requests with one key*: the documents are written together by compare-and-set; who loses follows the winner.
 //! - *The process dies while sending*: see above. A placing is never sent again; in doubt it ends as *lost*.
+//! - *The process dies before whoever is told was written down*: nothing was sent, and the placing is found to be refused.
 //! - *The client hangs up*: the work runs on a task of its own.
 //! - *The store fails after the call was made*: the answer is 201 all the same; the document stays due, and the search finds the call and notes it.
 //! - *The search finds a call while its answer arrives after all*: both note the same call, under the same event id.
+//! - *The call is erased*: its placing goes with it and leaves a tombstone, so that a repeat of the request places nothing anew.
 //! - *A lost call turns up later*: it has a record under its own id; the placing stays lost, for `done` never goes back.
 //!
 //! | Module | What it does |
 //! |---|---|
 //! | [`writer`] | writes what Vapi is asked for |
+//! | [`asked`] | reads what somebody sent |
+//! | `admit` | may this be placed at all? |
+//! | [`batches`] | works through calls that are placed together |
+//! | `flow` | has Kestra place calls, and looks how its flow does |
+//! | `memory` | how long a key means the same order |
+//! | `order` | what is ordered, and what becomes of it |
 //! | `placing` | the documents |
+//! | `promise` | who is told when the call is done |
 //! | `send` | asks Vapi, and notes what came of it |
 //! | `search` | looks for calls whose answer was lost |
 
+mod admit;
+pub mod asked;
+pub mod batches;
+mod flow;
+mod memory;
+mod order;
 mod placing;
+mod promise;
 mod search;
 mod send;
 pub mod writer;
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -40,22 +56,28 @@ use moka::sync::Cache;
 use serde_json::Value;
 use tokio::time::{Instant, timeout};
 
-use self::placing::{Placing, Read, Remembered, State};
 pub use self::{
-    placing::is_placement_id,
+    asked::{Asked, CallMethod},
+    memory::RESENT_WITHIN,
+    order::{DialError, Key, Named, Order, Outcome},
+    placing::placed_at,
     writer::{Wanted, Writer},
 };
+use self::{
+    memory::Memory,
+    placing::{Placing, Remembered, State},
+};
+pub use crate::call::id::is_placement_id;
 use crate::{
-    call::{id::CallId, time::SECOND},
+    call::{id::CallId, time::Millis},
     clock::Clock,
     config::DialConfig,
+    kestra::Kestra,
     lifecycle::Lifecycle,
+    push::Push,
     registry::{DueHint, Registry},
-    store::{DocumentKind, StoreError},
-    vapi::{
-        assistant::TemplateError,
-        client::{Refusal, VapiClient},
-    },
+    store::{DocumentKind, Loaded, StoreError, document::Read},
+    vapi::client::{Refusal, VapiClient},
 };
 
 /// A store that takes longer is as good as down, and then nothing is placed.
@@ -64,12 +86,8 @@ const STORE_DEADLINE: Duration = Duration::from_secs(5);
 const MOST_CONFLICTS: usize = 16;
 /// Placings whose call is remembered.
 const MOST_KNOWN: u64 = 20_000;
-/// The minute that calls are counted in.
-const MINUTE: i64 = 60 * SECOND;
 /// Whoever follows somebody else's placing looks at least this often: another instance wakes nobody here.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
-/// And waits this long in all: by then it is placed, refused or unknown.
-const FOLLOWED: Duration = Duration::from_secs(70);
 
 /// Places calls; a cheap handle.
 #[derive(Clone)]
@@ -78,7 +96,7 @@ pub struct Dialer(Arc<Inner>);
 struct Inner {
     parts: Parts,
     /// When calls were placed within the last minute.
-    placed: Mutex<VecDeque<crate::call::time::Millis>>,
+    placed: Mutex<VecDeque<Millis>>,
     /// Calls by their placing's id. What stands here never changes.
     known: Cache<String, CallId>,
     due: DueHint,
@@ -94,74 +112,16 @@ pub struct Parts {
     pub clock: Clock,
     /// Runs and tracks the work.
     pub lifecycle: Lifecycle,
+    /// Tells who wants to be told of one call.
+    pub push: Push,
+    /// Its flow places calls, if there is one.
+    pub kestra: Option<Kestra>,
     /// Writes what is asked for.
     pub writer: Writer,
     /// Who may be called.
     pub rules: DialConfig,
     /// Milliseconds for which a placing is kept; `None`: for good.
     pub keep_ms: Option<i64>,
-}
-
-/// A call to place.
-#[derive(Debug, Clone)]
-pub struct Order {
-    /// What is wanted.
-    pub wanted: Wanted,
-    /// Who wants it, by the token's name.
-    pub token: Option<String>,
-    /// The idempotency key, and the route it was sent to: one key means another thing elsewhere.
-    pub key: Option<(String, &'static str)>,
-    /// Of the body, to tell whether a key comes with another one.
-    pub hash: String,
-}
-
-/// What became of an order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome {
-    /// The call; or the placing, as long as nobody knows.
-    pub named: Named,
-    /// It was placed before, by the same key.
-    pub replayed: bool,
-}
-
-/// What an id names.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Named {
-    /// A call.
-    Call(CallId),
-    /// A placing of which nobody knows yet what came.
-    Open(CallId),
-    /// Nothing, though it looks like one of ours.
-    Nothing,
-}
-
-/// Why there is no call.
-#[derive(Debug, thiserror::Error)]
-pub enum DialError {
-    /// There is no key to ask Vapi with.
-    #[error("there is no VAPI_API_KEY")]
-    NoKey,
-    /// The number may not be called.
-    #[error("the number is not in DIAL_ALLOW")]
-    NumberNotAllowed,
-    /// As many calls were placed within the minute as may be.
-    #[error("DIAL_MAX_PER_MINUTE is reached")]
-    TooMany,
-    /// The key came with another body before.
-    #[error("the idempotency key came with another body before")]
-    KeyReused,
-    /// Vapi refuses, or can't be reached.
-    #[error("Vapi refuses")]
-    Refused(Refusal),
-    /// Nothing was placed, for it could not be written down.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A template is broken.
-    #[error(transparent)]
-    Template(#[from] TemplateError),
-    /// The service is about to stop.
-    #[error("shutting down")]
-    Stopping,
 }
 
 impl Dialer {
@@ -192,7 +152,8 @@ impl Dialer {
     }
 
     async fn settle(&self, order: Order) -> Result<Outcome, DialError> {
-        let answer_id = order.key.as_ref().map(|(key, route)| placing::answer_id(order.token.as_deref(), key, route));
+        let memory = order.key.as_ref().map_or(Memory::KEY, |key| key.memory);
+        let answer_id = order.key.as_ref().map(|key| key.answer_id(order.token.as_deref()));
         let mut admitted = false;
         for _ in 0..MOST_CONFLICTS {
             let before = match &answer_id {
@@ -200,70 +161,86 @@ impl Dialer {
                 None => None,
             };
             if let Some(before) = &before
-                && let Some(placing) = self.placing(&before.says.placement_id).await?
-                && placing.says.state != State::Refused
+                && self.is_taken(&before.says.placement_id, memory).await?
             {
                 if before.says.hash != order.hash {
                     return Err(DialError::KeyReused);
                 }
-                return self.follow(&before.says.placement_id).await;
+                return self.follow(&before.says.placement_id, memory.followed).await;
             }
             if !std::mem::replace(&mut admitted, true) {
-                self.admit(&order)?;
+                self.admit(&order).await?;
             }
             let id = placing::new_id();
-            let body = self.0.parts.writer.call(&order.wanted, &id)?;
-            if self.write_down(&id, &order, &body, answer_id.as_deref().map(|id| (id, before.map(|it| it.document.revision)))).await? {
-                return self.send(&id, body).await;
+            let body = self.body(&order, &id)?;
+            let key = answer_id.as_deref().map(|id| (id, before.map(|it| it.document.revision), memory.kept));
+            if self.write_down(&id, &order, &body, key).await? {
+                self.promise(&id, order.callback).await?;
+                return match order.method {
+                    CallMethod::DirectVapi => self.send(&id, body).await,
+                    CallMethod::Kestra => self.start(&id, &body, &order.wanted).await,
+                };
             }
         }
         Err(StoreError::Unavailable("the answer to the key kept changing under us".to_owned()).into())
     }
 
-    /// May this be placed at all?
-    fn admit(&self, order: &Order) -> Result<(), DialError> {
-        let Parts { client, rules, clock, .. } = &self.0.parts;
-        if client.is_none() {
-            return Err(DialError::NoKey);
+    /// Does this placing speak for its key? One that was refused does not; one that was erased does.
+    async fn is_taken(&self, id: &str, memory: Memory) -> Result<bool, StoreError> {
+        match self.placing(id).await? {
+            Some(placing) => Ok(placing.says.state != State::Refused && memory.holds(&placing.says, self.0.parts.clock.now())),
+            None => self.is_erased(id).await,
         }
-        if !rules.allows(order.wanted.number()) {
-            return Err(DialError::NumberNotAllowed);
-        }
-        let now = clock.now();
-        let mut placed = self.0.placed.lock().unwrap_or_else(PoisonError::into_inner);
-        while placed.front().is_some_and(|at| now.since(*at) >= MINUTE) {
-            placed.pop_front();
-        }
-        if placed.len() >= rules.max_per_minute {
-            return Err(DialError::TooMany);
-        }
-        placed.push_back(now);
-        Ok(())
+    }
+
+    async fn is_erased(&self, id: &str) -> Result<bool, StoreError> {
+        let Ok(id) = CallId::parse(id) else { return Ok(false) };
+        Ok(matches!(self.in_time(self.0.parts.registry.store().load(&id)).await?, Loaded::Deleted))
     }
 
     /// Commits the placing, and the answer to its key; tells whether nobody was faster.
-    async fn write_down(&self, id: &str, order: &Order, body: &Value, key: Option<(&str, Option<u64>)>) -> Result<bool, DialError> {
+    async fn write_down(
+        &self,
+        id: &str,
+        order: &Order,
+        body: &Value,
+        key: Option<(&str, Option<u64>, Option<i64>)>,
+    ) -> Result<bool, DialError> {
         let Parts { registry, clock, keep_ms, .. } = &self.0.parts;
         let now = clock.now();
         let asked = crate::vapi::call::redacted(body.to_string().as_bytes()).unwrap_or_default();
-        let (token, sent_at) = (order.token.clone(), now);
-        let new = Placing { state: State::Sending, token, asked, call_id: None, refusal: None, sent_at, looks: 0 };
+        let (token, called_back, method, sent_at) = (order.token.clone(), order.callback.is_some(), order.method, now);
+        let (call_id, refusal, run, known_at) = (None, None, None, None);
+        let new = Placing { state: State::Sending, token, asked, called_back, call_id, refusal, method, run, sent_at, known_at, looks: 0 };
         let mut writes = vec![placing::placing(id, &new, *keep_ms)];
-        if let Some((answer_id, before)) = key {
-            let says = Remembered { hash: order.hash.clone(), placement_id: id.to_owned() };
-            writes.push(placing::remembered(answer_id, &says, before, now));
+        if let Some((answer_id, before, kept)) = key {
+            let says = Remembered::of(&order.hash, id);
+            writes.push(placing::remembered(answer_id, &says, before, (now, kept)));
         }
         Ok(self.in_time(registry.store().put_documents(writes, now)).await?)
     }
 
+    /// What an order's key stands for by now, if anything was placed by it.
+    async fn recalled(&self, order: &Order) -> Result<Option<Named>, StoreError> {
+        let Some(key) = &order.key else { return Ok(None) };
+        let Some(before) = self.answered(&key.answer_id(order.token.as_deref())).await? else { return Ok(None) };
+        let id = before.says.placement_id;
+        Ok(match self.standing(&id).await? {
+            Standing::Call(call) => Some(Named::Call(call)),
+            Standing::Sending | Standing::Unknown | Standing::Lost | Standing::Erased => Some(open(&id)),
+            Standing::Refused(_) | Standing::Nothing => None,
+        })
+    }
+
     /// What came of a placing that somebody else sends, as soon as that is known.
-    async fn follow(&self, id: &str) -> Result<Outcome, DialError> {
-        let deadline = Instant::now() + FOLLOWED;
+    async fn follow(&self, id: &str, patience: Duration) -> Result<Outcome, DialError> {
+        let deadline = Instant::now() + patience;
         let replayed = true;
         loop {
             match self.standing(id).await? {
                 Standing::Call(id) => return Ok(Outcome { named: Named::Call(id), replayed }),
                 Standing::Refused(refusal) => return Err(DialError::Refused(refusal)),
+                Standing::Erased => return Ok(Outcome { named: CallId::parse(id).map_or(Named::Nothing, Named::Call), replayed }),
                 Standing::Sending if Instant::now() < deadline => self.nap(id, LOOK_AGAIN).await,
                 _ => return Ok(Outcome { named: open(id), replayed }),
             }
@@ -294,8 +271,8 @@ impl Dialer {
         Ok(match Box::pin(self.standing(id.as_str())).await? {
             Standing::Call(id) => Named::Call(id),
             Standing::Sending | Standing::Unknown => Named::Open(id.clone()),
-            // It has a record of its own.
-            Standing::Lost => Named::Call(id.clone()),
+            // It has a record of its own, or a tombstone.
+            Standing::Lost | Standing::Erased => Named::Call(id.clone()),
             Standing::Refused(_) | Standing::Nothing => Named::Nothing,
         })
     }
@@ -327,7 +304,9 @@ impl Dialer {
         if let Some(call) = self.0.known.get(id) {
             return Ok(Standing::Call(call));
         }
-        let Some(Read { says, .. }) = self.placing(id).await? else { return Ok(Standing::Nothing) };
+        let Some(Read { says, .. }) = self.placing(id).await? else {
+            return Ok(if self.is_erased(id).await? { Standing::Erased } else { Standing::Nothing });
+        };
         Ok(match (says.state, says.call_id, says.refusal) {
             (State::Placed, Some(call), _) => {
                 self.0.known.insert(id.to_owned(), call.clone());
@@ -369,6 +348,7 @@ enum Standing {
     Call(CallId),
     Refused(Refusal),
     Lost,
+    Erased,
     Nothing,
 }
 

@@ -1,33 +1,30 @@
 //! A placing: that somebody wanted a call, and what became of it. Kept as a document, from before Vapi is asked.
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
+use super::CallMethod;
 use crate::{
     call::{
-        id::CallId,
-        time::{DAY, Millis, SECOND},
+        id::{CallId, PLACEMENT_PREFIX},
+        time::{Millis, SECOND},
     },
-    store::{Document, DocumentKind, DocumentWrite},
+    store::{Document, DocumentKind, DocumentWrite, answer_write, document::written},
     vapi::client::Refusal,
 };
 
-/// How an id of ours is told from one of Vapi's.
-const PREFIX: &str = "pl_";
 /// A placing that is being sent has an outcome by then; if not, whoever sent it is gone, and its outcome is unknown.
 pub(super) const SENT_WITHIN: i64 = 60 * SECOND;
-/// How long the answer to an idempotency key is remembered.
-pub(super) const REMEMBERED: i64 = DAY;
-
-/// Is this the id of a placing?
-#[must_use]
-pub fn is_placement_id(id: &str) -> bool {
-    id.starts_with(PREFIX)
-}
 
 /// A new id for a placing.
 pub(super) fn new_id() -> String {
-    format!("{PREFIX}{}", uuid::Uuid::now_v7())
+    format!("{PLACEMENT_PREFIX}{}", uuid::Uuid::now_v7())
+}
+
+/// When a placing's id was given out.
+#[must_use]
+pub fn placed_at(id: &str) -> Option<Millis> {
+    let (seconds, nanoseconds) = uuid::Uuid::parse_str(id.strip_prefix(PLACEMENT_PREFIX)?).ok()?.get_timestamp()?.to_unix();
+    Some(Millis(i64::try_from(seconds).ok()?.saturating_mul(SECOND) + i64::from(nanoseconds / 1_000_000)))
 }
 
 /// What became of it.
@@ -57,17 +54,40 @@ pub(super) struct Placing {
     /// What Vapi was asked for, without secrets; until the call is known.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(super) asked: String,
+    /// Somebody is told when the call is done.
+    #[serde(default)]
+    pub(super) called_back: bool,
     /// The call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) call_id: Option<CallId>,
     /// Why there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) refusal: Option<Refusal>,
+    /// Who places it.
+    #[serde(default)]
+    pub(super) method: CallMethod,
+    /// Kestra's execution that places it, as soon as that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) run: Option<Run>,
     /// When Vapi was asked.
     pub(super) sent_at: Millis,
+    /// When it was known what came of it, even if only that nobody knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) known_at: Option<Millis>,
     /// How often the call was looked for.
     #[serde(default)]
     pub(super) looks: usize,
+}
+
+/// An execution of Kestra's that places a call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Run {
+    /// Its id.
+    pub(super) id: String,
+    /// How it ended, and when we saw that; it named no call then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) over: Option<(String, Millis)>,
 }
 
 /// What was answered to an idempotency key.
@@ -76,30 +96,13 @@ pub(super) struct Placing {
 pub(super) struct Remembered {
     /// Of the body that came with it.
     pub(super) hash: String,
-    /// What came of it.
+    /// What came of it: a placing, or a batch.
     pub(super) placement_id: String,
 }
 
-/// A document with what it says.
-#[derive(Debug, Clone)]
-pub(super) struct Read<T> {
-    pub(super) document: Document,
-    pub(super) says: T,
-}
-
-impl<T: Serialize + for<'de> Deserialize<'de>> Read<T> {
-    /// Reads a document; `None` when only a later release can.
-    pub(super) fn of(document: Document) -> Option<Self> {
-        let says = serde_json::from_slice(&document.body).ok()?;
-        Some(Self { document, says })
-    }
-
-    /// The write of what it says now.
-    pub(super) fn write(mut self) -> DocumentWrite {
-        let expected = Some(self.document.revision);
-        self.document.revision += 1;
-        self.document.body = bytes(&self.says);
-        DocumentWrite { document: self.document, expected }
+impl Remembered {
+    pub(super) fn of(hash: &str, id: &str) -> Self {
+        Self { hash: hash.to_owned(), placement_id: id.to_owned() }
     }
 }
 
@@ -114,35 +117,12 @@ pub(super) fn placing(id: &str, placing: &Placing, keep: Option<i64>) -> Documen
         due: Some(now.plus(SENT_WITHIN)),
         created_at: now,
         expires_at: keep.map(|keep| now.plus(keep)),
-        body: bytes(placing),
+        body: written(placing),
     };
     DocumentWrite { document, expected: None }
 }
 
-/// The write of what is answered to a key from now on, over the revision that stands there.
-pub(super) fn remembered(id: &str, says: &Remembered, before: Option<u64>, now: Millis) -> DocumentWrite {
-    let document = Document {
-        kind: DocumentKind::Answer,
-        id: id.to_owned(),
-        revision: before.unwrap_or_default() + 1,
-        alias: None,
-        due: None,
-        created_at: now,
-        expires_at: Some(now.plus(REMEMBERED)),
-        body: bytes(says),
-    };
-    DocumentWrite { document, expected: before }
-}
-
-/// The id of an answer: who asked, with which key, where.
-pub(super) fn answer_id(token: Option<&str>, key: &str, route: &str) -> String {
-    let mut hash = Sha256::new();
-    // A name of a token has no line break, and neither has a key.
-    hash.update(format!("{}\n{key}\n{route}", token.unwrap_or_default()));
-    hex::encode(hash.finalize())
-}
-
-fn bytes(says: &impl Serialize) -> Vec<u8> {
-    // Texts, numbers and maps with texts as keys: nothing here can refuse to be written.
-    serde_json::to_vec(says).unwrap_or_default()
+/// The write of what is answered to a key from now on, for so many milliseconds (`None`: for good), over the revision that stands there.
+pub(super) fn remembered(id: &str, says: &Remembered, before: Option<u64>, (now, kept): (Millis, Option<i64>)) -> DocumentWrite {
+    answer_write((id, None), written(says), before, (now, kept))
 }

@@ -13,21 +13,23 @@ use tokio::time::sleep;
 use tracing::{debug, warn};
 
 use super::{
-    Dialer, Parts,
-    placing::{Placing, Read, State},
+    CallMethod, Dialer, Parts,
+    flow::{self, Flow},
+    placing::{Placing, State},
+    promise::release_at,
     send::{event_id, lost_words},
-    writer::{PLACEMENT_ID, placement_in},
+    writer::placement_in,
 };
 use crate::{
     call::{
         event::CallEvent,
-        id::CallId,
+        id::{CallId, PLACEMENT_ID},
         record::{Fetch, FetchOutcome, FetchReason},
         time::{Millis, SECOND},
     },
     lifecycle::Lifecycle,
     registry::Change,
-    store::{CallFilter, DocumentKind, StoreError},
+    store::{CallFilter, DocumentKind, StoreError, document::Read},
     vapi::{
         self,
         client::{ListQuery, Listed},
@@ -39,7 +41,7 @@ const WAITS: [i64; 6] = [1, 1, 3, 5, 10, 10];
 /// And from then on.
 const LAST_WAIT: i64 = 60;
 /// After this time a list without the call is the last one.
-const GIVE_UP: i64 = 900 * SECOND;
+pub(super) const GIVE_UP: i64 = 900 * SECOND;
 /// Vapi's clock may be behind ours by this much.
 const SKEW: i64 = 120 * SECOND;
 /// Calls on a page of Vapi's list.
@@ -117,10 +119,13 @@ impl Dialer {
         let mut open = BTreeMap::new();
         for Read { document, says } in leased.into_iter().filter_map(Read::<Placing>::of) {
             match (says.state, &says.call_id) {
+                (State::Sending, _) if Box::pin(self.is_unsent(&document.id, &says)).await? => {
+                    Box::pin(self.never_sent(&document.id)).await?;
+                }
                 (State::Sending | State::Unknown, _) => drop(open.insert(document.id, says)),
                 (State::Placed, Some(call)) => Box::pin(self.remind(&document.id, call)).await?,
                 (State::Placed | State::Refused | State::Lost, _) => {
-                    Box::pin(self.change(&document.id, |_, document| document.due.take().is_some())).await?;
+                    Box::pin(self.rest(&document.id)).await?;
                 }
             }
         }
@@ -138,12 +143,26 @@ impl Dialer {
                 self.found(&id, &call, None).await?;
             }
         }
+        self.look_at_flows(&mut open).await?;
         let Some(earliest) = open.values().map(|says| says.sent_at).min() else { return Ok(()) };
         let Found { mut calls, whole } = self.list(earliest, &open).await;
         for (id, says) in open {
             match calls.remove(&id) {
                 Some((call, answer)) => self.found(&id, &call, answer).await?,
-                None => self.missed(&id, &says, whole).await?,
+                None => self.missed(&id, &says, self.speaks_against(&says, whole)).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Of what Kestra places, only that is left of which Kestra has nothing more to say.
+    async fn look_at_flows(&self, open: &mut BTreeMap<String, Placing>) -> Result<(), StoreError> {
+        let flows: Vec<_> = open.extract_if(.., |_, says| says.method == CallMethod::Kestra).collect();
+        for (id, mut says) in flows {
+            match self.look_at_flow(&id, &mut says).await? {
+                Flow::Became(call) => self.found(&id, &call, None).await?,
+                Flow::GoesOn => self.missed(&id, &says, false).await?,
+                Flow::Ended => drop(open.insert(id, says)),
             }
         }
         Ok(())
@@ -206,10 +225,21 @@ impl Dialer {
         found
     }
 
+    /// Is it certain enough that there is no call, as Vapi's list does not have it (`whole`: it was read to its end)?
+    fn speaks_against(&self, says: &Placing, whole: bool) -> bool {
+        let Parts { client, clock, .. } = &self.0.parts;
+        let now = clock.now();
+        match says.method {
+            CallMethod::DirectVapi => whole && now.since(says.sent_at) >= GIVE_UP,
+            // Who has Kestra place calls may have no key to read that list with.
+            CallMethod::Kestra => (whole || client.is_none()) && flow::silent_at(says).is_none_or(|at| at <= now),
+        }
+    }
+
     /// It was not found: it is looked for again, or given up.
-    async fn missed(&self, id: &str, says: &Placing, whole: bool) -> Result<(), StoreError> {
+    async fn missed(&self, id: &str, says: &Placing, give_up: bool) -> Result<(), StoreError> {
         let now = self.0.parts.clock.now();
-        if whole && now.since(says.sent_at) >= GIVE_UP {
+        if give_up {
             return self.lose(id, says, now).await;
         }
         self.change(id, |says, document| {
@@ -218,7 +248,8 @@ impl Dialer {
             }
             says.state = State::Unknown;
             says.looks += 1;
-            document.due = Some(now.plus(wait(says.looks)));
+            let next = now.plus(wait(says.looks));
+            document.due = Some(flow::silent_at(says).filter(|at| *at > now).map_or(next, |at| at.min(next)));
             true
         })
         .await?;
@@ -229,8 +260,11 @@ impl Dialer {
     /// Nobody will ever know what came of it: a record under its own id says so.
     async fn lose(&self, id: &str, says: &Placing, now: Millis) -> Result<(), StoreError> {
         let Ok(named) = CallId::parse(id) else { return Ok(()) };
-        warn!(placement_id = id, "A call that may have been placed is not in Vapi's list; it counts as lost");
-        let error = lost_words(says.sent_at);
+        warn!(placement_id = id, "A call that may have been placed is nowhere; it counts as lost");
+        let error = match says.method {
+            CallMethod::DirectVapi => lost_words(says.sent_at),
+            CallMethod::Kestra => flow::lost_words(says),
+        };
         let mut event = vapi::call::placed(&says.asked, event_id(id), &named, now);
         "lost".clone_into(&mut event.source);
         event.details = Some(error.clone());
@@ -245,7 +279,7 @@ impl Dialer {
             }
             says.state = State::Lost;
             says.asked.clear();
-            document.due = None;
+            document.due = release_at(says, document);
             true
         })
         .await?;

@@ -5,7 +5,8 @@ use tracing::{info, warn};
 
 use super::{
     DialError, Dialer, MOST_CONFLICTS, Named, Outcome, Parts, open,
-    placing::{Placing, REMEMBERED, State},
+    placing::{Placing, State},
+    promise::release_at,
     search,
 };
 use crate::{
@@ -13,8 +14,8 @@ use crate::{
         id::CallId,
         time::{Millis, SECOND},
     },
-    registry::Change,
-    store::{Document, StoreError},
+    registry::{Applied, Change},
+    store::{Document, REMEMBERED, StoreError},
     vapi::{
         self,
         client::{Created, Refusal},
@@ -67,22 +68,28 @@ impl Dialer {
     /// A placing became this call: its record hears of it first, then the placing says so.
     pub(super) async fn note_call(&self, id: &str, call: &CallId, answer: Option<crate::call::event::CallEvent>) -> Result<(), StoreError> {
         self.0.known.insert(id.to_owned(), call.clone());
-        let Parts { registry, clock, .. } = &self.0.parts;
+        let Parts { registry, clock, writer, .. } = &self.0.parts;
         let Some(placing) = self.placing(id).await? else { return Ok(()) };
         let at = clock.now();
         if placing.says.state == State::Lost {
             return Ok(());
         }
         if placing.says.state != State::Placed {
-            let event = vapi::call::placed(&placing.says.asked, event_id(id), call, at);
+            let mut event = vapi::call::placed(&placing.says.asked, event_id(id), call, at);
+            // Whoever sends its messages to us owes a report, heard of or not.
+            event.facts.owed = writer.is_told_of(&event.facts);
             let more = answer.into_iter().collect();
-            registry.apply_change(Change { event, more, after_fetch: false, not_before: None, ask: None }).await?;
+            let change = Change { event, more, after_fetch: false, not_before: None, ask: None };
+            if registry.apply_change(change).await? == Applied::Deleted {
+                return registry.bury_placing(id).await;
+            }
         }
         self.change(id, |says, document| {
             if says.state == State::Placed {
                 return false;
             }
             says.state = State::Placed;
+            says.known_at.get_or_insert(at);
             says.call_id = Some(call.clone());
             says.asked.clear();
             document.alias = Some(call.as_str().to_owned());
@@ -95,7 +102,11 @@ impl Dialer {
         Ok(())
     }
 
-    async fn note_refusal(&self, id: &str, refusal: &Refusal) -> Result<(), StoreError> {
+    /// A placing was refused. Whoever was to be told goes first: that they are not there says as much, should we die in between.
+    pub(super) async fn note_refusal(&self, id: &str, refusal: &Refusal) -> Result<(), StoreError> {
+        if self.placing(id).await?.is_some_and(|placing| placing.says.called_back) {
+            self.release(id).await?;
+        }
         let ends = self.0.parts.clock.now().plus(REMEMBERED);
         self.change(id, |says, document| {
             says.state = State::Refused;
@@ -107,10 +118,12 @@ impl Dialer {
         .await
     }
 
-    async fn note_unknown(&self, id: &str) -> Result<(), StoreError> {
-        let due = self.0.parts.clock.now().plus(search::wait(0));
+    pub(super) async fn note_unknown(&self, id: &str) -> Result<(), StoreError> {
+        let now = self.0.parts.clock.now();
+        let due = now.plus(search::wait(0));
         self.change(id, |says, document| {
             says.state = State::Unknown;
+            says.known_at.get_or_insert(now);
             document.due = Some(due);
             true
         })
@@ -146,7 +159,21 @@ impl Dialer {
                 "No webhook came about a call that was placed a minute ago: check its server URL; Vapi will be asked instead"
             );
         }
-        self.change(id, |_, document| document.due.take().is_some()).await
+        self.rest(id).await
+    }
+
+    /// There is nothing left to do for a placing, but to forget in the end who was to be told.
+    pub(super) async fn rest(&self, id: &str) -> Result<(), StoreError> {
+        let now = self.0.parts.clock.now();
+        let Some(placing) = self.placing(id).await? else { return Ok(()) };
+        if release_at(&placing.says, &placing.document).is_some_and(|at| at <= now) {
+            self.release(id).await?;
+        }
+        self.change(id, |says, document| {
+            let next = release_at(says, document).filter(|at| *at > now);
+            std::mem::replace(&mut document.due, next) != next
+        })
+        .await
     }
 }
 

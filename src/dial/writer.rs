@@ -7,19 +7,21 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
+use super::asked::{CALL_METHOD, CallMethod};
+pub use crate::call::id::PLACEMENT_ID;
 use crate::{
+    call::record::CallRecord,
     config::ServerConfig,
     fields::FieldError,
     vapi::{
         assistant::{self, Assistants, CallRequest, Server, TemplateError},
         client::create::hide,
+        facts::server_name,
     },
 };
 
 /// Hex digits at the end of an assistant's name.
 const SUFFIX: usize = 8;
-/// The key under which a call's metadata has the id of its placing.
-pub const PLACEMENT_ID: &str = "placementId";
 /// Fields of a body of Vapi's own, of which it has one.
 const WHO_TALKS: [&str; 6] = ["assistantId", "assistant", "squadId", "squad", "workflowId", "workflow"];
 /// Where a call has metadata, in Vapi's words.
@@ -46,26 +48,39 @@ impl Wanted {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn parse(body: &Value) -> Result<Self, Vec<FieldError>> {
-        let Value::Object(fields) = body else { return CallRequest::parse(body).map(|request| Self::Request(Box::new(request))) };
-        let (mut fields, mut errors) = (fields.clone(), Vec::new());
-        let mut wrong = |field: &str, message: &str| errors.push(FieldError { field: field.to_owned(), message: message.to_owned() });
-        if fields.remove("callback").is_some_and(|callback| !callback.is_null()) {
-            wrong("callback", "is not known here: wait for the result, or subscribe to news");
+        let body = match body {
+            Value::Object(fields) if WHO_TALKS.iter().any(|field| fields.contains_key(*field)) => fields,
+            _ => return CallRequest::parse(body).map(|request| Self::Request(Box::new(request))),
+        };
+        if body.contains_key("customers") {
+            let message = "is for several calls: place them one by one".to_owned();
+            return Err(vec![FieldError { field: "customers".to_owned(), message }]);
         }
-        if fields.remove("callMethod").is_some_and(|method| !method.is_null() && method != "direct_vapi") {
-            wrong("callMethod", "must be direct_vapi");
+        Ok(Self::Body(body.clone()))
+    }
+
+    /// Reads Vapi's own body, and no other.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn parse_body(body: &Value) -> Result<Self, Vec<FieldError>> {
+        let wrong = |message: String| Err(vec![FieldError { field: String::new(), message }]);
+        match body.as_object() {
+            None => wrong("The body must be a JSON object.".to_owned()),
+            Some(fields) if !WHO_TALKS.iter().any(|field| fields.contains_key(*field)) => {
+                wrong(format!("Need one of {}.", WHO_TALKS.join(", ")))
+            }
+            Some(_) => Self::parse(body),
         }
-        if !WHO_TALKS.iter().any(|field| fields.contains_key(*field)) {
-            return match CallRequest::parse(&Value::Object(fields)) {
-                Ok(request) if errors.is_empty() => Ok(Self::Request(Box::new(request))),
-                Ok(_) => Err(errors),
-                Err(more) => Err(errors.into_iter().chain(more).collect()),
-            };
+    }
+
+    /// Where that number stands in what was sent.
+    #[must_use]
+    pub fn number_field(&self) -> &'static str {
+        match self {
+            Self::Request(_) => "providerPhone",
+            Self::Body(_) => "customer.number",
         }
-        if fields.contains_key("customers") {
-            wrong("customers", "is for several calls: place them one by one");
-        }
-        if errors.is_empty() { Ok(Self::Body(fields)) } else { Err(errors) }
     }
 
     /// The number that will ring, if the request names it.
@@ -134,6 +149,12 @@ impl Writer {
             body.insert("phoneNumberId".to_owned(), id.as_str().into());
         }
         Ok(Value::Object(body))
+    }
+
+    /// Does a call that was asked for with these facts send its messages to us?
+    #[must_use]
+    pub fn is_told_of(&self, asked: &CallRecord) -> bool {
+        self.server.url.as_deref().is_some_and(|url| asked.server.as_ref().is_some_and(|server| server.value == server_name(url)))
     }
 
     /// Puts our secret into what is sent, where our server stands without a credential. What is stored never has it.
@@ -210,6 +231,16 @@ fn object<'a>(holder: &'a mut Map<String, Value>, field: &str) -> &'a mut Map<St
         *value = json!({});
     }
     value.as_object_mut().expect("it was made an object")
+}
+
+/// Notes who places a call, wherever it carries the id of its placing.
+pub(super) fn note_method(body: &mut Value, method: CallMethod) {
+    for path in METADATA {
+        let metadata = path.iter().try_fold(&mut *body, |value, key| value.get_mut(*key)).and_then(Value::as_object_mut);
+        if let Some(metadata) = metadata.filter(|metadata| metadata.contains_key(PLACEMENT_ID)) {
+            metadata.insert(CALL_METHOD.to_owned(), method.as_str().into());
+        }
+    }
 }
 
 /// The id of the placing that a call of Vapi's REST carries.

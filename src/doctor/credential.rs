@@ -85,11 +85,55 @@ pub(super) fn hides_something(server: &Value) -> bool {
     }
 }
 
+/// What would give an object's webhooks a proof that counts.
+pub(super) struct Proposal {
+    /// The field of the object that changes, in words.
+    pub(super) field: &'static str,
+    /// What would stand there, in words.
+    pub(super) words: String,
+    /// The field of its server that changes.
+    pub(super) key: &'static str,
+    /// What is sent. May be secret.
+    pub(super) value: Value,
+}
+
+/// The credential that is configured; else our secret itself; `None` when there is neither.
+pub(super) fn proposal(server: &Value, needs: &Needs) -> Option<Proposal> {
+    if let Some(id) = &needs.credential_id {
+        let words = format!("{id} (VAPI_CREDENTIAL_ID)");
+        return Some(Proposal { field: "server.credentialId", words, key: "credentialId", value: id.as_str().into() });
+    }
+    let words = "the first secret of VAPI_WEBHOOK_SECRET".to_owned();
+    Some(Proposal { field: "server.headers.x-vapi-secret", words, key: "headers", value: headers(server, needs)? })
+}
+
 /// The headers with our secret in them; `None` when we have none that could stand there.
-pub(super) fn headers(server: &Value, needs: &Needs) -> Option<Value> {
+fn headers(server: &Value, needs: &Needs) -> Option<Value> {
     let secret = needs.secrets.first().filter(|_| needs.counts("secret"))?;
     let mut headers = server["headers"].as_object().cloned().unwrap_or_default();
     headers.retain(|name, _| !name.eq_ignore_ascii_case(HEADER));
     headers.insert(HEADER.to_owned(), secret.expose_secret().into());
     Some(Value::Object(headers))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::{Needs, proposal};
+
+    #[test]
+    fn the_credential_that_is_configured_goes_before_our_secret_itself() {
+        let proposed = |credential: Option<&str>, secrets: &[&str]| {
+            let (credential_id, proofs) = (credential.map(str::to_owned), vec!["secret".to_owned()]);
+            let secrets = secrets.iter().map(|secret| (*secret).into()).collect();
+            let needs = Needs { credential_id, secrets, proofs, ..Needs::default() };
+            proposal(&json!({"headers": {"X-Vapi-Secret": "another", "X-Mine": "1"}}), &needs).map(|it| (it.field, it.value))
+        };
+        let with_ours = json!({"X-Mine": "1", "x-vapi-secret": "ours"});
+        assert_eq!(proposed(Some("cred-1"), &["ours"]), Some(("server.credentialId", Value::from("cred-1"))));
+        assert_eq!(proposed(Some("cred-1"), &[]), Some(("server.credentialId", Value::from("cred-1"))));
+        assert_eq!(proposed(None, &["ours"]), Some(("server.headers.x-vapi-secret", with_ours)));
+        assert_eq!(proposed(None, &[]), None);
+    }
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::words::clean;
 
 /// The names of all checks. Stable: scripts and alerts rely on them.
-pub const CHECKS: [&str; 17] = [
+pub const CHECKS: [&str; 18] = [
     "config",
     "store",
     "store_schema",
@@ -23,6 +23,7 @@ pub const CHECKS: [&str; 17] = [
     "server_retries",
     "server_credential",
     "server_messages",
+    "tool_url",
 ];
 
 /// How bad it is.

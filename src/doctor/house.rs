@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{
     Examination, Finding,
     object::{self, Kind, Needs, Object},
-    skew,
+    skew, tools,
     words::address,
 };
 use crate::{
@@ -157,6 +157,7 @@ impl House {
                 plans.extend(object::plan(object, needs));
             }
             findings.extend(found);
+            findings.extend(tools::findings(object, needs));
         }
         Examination { findings, plans }
     }

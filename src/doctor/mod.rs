@@ -10,6 +10,7 @@
 //! | [`door`] | the public address, tried with a test event ([`crate::vapi::probe`]) |
 //! | [`object`] | what one object at Vapi needs: pure |
 //! | `credential` | with what its webhooks prove themselves: pure |
+//! | `tools` | where the tools of an assistant are asked: pure |
 //! | [`house`] | all objects of the organisation, and which address counts for whom |
 //! | [`fix`] | changing objects, and putting back what was there |
 //! | [`rounds`] | the same on a schedule inside the service |
@@ -24,6 +25,7 @@ pub mod fix;
 pub mod house;
 pub mod object;
 pub mod rounds;
+mod tools;
 mod words;
 
 use secrecy::{ExposeSecret as _, SecretString};
@@ -82,6 +84,7 @@ impl Doctor {
             url: webhook.url.clone(),
             aliases,
             proof: !webhook.secrets.is_empty(),
+            credential_id: config.server.credential_id.clone(),
             secrets: webhook.secrets.iter().filter(plain).cloned().collect(),
             proofs: webhook.auth.clone(),
             tools: !config.tools.tools.is_empty(),

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Finding,
-    credential::{self, Credential},
+    credential::{self, Credential, Proposal},
     words::{address, clean},
 };
 
@@ -37,6 +37,8 @@ pub struct Needs {
     pub aliases: Vec<String>,
     /// They must prove themselves.
     pub proof: bool,
+    /// The credential at Vapi that placed calls are given: what others lack, too.
+    pub credential_id: Option<String>,
     /// Secrets that may be sent as they are.
     pub secrets: Vec<SecretString>,
     /// The proofs that count, as `VAPI_WEBHOOK_AUTH` names them.
@@ -165,7 +167,7 @@ impl Needs {
 /// What is to be said of the server of an object whose webhooks come here by its own settings.
 #[must_use]
 pub fn server_findings(object: &Object, needs: &Needs) -> Vec<Finding> {
-    let findings = [timeout(object.server()), retries(object.server()), credentials(credential::of(object, needs))];
+    let findings = [timeout(object.server()), retries(object.server()), credentials(credential::of(object, needs), needs)];
     findings.into_iter().map(|finding| object.found(finding)).collect()
 }
 
@@ -201,22 +203,27 @@ fn retries(server: &Value) -> Finding {
     finding.advise(advice)
 }
 
-fn credentials(found: Credential) -> Finding {
+fn credentials(found: Credential, needs: &Needs) -> Finding {
     let good = |words| Finding::ok("server_credential", words);
     let bad = |words| Finding::error("server_credential", words);
+    let or_else = |advice: &str| match &needs.credential_id {
+        Some(id) => format!("set server.credentialId to {id} (VAPI_CREDENTIAL_ID)"),
+        None => advice.to_owned(),
+    };
     match found {
         Credential::NotNeeded => good("no proof is asked for, since VAPI_WEBHOOK_SECRET is not set"),
         Credential::Kept => good("webhooks are proven by a credential; Vapi does not tell what is in it"),
         Credential::Ours => good("webhooks carry a secret of VAPI_WEBHOOK_SECRET"),
         Credential::Hidden => good("webhooks carry a secret that Vapi does not show"),
         Credential::Other => bad("webhooks carry a secret that is not in VAPI_WEBHOOK_SECRET: each is refused with 401")
-            .advise("put the same secret there and into VAPI_WEBHOOK_SECRET"),
+            .advise(&or_else("put the same secret there and into VAPI_WEBHOOK_SECRET")),
         Credential::NotCounted => {
             bad("webhooks carry a secret as it is, which VAPI_WEBHOOK_AUTH does not let count: each is refused with 401")
-                .advise("set server.credentialId to an HMAC credential with that secret, or list `secret` in VAPI_WEBHOOK_AUTH")
+                .advise(&or_else("set server.credentialId to an HMAC credential with that secret, or list `secret` in VAPI_WEBHOOK_AUTH"))
         }
-        Credential::Missing => bad("webhooks carry no proof: each is refused with 401")
-            .advise("set server.credentialId to a credential that holds the secret of VAPI_WEBHOOK_SECRET (README, Connect Vapi)"),
+        Credential::Missing => bad("webhooks carry no proof: each is refused with 401").advise(&or_else(
+            "set server.credentialId to a credential that holds the secret of VAPI_WEBHOOK_SECRET (README, Connect Vapi)",
+        )),
     }
 }
 
@@ -266,11 +273,11 @@ pub fn plan(object: &Object, needs: &Needs) -> Option<Plan> {
     }
     let proof = credential::of(object, needs);
     if !proof.is_good()
-        && let Some(headers) = credential::headers(object.server(), needs)
+        && let Some(Proposal { field, words, key, value }) = credential::proposal(object.server(), needs)
     {
-        let from = if proof == Credential::Missing { not_set() } else { "another secret".to_owned() };
-        change("server.headers.x-vapi-secret", from, "the first secret of VAPI_WEBHOOK_SECRET".to_owned());
-        server.insert("headers".to_owned(), headers);
+        let is_new = proof == Credential::Missing || key == "credentialId";
+        change(field, if is_new { not_set() } else { "another secret".to_owned() }, words);
+        server.insert(key.to_owned(), value);
     }
     if !changes.is_empty() {
         // An older address becomes the url of the server that replaces it.

@@ -28,6 +28,8 @@ pub trait Needs {
     const OPEN_TO_READERS: bool = false;
     /// It takes a `poll` token in the path.
     const TOKEN_IN_PATH: bool = false;
+    /// It takes the `VAPI_API_KEY` itself: whoever has that may do as much at Vapi.
+    const TAKES_VAPI_KEY: bool = false;
     /// It takes a token of one of these scopes as `?access_token=`: an `EventSource` of a browser can send no header.
     const SCOPES_IN_QUERY: &'static [Scope] = &[];
 }
@@ -86,6 +88,33 @@ impl Needs for Admin {
     const SCOPE: Scope = Scope::Admin;
 }
 
+/// What looks like Vapi: reading.
+#[derive(Debug)]
+pub struct FaceRead;
+impl Needs for FaceRead {
+    const SCOPE: Scope = Scope::Read;
+    const TAKES_VAPI_KEY: bool = true;
+}
+
+/// What looks like Vapi: placing.
+#[derive(Debug)]
+pub struct FacePlace;
+impl Needs for FacePlace {
+    const SCOPE: Scope = Scope::Place;
+    const TAKES_VAPI_KEY: bool = true;
+}
+
+/// What looks like Vapi: changing and deleting.
+#[derive(Debug)]
+pub struct FaceAdmin;
+impl Needs for FaceAdmin {
+    const SCOPE: Scope = Scope::Admin;
+    const TAKES_VAPI_KEY: bool = true;
+}
+
+/// How the owner of the `VAPI_API_KEY` is named, as no token can be.
+const KEY_OWNER: &str = "VAPI_API_KEY";
+
 /// The caller may do what `N` needs.
 #[derive(Debug)]
 pub struct Caller<N: Needs> {
@@ -140,6 +169,9 @@ fn admit<N: Needs>(api: &Api, headers: &HeaderMap, in_url: Option<(&str, &[Scope
     let access = &api.config.access;
     let opened = N::OPEN_TO_READERS && access.open_reads;
     let shown = in_url.map(|(token, _)| token).or_else(|| bearer(headers));
+    if N::TAKES_VAPI_KEY && shown.is_some_and(|shown| api.config.vapi.is_key(shown)) {
+        return Ok((Some(KEY_OWNER.to_owned()), Scope::Admin));
+    }
     if let Some(token) = shown.and_then(|shown| access.find(shown)) {
         // An address is no place for a wide token: addresses end up in other people's logs.
         let too_wide = in_url.is_some_and(|(_, scopes)| !scopes.contains(&token.scope) && token.scope >= N::SCOPE);

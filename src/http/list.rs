@@ -27,6 +27,8 @@ use crate::{
 
 /// Rows of a page when nothing is said.
 const DEFAULT_LIMIT: usize = 20;
+/// Where a line may be.
+const CALL_STATUSES: [&str; 7] = ["unknown", "scheduled", "queued", "ringing", "in-progress", "forwarding", "ended"];
 /// Rows of a page at most.
 const MOST_ROWS: usize = 100;
 /// Rows that offset paging skips at most; beyond it a cursor is the way.
@@ -116,7 +118,7 @@ fn filter(parameters: &Parameters) -> Result<CallFilter, ApiError> {
     Ok(CallFilter {
         phone,
         status: one_of(parameters, "status", &STATUSES)?,
-        call_status: parameters.list("callStatus")?,
+        call_status: one_of(parameters, "callStatus", &CALL_STATUSES)?,
         data_status: one_of(parameters, "dataStatus", &DATA_STATUSES)?,
         assistant_id: parameters.list("assistantId")?,
         provider_id: parameters.list("providerId")?,

@@ -7,6 +7,7 @@ mod analytics;
 mod assistant;
 pub mod auth;
 mod backfill;
+mod batches;
 mod body;
 mod cache;
 mod calls;
@@ -15,6 +16,7 @@ mod dashboard;
 mod deadline;
 mod deliveries;
 mod docs;
+mod face;
 mod failures;
 mod health;
 mod list;
@@ -50,8 +52,19 @@ use self::observe::Observe;
 pub use self::{body::Budget, docs::openapi, health::Probe, meters::Meters, onlookers::Onlookers, path::Regular, proof::Gate};
 
 use crate::{
-    analytics::Analyst, clock::Clock, config::Config, dial::Dialer, enrich::Enricher, error::ApiError, lifecycle::Lifecycle, push::Push,
-    reconcile::Reconciler, registry::Registry, telemetry::Metrics, tools::Tools, vapi::client::VapiClient,
+    analytics::Analyst,
+    clock::Clock,
+    config::Config,
+    dial::{Dialer, batches::Batches},
+    enrich::Enricher,
+    error::ApiError,
+    lifecycle::Lifecycle,
+    push::Push,
+    reconcile::Reconciler,
+    registry::Registry,
+    telemetry::Metrics,
+    tools::Tools,
+    vapi::client::VapiClient,
 };
 
 /// What handlers share: a cheap handle.
@@ -76,6 +89,8 @@ pub struct Shared {
     pub dialer: Dialer,
     /// Counts and tells.
     pub analyst: Analyst,
+    /// Works through batches.
+    pub batches: Batches,
     /// Vapi's REST, if there is a key.
     pub client: Option<VapiClient>,
     /// Checks webhook proofs.
@@ -119,12 +134,16 @@ const WEBHOOK_PATHS: [&str; 4] = ["/api/v1/vapi/webhook", "/api/v1/vapi/webhooks
 const SESSIONS_PATH: &str = "/api/v1/sessions/vapi/webhook";
 
 /// Templates of all routes, by which requests are counted.
-pub const TEMPLATES: [&str; 41] = [
+pub const TEMPLATES: [&str; 48] = [
     "/",
     "/api/v1/sessions/vapi/webhook",
     "/api/v1/vapi/analytics",
     "/api/v1/vapi/assistant-config",
     "/api/v1/vapi/backfill",
+    "/api/v1/vapi/batches",
+    "/api/v1/vapi/batches/{id}",
+    "/api/v1/vapi/batches/{id}/cancel",
+    "/api/v1/vapi/batches/{id}/result",
     "/api/v1/vapi/cache",
     "/api/v1/vapi/cache/stats",
     "/api/v1/vapi/calls",
@@ -161,6 +180,9 @@ pub const TEMPLATES: [&str; 41] = [
     "/session",
     "/t/{token}/api/v1/vapi/calls/{id}",
     "/t/{token}/api/v1/vapi/calls/{id}/result",
+    "/vapi/call",
+    "/vapi/call/{id}",
+    "/vapi/{*rest}",
 ];
 
 /// All routes. Paths under `/api/v1/vapi` are the API; the webhook has aliases for older senders.
@@ -180,7 +202,9 @@ pub fn router(api: &Api) -> Router {
         .route("/api/v1/vapi/calls/{id}/recording", get(recording::play))
         .route("/t/{token}/api/v1/vapi/calls/{id}", get(calls::read))
         .route("/t/{token}/api/v1/vapi/calls/{id}/result", get(result::wait))
+        .merge(batches::routes())
         .merge(subscriptions::routes())
+        .merge(face::routes())
         .route("/api/v1/vapi/backfill", post(backfill::page))
         .route("/api/v1/vapi/assistant-config", post(assistant::write))
         .route("/api/v1/vapi/analytics", get(analytics::tell))

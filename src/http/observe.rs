@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use tower::{Layer, Service};
 use tracing::info;
 
-use super::{Api, auth, server::Peer};
+use super::{Api, auth, face, server::Peer};
 use crate::{
     call::id::CallId,
     error::{ApiError, Failure},
@@ -100,6 +100,8 @@ struct Seen {
     client: IpAddr,
     method: Method,
     route: Option<MatchedPath>,
+    /// It came to the routes that look like Vapi's: its failure does, too.
+    at_face: bool,
 }
 
 impl Seen {
@@ -112,14 +114,19 @@ impl Seen {
             client: client_ip(api, extensions, headers),
             method: request.method().clone(),
             route: extensions.get::<MatchedPath>().cloned(),
+            at_face: face::is_at(request.uri().path()),
         }
     }
 
     /// Notes the answer, and adds what every answer has.
     fn noted(self, api: &Api, mut response: Response) -> Response {
-        let Self { started, id, trace, client, method, route } = self;
+        let Self { started, id, trace, client, method, route, at_face } = self;
         let failure = response.extensions_mut().remove::<Failure>();
         let told = response.extensions_mut().remove::<Told>().unwrap_or_default();
+        let as_vapi = failure.as_ref().filter(|_| at_face).map(|failure| failure.as_vapi(response.status()));
+        if let Some(error) = &as_vapi {
+            *response.status_mut() = error.status();
+        }
         let call_id = told.call_id.as_ref().or_else(|| failure.as_ref().and_then(Failure::call_id));
         let (status, taken) = (response.status().as_u16(), started.elapsed());
         api.meters.observe(route.as_ref().map(MatchedPath::as_str), method.as_str(), status, taken.saturating_sub(told.waited));
@@ -142,7 +149,8 @@ impl Seen {
             // Some routes have stated the length of the empty body by now.
             response.headers_mut().remove(header::CONTENT_LENGTH);
             response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            *response.body_mut() = Body::from(failure.envelope(id.to_str().unwrap_or_default()));
+            let envelope = || failure.envelope(id.to_str().unwrap_or_default());
+            *response.body_mut() = Body::from(as_vapi.map_or_else(envelope, |error| serde_json::to_vec(&error).unwrap_or_default()));
         }
         let headers = response.headers_mut();
         headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));

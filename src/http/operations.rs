@@ -10,8 +10,9 @@ use utoipa::{
     },
 };
 
-/// The envelope of an error.
+/// The envelope of an error; and what stands for it where answers look like Vapi's.
 const REFUSAL: &str = "Envelope_NoData";
+const REFUSAL_OF_FACE: &str = "VapiError";
 
 /// How to show who one is.
 pub(super) struct Security;
@@ -35,14 +36,15 @@ pub(super) struct Refusals;
 impl Modify for Refusals {
     fn modify(&self, document: &mut OpenApi) {
         for (path, item) in &mut document.paths.paths {
-            let asks_store = path.contains("/calls") || path.contains("/subscriptions");
+            let at_face = super::face::is_at(path);
+            let asks_store = at_face || path.contains("/calls") || path.contains("/batches") || path.contains("/subscriptions");
             let operations = [&mut item.get, &mut item.post, &mut item.patch, &mut item.delete].into_iter().flatten();
-            operations.for_each(|operation| refuse(operation, asks_store));
+            operations.for_each(|operation| refuse(operation, asks_store, if at_face { REFUSAL_OF_FACE } else { REFUSAL }));
         }
     }
 }
 
-fn refuse(operation: &mut Operation, asks_store: bool) {
+fn refuse(operation: &mut Operation, asks_store: bool, schema: &str) {
     let takes = |scheme: &str| {
         let requirements = operation.security.iter().flatten();
         requirements.filter_map(|one| serde_json::to_value(one).ok()).any(|one| one.get(scheme).is_some())
@@ -60,7 +62,7 @@ fn refuse(operation: &mut Operation, asks_store: bool) {
     }
     for (status, description) in refusals {
         let mut response = Response::new(description);
-        response.content.insert("application/json".to_owned(), Content::new(Some(Ref::from_schema_name(REFUSAL))).into());
+        response.content.insert("application/json".to_owned(), Content::new(Some(Ref::from_schema_name(schema))).into());
         operation.responses.responses.entry(status.to_string()).or_insert(RefOr::T(response));
     }
 }

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     call::{id::CallId, view::CallResult},
-    dial::{DialError, Named, Order, Outcome, Wanted},
+    dial::{Asked, DialError, Key, Named, Order, Outcome},
     envelope::{Envelope, NoData},
     error::ApiError,
     registry::{Known, never_heard_of},
@@ -32,7 +32,8 @@ const LONGEST_KEY: usize = 255;
 /// What an idempotency key was used for here.
 const ROUTE: &str = "calls";
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+/// Says that an answer was given before.
+pub(super) const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// The header `Idempotency-Key`.
 #[derive(Debug)]
@@ -51,7 +52,8 @@ impl FromRequestParts<Api> for IdempotencyKey {
 
 /// Places a call, once: the same `Idempotency-Key` gives the same call, for 24 hours.
 ///
-/// The body is a `CallRequest`, or Vapi's own for creating a call. When Vapi's answer is lost, nothing is sent again: the answer is 202 with the
+/// The body is a `CallRequest`, or Vapi's own for creating a call. Either may carry a `callback`, which is told once the call is done: a webhook, or
+/// a paused execution of n8n or Kestra. When Vapi's answer is lost, nothing is sent again: the answer is 202 with the
 /// id of the placing as `callId`, which stands for the call wherever an id is asked for, and the call is looked for.
 #[utoipa::path(
     post,
@@ -69,10 +71,11 @@ impl FromRequestParts<Api> for IdempotencyKey {
         (status = 202, description = "Nobody knows yet whether it was placed; ask for the result of `callId`", body = Envelope<CallResult>),
         (status = 400, description = "INVALID_PAYLOAD, INVALID_PARAMETER", body = Envelope<NoData>),
         (status = 403, description = "NUMBER_NOT_ALLOWED; FORBIDDEN, AUTH_NOT_CONFIGURED, FOREIGN_ORIGIN", body = Envelope<NoData>),
+        (status = 410, description = "CALL_DELETED: the same key placed a call that was erased since", body = Envelope<NoData>),
         (status = 413, description = "PAYLOAD_TOO_LARGE", body = Envelope<NoData>),
         (status = 422, description = "VALIDATION_FAILED, IDEMPOTENCY_KEY_REUSED, VAPI_REJECTED", body = Envelope<NoData>),
         (status = 429, description = "RATE_LIMITED, VAPI_RATE_LIMITED", body = Envelope<NoData>),
-        (status = 502, description = "VAPI_ACCOUNT, VAPI_UNAVAILABLE", body = Envelope<NoData>),
+        (status = 502, description = "VAPI_ACCOUNT, VAPI_UNAVAILABLE, KESTRA_UNAVAILABLE: nothing was placed", body = Envelope<NoData>),
         (status = 503, description = "STORE_UNAVAILABLE, SHUTTING_DOWN: nothing was placed", body = Envelope<NoData>),
     ),
     security(("bearer" = ["place"]))
@@ -86,10 +89,13 @@ pub(super) async fn place(
 ) -> Result<Response, ApiError> {
     let wait = parameters.wait(&api)?;
     let hash = hex::encode(Sha256::digest(&sent.held.bytes));
-    let key = key.map(|key| (key, ROUTE));
-    let order = Order { wanted: Wanted::parse(&sent.json)?, token: caller.token.clone(), key, hash };
+    let key = key.map(|key| Key::sent(key, ROUTE));
+    let Sent { json, held } = sent;
+    let Asked { wanted, callback, method } = Asked::parse(json, api.push.knows_kestra())?;
     // Its memory is not needed while somebody waits.
-    drop(sent);
+    drop(held);
+    let method = method.unwrap_or(api.dialer.method());
+    let order = Order { wanted, method, callback, token: caller.token.clone(), key, hash };
     let Outcome { named, replayed } = api.dialer.place(order).await?;
     let waiting = Instant::now();
     let named = match named {
@@ -99,7 +105,7 @@ pub(super) async fn place(
     let (id, mut response) = match named {
         Named::Call(id) => {
             let left = wait.saturating_sub(waiting.elapsed());
-            let response = placed(&api, &id, left, &parameters).await?;
+            let response = placed(&api, (&id, replayed), left, &parameters).await?;
             (id, response)
         }
         Named::Open(id) => {
@@ -122,8 +128,9 @@ pub(super) async fn place(
 }
 
 /// There is a call: whatever fails from here on, the answer says so.
-async fn placed(api: &Api, id: &CallId, wait: Duration, parameters: &Parameters) -> Result<Response, ApiError> {
+async fn placed(api: &Api, (id, replayed): (&CallId, bool), wait: Duration, parameters: &Parameters) -> Result<Response, ApiError> {
     match known_within(api, id, wait).await {
+        Ok(Known::Deleted) if replayed => Err(ApiError::CallDeleted(id.clone())),
         Ok(Known::Call(call)) => shown(&call, parameters, &IfNoneMatch(None), StatusCode::CREATED),
         Ok(Known::Deleted | Known::Nothing) | Err(_) => Ok(json_answer(StatusCode::CREATED, never_heard_of(id), None)),
     }

@@ -5,11 +5,12 @@ mod shown;
 use axum::{
     Json, Router,
     extract::{FromRequestParts, State},
-    http::{StatusCode, request::Parts},
+    http::{HeaderValue, StatusCode, request::Parts},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
 use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 
 use self::shown::{SecretDraft, Subscription, SubscriptionDraft, shown, shown_with_secret};
 use super::{
@@ -17,12 +18,13 @@ use super::{
     auth::{Admin, Caller, Needs, Read},
     deliveries,
     observe::Told,
+    place::{IDEMPOTENT_REPLAYED, IdempotencyKey},
     sent::Settings,
 };
 use crate::{
     envelope::{Envelope, NoData, Pagination},
     error::ApiError,
-    push::{Draft, Refusal, Tested, target::Standing},
+    push::{Draft, Once, Refusal, Tested, target::Standing},
 };
 
 /// What is said of an id that is none.
@@ -84,6 +86,7 @@ pub(super) fn told<N: Needs>(caller: Caller<N>) -> axum::Extension<Told> {
 pub(super) fn refused(refusal: Refusal) -> ApiError {
     match refusal {
         Refusal::Invalid(errors) => errors.into(),
+        Refusal::KeyReused => ApiError::IdempotencyKeyReused,
         Refusal::Missing => ApiError::NotFound(MISSING),
         Refusal::Store(error) => error.into(),
     }
@@ -111,19 +114,33 @@ pub(super) async fn list(State(api): State<Api>, caller: Caller<Read>) -> Result
     path = "/api/v1/vapi/subscriptions",
     operation_id = "createSubscription",
     tag = "Subscriptions",
+    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 characters; sent again within 24 hours, it gives the same answer")),
     request_body = SubscriptionDraft,
     responses(
-        (status = 201, description = "Made; `data.secret` is shown this once", body = Envelope<Subscription>),
-        (status = 400, description = "INVALID_PAYLOAD", body = Envelope<NoData>),
+        (status = 201, description = "Made; `data.secret` is shown this once, and to the same Idempotency-Key", body = Envelope<Subscription>),
+        (status = 400, description = "INVALID_PAYLOAD, INVALID_PARAMETER", body = Envelope<NoData>),
         (status = 413, description = "PAYLOAD_TOO_LARGE", body = Envelope<NoData>),
-        (status = 422, description = "VALIDATION_FAILED: `details` names the fields", body = Envelope<NoData>),
+        (status = 422, description = "VALIDATION_FAILED: `details` names the fields; IDEMPOTENCY_KEY_REUSED", body = Envelope<NoData>),
     ),
     security(("bearer" = ["admin"]))
 )]
-pub(super) async fn create(State(api): State<Api>, caller: Caller<Admin>, Settings(body): Settings) -> Result<Response, ApiError> {
+pub(super) async fn create(
+    State(api): State<Api>,
+    caller: Caller<Admin>,
+    IdempotencyKey(key): IdempotencyKey,
+    Settings(body): Settings,
+) -> Result<Response, ApiError> {
     let draft = Draft::new(&body)?;
-    let made = api.push.subscribe(draft).await.map_err(refused)?;
-    Ok((StatusCode::CREATED, told(caller), Json(Envelope::of(shown_with_secret(made)))).into_response())
+    let (made, replayed) = match key {
+        None => (api.push.subscribe(draft).await.map_err(refused)?, false),
+        Some(key) => {
+            // The same JSON is the same body, however it is set.
+            let (token, hash) = (caller.token.clone(), hex::encode(Sha256::digest(body.to_string())));
+            api.push.subscribe_once(draft, Once { token, key, hash }).await.map_err(refused)?
+        }
+    };
+    let again = replayed.then_some([(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"))]);
+    Ok((StatusCode::CREATED, again, told(caller), Json(Envelope::of(shown_with_secret(made)))).into_response())
 }
 
 /// One subscription.

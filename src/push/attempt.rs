@@ -16,14 +16,19 @@ use super::{
     dispatch::Done,
     fan::Known,
     schedule::{Heard, Rules, Tried, jitter, patience},
-    subscriptions::{Named, Refusal},
+    subscriptions::{Named, Refusal, stored},
     target::{Hidden, Much, Standing, Subscription, Target},
 };
 use crate::{
-    call::time::{Millis, SECOND},
+    batch,
+    call::{
+        id::CallId,
+        news::{NewsItem, NewsKind},
+        time::{Millis, SECOND},
+    },
     outbound::{Failure, Post, Reply, SigningKey, Trust},
-    registry::{Letter, Registry},
-    store::{Attempt, Delivery, DeliveryMark, FanOut, Fate, OutgoingEvent, StoreError},
+    registry::Letter,
+    store::{Attempt, Delivery, DeliveryMark, Fate, OutgoingEvent, StoreError},
 };
 
 /// How long one try may take in all.
@@ -118,7 +123,12 @@ impl Push {
             Door::Callback(Callback::Webhook { view, .. }) => *view,
             Door::Callback(_) => Much::Full,
         };
-        let Some(letter) = self.0.parts.registry.letter(&delivery.event, much.view()).await? else { return without(Fate::Gone) };
+        let registry = &self.0.parts.registry;
+        let letter = match delivery.event.kind.as_str() {
+            batch::letter::DONE => batch::letter::letter(registry, &delivery.event, much.view(), now).await?,
+            _ => registry.letter(&delivery.event, much.view()).await?,
+        };
+        let Some(letter) = letter else { return without(Fate::Gone) };
         let begun = Instant::now();
         let outcome = self.ask(&door, delivery, &letter).await;
         let at = self.0.parts.clock.now();
@@ -148,8 +158,9 @@ impl Push {
                 self.post(url, headers.collect(), body).await
             }
             Door::Callback(Callback::KestraResume { execution_id, tenant, .. }) => {
-                let call = delivery.event.call_id.as_ref();
-                self.resume_kestra(execution_id, tenant.as_deref(), (call, letter), delivery.tries > 0).await
+                let OutgoingEvent { call_id, about, .. } = &delivery.event;
+                let subject = call_id.as_ref().map(CallId::as_str).or(about.as_deref()).unwrap_or_default();
+                self.resume_kestra(execution_id, tenant.as_deref(), (subject, letter), delivery.tries > 0).await
             }
         }
     }
@@ -187,7 +198,7 @@ impl Push {
         Ok(Tested { event_id, delivered, attempt })
     }
 
-    /// The other side says that this address is gone. If it is still the one, those who want to know are told, and nothing is sent there any more.
+    /// The other side says that this address is gone. If it is still the one, nothing is sent there any more, and everybody may know.
     async fn switch_off(&self, id: &str, url: &Hidden) -> Result<(), StoreError> {
         for _ in 0..MOST_CONFLICTS {
             let (Named { mut subscription, .. }, revision) = match self.loaded(id).await {
@@ -199,38 +210,17 @@ impl Push {
                 return Ok(());
             }
             let now = self.0.parts.clock.now();
-            let event = Registry::outgoing_disabled(&format!("disabled_{id}_{revision}"), id, now);
-            if !self.tell_others(id, &event).await? {
-                continue;
-            }
             (subscription.standing, subscription.updated_at) = (Standing::Disabled, now);
-            if self.put(id, &subscription, Some(revision)).await? {
+            let news = NewsItem { at: now, sequence: 0, kind: NewsKind::Disabled, about: Some(id.to_owned()) };
+            let registry = &self.0.parts.registry;
+            if registry.store().put_target_and_tell(stored(id, &subscription, Some(revision)), Some(revision), news).await? {
                 warn!(subscription = id, "A subscription is switched off: its endpoint answered 410");
-                self.0.parts.registry.tell_disabled(id);
+                self.changed();
+                registry.told_beside_calls();
                 return Ok(());
             }
         }
         Err(StoreError::Unavailable("the subscriptions kept changing under us".to_owned()))
-    }
-
-    /// Makes deliveries of an event that is about no call. False if something changed meanwhile.
-    async fn tell_others(&self, but: &str, event: &OutgoingEvent) -> Result<bool, StoreError> {
-        let store = self.0.parts.registry.store();
-        let state = store.outbox().await?;
-        let known = self.known(&state).await?;
-        let wants = |named: &&Named| {
-            let subscription = &named.subscription;
-            let hears = subscription.standing != Standing::Disabled && subscription.is_open() && subscription.wants_kind(&event.kind);
-            named.id != but && hears
-        };
-        let deliveries: Vec<_> = known.subscriptions.iter().filter(wants).map(|named| (named.id.clone(), event.clone())).collect();
-        if deliveries.is_empty() {
-            return Ok(true);
-        }
-        let (generation, from, until, at) = (state.generation, state.fanned, state.fanned, self.0.parts.clock.now());
-        let told = store.fan_out(FanOut { generation, from, until, at, deliveries }).await?;
-        self.0.due.notify_one();
-        Ok(told)
     }
 
     fn count(&self, delivery: &Delivery, kind: &'static str, fate: Fate, outcome: &Outcome) {
@@ -241,7 +231,7 @@ impl Push {
         };
         self.0.parts.metrics.push_attempted(kind, result);
         let (target, event, error) = (&delivery.target, &delivery.event, outcome.error.as_deref());
-        let call_id = event.call_id.as_ref().map(crate::call::id::CallId::as_str);
+        let call_id = event.call_id.as_ref().map(CallId::as_str);
         if fate == Fate::Dead {
             warn!(target, event_id = event.id, event_type = event.kind, call_id, error, "A delivery was given up");
         } else {

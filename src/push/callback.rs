@@ -12,11 +12,13 @@ use super::{
 };
 use crate::{
     fields::{FieldError, Fields},
-    store::{StoreError, StoredTarget},
+    store::{FanOut, OutboxState, OutgoingEvent, StoreError, StoredTarget},
 };
 
 /// Letters of an execution's id, at most.
 const LONGEST_EXECUTION: usize = 128;
+/// How often an event is told anew because somebody else was fanning out.
+const MOST_CONFLICTS: usize = 16;
 /// The one moment there is to be told at.
 const WHEN: &str = "done";
 
@@ -87,6 +89,16 @@ impl Callback {
         }
     }
 
+    /// The host that is asked, as far as others of the same host have to wait for it.
+    pub(super) fn host(&self) -> String {
+        match self {
+            Self::Webhook { url, .. } | Self::N8nResume { url, .. } => {
+                Url::parse(url.reveal()).map_or_else(|_no_url| String::new(), |url| url.origin().ascii_serialization())
+            }
+            Self::KestraResume { .. } => "kestra:".to_owned(),
+        }
+    }
+
     /// Position of the log behind which its news begin.
     pub(super) fn since(&self) -> u64 {
         match self {
@@ -141,12 +153,56 @@ impl Push {
     /// [`StoreError`] when it could not be stored, or perhaps was.
     pub async fn call_back(&self, scope: &str, callback: Callback) -> Result<(), StoreError> {
         let since = self.begin_here().await?;
-        let digest = Sha256::digest(scope);
-        let id = format!("cb_{}", hex::encode(&digest[..16]));
         let body = Target::Callback(callback.beginning_at(since)).write();
-        let target = StoredTarget { id, scope: Some(scope.to_owned()), revision: 1, body };
+        let target = StoredTarget { id: id_of(scope), scope: Some(scope.to_owned()), revision: 1, body };
         self.0.parts.registry.store().put_target(target, None).await?;
         self.changed();
         Ok(())
     }
+
+    /// Has whoever waits in a scope told of an event that is about no call. An event that was told before is not told again.
+    ///
+    /// # Errors
+    /// [`StoreError`] when that is not certain.
+    pub async fn tell_scope(&self, scope: &str, event: OutgoingEvent) -> Result<(), StoreError> {
+        let store = self.0.parts.registry.store();
+        for _ in 0..MOST_CONFLICTS {
+            let OutboxState { generation, fanned, .. } = store.outbox().await?;
+            let deliveries = vec![(id_of(scope), event.clone())];
+            let at = self.0.parts.clock.now();
+            if store.fan_out(FanOut { generation, from: fanned, until: fanned, at, deliveries }).await? {
+                self.0.due.notify_one();
+                return Ok(());
+            }
+        }
+        Err(StoreError::Unavailable("the log kept being fanned out under us".to_owned()))
+    }
+
+    /// Is somebody told of this scope?
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store can't be asked.
+    pub async fn calls_back(&self, scope: &str) -> Result<bool, StoreError> {
+        Ok(self.0.parts.registry.store().target(&id_of(scope)).await?.is_some())
+    }
+
+    /// Nobody is told of this scope any more, whatever is on its way.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store can't.
+    pub async fn call_off(&self, scope: &str) -> Result<(), StoreError> {
+        self.0.parts.registry.store().drop_target(&id_of(scope)).await.map(drop)
+    }
+
+    /// Can executions of Kestra be resumed?
+    #[must_use]
+    pub fn knows_kestra(&self) -> bool {
+        self.0.parts.kestra.is_some()
+    }
+}
+
+/// The id of the one target of a scope.
+fn id_of(scope: &str) -> String {
+    let digest = Sha256::digest(scope);
+    format!("cb_{}", hex::encode(&digest[..16]))
 }

@@ -1,6 +1,6 @@
 //! Takes deliveries that are due, has each tried, and notes what came of it.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use tokio::{
@@ -11,14 +11,14 @@ use tracing::warn;
 
 use super::{
     Push,
-    fan::Known,
+    fan::{Known, left_alone},
     lanes::{Lanes, MOST_TAKEN},
-    target::Standing,
+    target::Target,
 };
 use crate::{
     call::time::{Millis, SECOND},
     lifecycle::Lifecycle,
-    store::{Delivery, DeliveryLease, DeliveryMark, StoreError},
+    store::{Delivery, DeliveryLease, DeliveryMark, Fate, StoreError},
 };
 
 /// A lease outlives a try of 15 s and the note of what came of it.
@@ -37,6 +37,9 @@ pub(super) struct Done {
     pub(super) mark: DeliveryMark,
     pub(super) answered: bool,
 }
+
+/// A try that ended, and its lane.
+type Ended = (Arc<str>, Done);
 
 /// Tells until `lifecycle` stops it; then it waits for the tries on their way.
 pub(super) async fn dispatch(push: Push, lifecycle: Lifecycle) {
@@ -67,8 +70,8 @@ struct Desk {
     lanes: Lanes,
     /// To be noted.
     marks: Vec<DeliveryMark>,
-    done: UnboundedSender<Done>,
-    dones: UnboundedReceiver<Done>,
+    done: UnboundedSender<Ended>,
+    dones: UnboundedReceiver<Ended>,
     failing: bool,
 }
 
@@ -90,8 +93,8 @@ impl Desk {
         if self.marks.is_empty() { pause } else { pause.min(STORE_PAUSE) }
     }
 
-    fn take(&mut self, done: Done) {
-        self.lanes.end(&done.mark.target, done.answered);
+    fn take(&mut self, (lane, done): Ended) {
+        self.lanes.end(&lane, done.answered);
         self.marks.push(done.mark);
     }
 
@@ -122,16 +125,30 @@ impl Desk {
         let lease = DeliveryLease { now, until: now.plus(LEASE), limit: room, per_target: MOST_TAKEN, except };
         let leased = store.lease_deliveries(lease).await?;
         let began = leased.deliveries.len();
-        for delivery in leased.deliveries {
-            self.lanes.begin(&delivery.target);
-            let (push, known, done) = (self.push.clone(), std::sync::Arc::clone(&known), self.done.clone());
+        let lanes = join_all(leased.deliveries.iter().map(|delivery| self.push.lane(&delivery.target, &known))).await;
+        let mut next = leased.next;
+        for (delivery, lane) in leased.deliveries.into_iter().zip(lanes) {
+            if let Some(comes) = self.lanes.later(&lane, now).filter(|_| *lane != *delivery.target) {
+                next = Some(next.map_or(comes, |next| next.min(comes)));
+                self.marks.push(put_back(delivery, now, comes));
+                continue;
+            }
+            self.lanes.begin(&lane);
+            let (push, known, done) = (self.push.clone(), Arc::clone(&known), self.done.clone());
             self.lifecycle.spawn_quiet(async move {
                 // Nobody hears it if the service was stopped hard meanwhile.
-                let _ = done.send(push.tried(delivery, &known, now.plus(LEASE)).await);
+                let _ = done.send((lane, push.tried(delivery, &known, now.plus(LEASE)).await));
             });
         }
-        Ok(pause(leased.next, now, began))
+        self.note().await;
+        Ok(pause(next, now, began))
     }
+}
+
+/// It was not tried, and is free again.
+fn put_back(delivery: Delivery, now: Millis, comes: Millis) -> DeliveryMark {
+    let (target, event_id, lease) = (delivery.target, delivery.event.id, now.plus(LEASE));
+    DeliveryMark { target, event_id, lease, at: now, fate: Fate::Again(comes), attempt: None }
 }
 
 fn pause(next: Option<Millis>, now: Millis, began: usize) -> Duration {
@@ -143,13 +160,26 @@ fn pause(next: Option<Millis>, now: Millis, began: usize) -> Duration {
     }
 }
 
-/// Targets whose deliveries wait, whatever is due.
-fn left_alone(known: &Known) -> impl Iterator<Item = &String> {
-    let paused = known.subscriptions.iter().filter(|named| named.subscription.standing == Standing::Paused).map(|named| &named.id);
-    paused.chain(&known.strange)
-}
-
 impl Push {
+    /// The lane of a target: of a subscription its own, of a callback that of its host.
+    async fn lane(&self, target: &str, known: &Known) -> Arc<str> {
+        if known.find(target).is_some() {
+            return target.into();
+        }
+        if let Some(lane) = self.0.hosts.get(target) {
+            return lane;
+        }
+        match self.0.parts.registry.store().target(target).await.map(|stored| stored.and_then(|stored| Target::read(&stored.body))) {
+            Ok(Some(Target::Callback(callback))) => {
+                let lane: Arc<str> = callback.host().into();
+                self.0.hosts.insert(target.to_owned(), Arc::clone(&lane));
+                lane
+            }
+            // Whatever it is, it is looked up again when it is tried.
+            _ => target.into(),
+        }
+    }
+
     /// Makes every try that is due now; returns how many.
     pub(super) async fn dispatch_due(&self) -> Result<usize, StoreError> {
         let store = self.0.parts.registry.store();

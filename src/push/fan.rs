@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     call::{
+        id::{CallId, PLACEMENT_ID},
         news::{NewsEntry, NewsKind},
         view::metadata_text,
     },
@@ -34,8 +35,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_millis(250);
 /// After a failure.
 const PAUSE: Duration = Duration::from_millis(500);
-/// The key under which placed calls carry the id of their placing.
-const PLACEMENT_ID: &str = "placementId";
 
 /// The subscriptions of one generation.
 #[derive(Debug, Default)]
@@ -50,6 +49,12 @@ impl Known {
     pub(super) fn find(&self, id: &str) -> Option<&Subscription> {
         self.subscriptions.iter().find(|named| named.id == id).map(|named| &named.subscription)
     }
+}
+
+/// Targets whose deliveries wait, whatever is due.
+pub(super) fn left_alone(known: &Known) -> impl Iterator<Item = &String> {
+    let paused = known.subscriptions.iter().filter(|named| named.subscription.standing == Standing::Paused).map(|named| &named.id);
+    paused.chain(&known.strange)
 }
 
 /// Fans out until `lifecycle` stops it.
@@ -128,16 +133,18 @@ impl Push {
         callbacks: bool,
         deliveries: &mut Vec<(String, OutgoingEvent)>,
     ) -> Result<(), StoreError> {
+        let itself = entry.item.about.as_ref().filter(|_| entry.item.kind == NewsKind::Disabled);
         let wants = |named: &&Named| {
             let Subscription { standing, since, .. } = &named.subscription;
-            *standing != Standing::Disabled && *since < entry.position && named.subscription.wants_kind(entry.item.kind.as_str())
+            let hears = *standing != Standing::Disabled && *since < entry.position && itself != Some(&named.id);
+            hears && named.subscription.wants_kind(entry.item.kind.as_str())
         };
         let interested: Vec<_> = known.subscriptions.iter().filter(wants).collect();
         let may_be_waited_for = callbacks && entry.item.kind == NewsKind::Done;
-        let call = if may_be_waited_for || interested.iter().any(|named| !named.subscription.is_open()) {
-            self.0.parts.registry.stored(&entry.call_id, entry.item.sequence).await?
-        } else {
-            None
+        let looks = may_be_waited_for || interested.iter().any(|named| !named.subscription.is_open());
+        let call = match &entry.call_id {
+            Some(id) if looks => self.0.parts.registry.stored(id, entry.item.sequence).await?,
+            _ => None,
         };
         let fits = |named: &&&Named| named.subscription.is_open() || call.as_deref().is_some_and(|call| named.subscription.fits(call));
         let event = Registry::outgoing(entry);
@@ -153,7 +160,7 @@ impl Push {
     async fn waiting(&self, entry: &NewsEntry, call: Option<&StoredCall>) -> Result<Vec<String>, StoreError> {
         let placing = call.and_then(|call| metadata_text(&call.record, PLACEMENT_ID));
         let mut waiting = Vec::new();
-        for scope in std::iter::once(entry.call_id.as_str()).chain(placing.as_deref()) {
+        for scope in entry.call_id.as_ref().map(CallId::as_str).into_iter().chain(placing.as_deref()) {
             let targets = self.0.parts.registry.store().targets(Some(scope)).await?.targets;
             let due = targets.into_iter().filter(|target| {
                 let callback = match Target::read(&target.body) {

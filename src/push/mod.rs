@@ -2,7 +2,7 @@
 //!
 //! Wanted:
 //! - What was committed is told at least once, whoever is killed between any two steps; what was not committed is never told.
-//! - In order within one call; a target that is stuck delays only itself.
+//! - In order within one call; a target that is stuck delays only itself, and callbacks to a host that is stuck only each other.
 //! - Several instances share the work, and each try is made by one.
 //! - A target never gets news from before it was made.
 //! - Whatever an address given over the API leads to, nothing private is reached; no secret is shown or logged.
@@ -18,18 +18,20 @@
 //! - *Two instances fan out at once*: the step names where it began; one of the two is not taken.
 //! - *Killed during a try*: the lease runs out, and the try is made again.
 //! - *A subscription is paused while a try is on its way*: that try counts; later ones wait.
-//! - *Killed while a subscription is switched off*: others are told first, under an id made of its revision, so that telling again is the same
-//!   delivery; then it is switched off; then the delivery is noted.
+//! - *Killed while a subscription is switched off*: it is switched off and told of in one commit; the delivery that was answered 410 is leased
+//!   again, found to be for a subscription that is off, and given up.
 //!
 //! | Module | What it does |
 //! |---|---|
 //! | [`subscriptions`] | makes, changes, shows subscriptions |
+//! | `once` | the same request again makes no second one |
 //! | [`draft`], `input` | checks what somebody sent |
 //! | [`callback`] | whoever waits for one call |
 //! | [`target`] | what is stored of both |
 //! | `fan` | from the log to deliveries |
-//! | `dispatch`, `lanes` | takes deliveries that are due, a few for each target |
+//! | `dispatch`, `lanes` | takes deliveries that are due, a few for each target or host |
 //! | `attempt` | makes one try |
+//! | `collected` | what a paused subscription collects is given up one day |
 //! | [`again`] | what is to be sent again |
 //! | `resume` | wakes a paused execution |
 //! | `schedule` | when it is tried again |
@@ -37,11 +39,13 @@
 pub mod again;
 mod attempt;
 pub mod callback;
+mod collected;
 mod dispatch;
 pub mod draft;
 mod fan;
 mod input;
 mod lanes;
+mod once;
 mod resume;
 mod schedule;
 pub mod subscriptions;
@@ -49,13 +53,17 @@ pub mod target;
 
 use std::sync::{Arc, Mutex, atomic::AtomicBool};
 
+use moka::sync::Cache;
 use tokio::sync::Notify;
 
 use self::fan::Known;
-pub use self::{again::Again, attempt::Tested, callback::Callback, draft::Draft, subscriptions::Named, subscriptions::Refusal};
+pub use self::{again::Again, attempt::Tested, callback::Callback, draft::Draft, once::Once, subscriptions::Named, subscriptions::Refusal};
 use crate::{
-    clock::Clock, config::KestraConfig, lifecycle::Lifecycle, outbound::Outbound, registry::Registry, store::StoreError, telemetry::Metrics,
+    clock::Clock, kestra::Kestra, lifecycle::Lifecycle, outbound::Outbound, registry::Registry, store::StoreError, telemetry::Metrics,
 };
+
+/// Callbacks whose host is remembered.
+const MOST_HOSTS: u64 = 20_000;
 
 /// Tells those who asked. A clone is cheap.
 #[derive(Clone)]
@@ -68,6 +76,8 @@ struct Inner {
     /// A delivery may be due.
     due: Notify,
     known: Mutex<Arc<Known>>,
+    /// Lanes of callbacks, by their ids: what stands here never changes.
+    hosts: Cache<String, Arc<str>>,
     /// Kestra was found to speak as its second generation does.
     kestra_is_second: AtomicBool,
 }
@@ -83,7 +93,9 @@ pub struct Parts {
     /// Counts tries.
     pub metrics: Metrics,
     /// The Kestra whose executions are resumed.
-    pub kestra: Option<KestraConfig>,
+    pub kestra: Option<Kestra>,
+    /// Milliseconds for which a paused subscription collects; `None`: for good.
+    pub kept_ms: Option<i64>,
 }
 
 impl Push {
@@ -91,7 +103,7 @@ impl Push {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         let (subscribed, due, known) = (Notify::new(), Notify::new(), Mutex::default());
-        Self(Arc::new(Inner { parts, subscribed, due, known, kestra_is_second: AtomicBool::new(false) }))
+        Self(Arc::new(Inner { parts, subscribed, due, known, hosts: Cache::new(MOST_HOSTS), kestra_is_second: AtomicBool::new(false) }))
     }
 
     /// Works until `lifecycle` stops it; tries on their way are waited for.
@@ -100,7 +112,11 @@ impl Push {
             () = self.0.parts.registry.store().opened() => {}
             () = lifecycle.soft_stopped() => return,
         }
-        tokio::join!(fan::fan_out(self.clone(), lifecycle.clone()), dispatch::dispatch(self, lifecycle));
+        tokio::join!(
+            fan::fan_out(self.clone(), lifecycle.clone()),
+            collected::give_up(self.clone(), lifecycle.clone()),
+            dispatch::dispatch(self, lifecycle)
+        );
     }
 
     /// Makes the deliveries there are to make, and every try that is due now; returns how many tries. What `run` does, without its waiting.

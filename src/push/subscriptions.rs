@@ -42,6 +42,9 @@ pub enum Refusal {
     /// There is something wrong with it.
     #[error("it can't be as it is")]
     Invalid(Vec<FieldError>),
+    /// The idempotency key came with another body before.
+    #[error("the idempotency key came with another body before")]
+    KeyReused,
     /// There is none of this id.
     #[error("there is none of this id")]
     Missing,
@@ -62,6 +65,15 @@ impl Push {
     /// # Errors
     /// [`Refusal`] when there is something wrong with it, there are too many, or the store can't.
     pub async fn subscribe(&self, draft: Draft) -> Result<Named, Refusal> {
+        let named = self.drafted(draft).await?;
+        if !self.make(&named).await? {
+            return Err(StoreError::Unavailable("the id of a new subscription is taken".to_owned()).into());
+        }
+        Ok(named)
+    }
+
+    /// What a draft would make, here and now.
+    pub(super) async fn drafted(&self, draft: Draft) -> Result<Named, Refusal> {
         let Some(url) = draft.url.clone() else { return Err(Refusal::Invalid(Vec::new())) };
         let secret = match draft.secret.clone() {
             Some(secret) => secret,
@@ -88,11 +100,12 @@ impl Push {
             updated_at: now,
         };
         draft.apply(&mut subscription);
-        let id = format!("sub_{}", uuid::Uuid::now_v7().simple());
-        if !self.put(&id, &subscription, None).await? {
-            return Err(StoreError::Unavailable("the id of a new subscription is taken".to_owned()).into());
-        }
-        Ok(Named { id, subscription })
+        Ok(Named { id: format!("sub_{}", uuid::Uuid::now_v7().simple()), subscription })
+    }
+
+    /// Makes it, unless there is one of this id; tells whether there was none.
+    pub(super) async fn make(&self, named: &Named) -> Result<bool, StoreError> {
+        self.put(&named.id, &named.subscription, None).await
     }
 
     /// All subscriptions, oldest first.
@@ -158,6 +171,8 @@ impl Push {
         if !matches!(self.loaded(id).await, Ok(_) | Err(Refusal::Store(_))) {
             return Ok(false);
         }
+        // First, or a request that is sent again would make it anew.
+        self.forget_answer(id).await?;
         let was_there = self.0.parts.registry.store().drop_target(id).await?;
         self.changed();
         Ok(was_there)
@@ -181,13 +196,17 @@ impl Push {
         Err(StoreError::Unavailable("the subscription kept changing under us".to_owned()).into())
     }
 
-    pub(super) async fn put(&self, id: &str, subscription: &Subscription, expected: Option<u64>) -> Result<bool, StoreError> {
-        let (revision, body) = (expected.unwrap_or_default() + 1, Target::Subscription(subscription.clone()).write());
-        let target = StoredTarget { id: id.to_owned(), scope: None, revision, body };
-        let put = self.0.parts.registry.store().put_target(target, expected).await?;
+    async fn put(&self, id: &str, subscription: &Subscription, expected: Option<u64>) -> Result<bool, StoreError> {
+        let put = self.0.parts.registry.store().put_target(stored(id, subscription, expected), expected).await?;
         self.changed();
         Ok(put)
     }
+}
+
+/// What is to be stored over a revision.
+pub(super) fn stored(id: &str, subscription: &Subscription, expected: Option<u64>) -> StoredTarget {
+    let (revision, body) = (expected.unwrap_or_default() + 1, Target::Subscription(subscription.clone()).write());
+    StoredTarget { id: id.to_owned(), scope: None, revision, body }
 }
 
 fn named(stored: &StoredTarget) -> Option<(Named, u64)> {

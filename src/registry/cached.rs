@@ -87,7 +87,8 @@ impl CachedCall {
     }
 
     /// The stored record; `None` once the answer is made of it and no more events are to be expected.
-    pub(super) fn stored(&self) -> Option<Arc<StoredCall>> {
+    #[must_use]
+    pub fn stored(&self) -> Option<Arc<StoredCall>> {
         self.stored.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -101,7 +102,7 @@ impl CachedCall {
 fn words(record: &CallRecord) -> usize {
     let messages = record.message_list().iter().map(|it| it.message.len() + MESSAGE_OVERHEAD);
     let lines = record.lines.iter().map(|it| it.text.len() + MESSAGE_OVERHEAD);
-    let parts = [&record.cost_breakdown, &record.structured_data, &record.structured_data_multi];
+    let parts = [&record.costs, &record.cost_breakdown, &record.structured_data, &record.structured_data_multi];
     let parts = parts.into_iter().flatten().map(|it| it.value.as_str().len());
     let outputs = record.structured_outputs.values().map(|it| it.value.0.as_str().len());
     let tools = record.tool_calls.values().map(tool_words);

@@ -54,6 +54,8 @@ impl Registry {
                 self.forget_erased(id);
                 self.waiters().wake(id);
             }
+            // The hint says it all.
+            Signal::News => {}
             Signal::Missed => {
                 self.0.erased.fetch_add(1, Ordering::SeqCst);
                 let _ = self.cache().clear();

@@ -20,6 +20,7 @@ mod cached;
 mod claim;
 mod columns;
 mod due;
+mod erase;
 mod fetched;
 mod follow;
 mod moved;
@@ -303,29 +304,6 @@ impl Registry {
     pub fn in_memory(&self, id: &str) -> Option<Arc<CachedCall>> {
         let cached = self.0.cache.find(id, self.0.clock.now());
         cached.filter(|call| call.done || self.0.store.hears_all())
-    }
-
-    /// Erases a call for good. Tells whether it was known.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the store can't.
-    pub async fn delete(&self, id: &CallId, always: bool) -> Result<bool, StoreError> {
-        let (registry, id) = (self.clone(), id.clone());
-        let work = self.0.lifecycle.spawn_quiet(async move {
-            let _turn = registry.0.turns.enter(&id).await?;
-            let known = registry.0.store.delete(&id, registry.0.clock.now(), always).await?;
-            registry.forget_erased(&id);
-            registry.0.waiters.wake(&id);
-            registry.0.streams.hint_ours();
-            Ok(known)
-        });
-        work.await.unwrap_or_else(|crash| Err(StoreError::Unavailable(format!("the delete task ended early: {crash}"))))
-    }
-
-    /// Takes a call out of memory that the store has no more.
-    pub fn forget_erased(&self, id: &CallId) {
-        self.0.erased.fetch_add(1, Ordering::SeqCst);
-        self.0.cache.forget(id);
     }
 
     /// Has Vapi asked anew about a known call, as soon as the limiter allows. That is a change like any other: pollers see when it is due.

@@ -28,7 +28,7 @@ mod settings;
 pub mod sign;
 mod world;
 
-use std::{io, net::Ipv4Addr, sync::Arc};
+use std::{io, net::Ipv4Addr, sync::Arc, time::Duration};
 
 use secrecy::SecretString;
 use serde_json::Value;
@@ -76,10 +76,12 @@ pub struct Options {
     pub duplicate: f64,
     /// Webhooks of a call go out in any order.
     pub shuffle: bool,
-    /// No report is ever sent.
-    pub drop_report: bool,
+    /// The report of every so many calls is not sent; 1: none is sent, 0: all are.
+    pub drop_report: u64,
     /// The report has no analysis; REST has it 5 s after the end.
     pub late_analysis: bool,
+    /// How long before a new call is in the list; asked for by its id it is there at once.
+    pub list_after: Duration,
     /// How long calls take: 1 as in life, 0.01 a hundred times faster.
     pub pace: f64,
     /// The same seed makes the same run.
@@ -101,8 +103,9 @@ impl Default for Options {
             scenario: Scenario::Talk,
             duplicate: 0.0,
             shuffle: false,
-            drop_report: false,
+            drop_report: 0,
             late_analysis: false,
+            list_after: Duration::ZERO,
             pace: 1.0,
             seed: 0,
             clock: Clock::System,

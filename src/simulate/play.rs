@@ -23,11 +23,13 @@ const ALWAYS: &str = "assistant.started";
 /// Places a call as `POST /call` does, and begins to play it.
 pub(super) fn place(world: &Arc<World>, request: Map<String, Value>) -> CallScript {
     let now = world.options.clock.now();
-    let story = world.options.scenario.story(world.count_placed());
+    let before = world.count_placed();
+    let story = world.options.scenario.story(before);
     let id = world.chance().id(now);
     let target = Target::of(&request, world.webhook_url().as_deref());
     let mut script = story.script(&id, now, request).paced(world.options.pace);
     script.storage.clone_from(&world.url);
+    script.loses_report = (before + 1).checked_rem(world.options.drop_report) == Some(0);
     let play = world.stop.child_token();
     let began = Instant::now();
     let kept = Kept::Played {
@@ -94,7 +96,7 @@ impl Player {
 
     fn acts(&self) -> Vec<(Millis, Act)> {
         let options = &self.world.options;
-        let plot = Plot { pace: options.pace, drop_report: options.drop_report, late_analysis: options.late_analysis };
+        let plot = Plot { pace: options.pace, drop_report: self.script.loses_report, late_analysis: options.late_analysis };
         scenario::acts(&self.script, plot)
     }
 

@@ -101,7 +101,7 @@ async fn create(State(world): Shared, body: axum::body::Bytes) -> Response {
 }
 
 async fn list(State(world): Shared, Query(query): Query<HashMap<String, String>>) -> Response {
-    match listing::newest_first(world.rest_calls(), &query) {
+    match listing::newest_first(world.listed_calls(), &query) {
         Ok(calls) => Json(calls).into_response(),
         Err(wrong) => fault::vapi_error(StatusCode::BAD_REQUEST, &wrong),
     }

@@ -131,6 +131,8 @@ pub struct CallScript {
     pub storage: String,
     /// Counts deliveries: links are signed afresh for each.
     pub delivery: u64,
+    /// Its report is never sent.
+    pub loses_report: bool,
 }
 
 impl CallScript {
@@ -179,6 +181,7 @@ impl CallScript {
             prompt: PROMPT.to_owned(),
             storage: "https://storage.vapi.ai".to_owned(),
             delivery: 0,
+            loses_report: false,
         }
     }
 

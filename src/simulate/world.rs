@@ -174,6 +174,17 @@ impl World {
         kept.into_iter().map(|kept| self.told(kept)).collect()
     }
 
+    /// Those that are in the list by now.
+    pub(super) fn listed_calls(&self) -> Vec<Value> {
+        let mut calls = self.rest_calls();
+        let late = i64::try_from(self.options.list_after.as_millis()).unwrap_or(i64::MAX);
+        if late > 0 {
+            let until = self.options.clock.now().plus(-late);
+            calls.retain(|call| call["createdAt"].as_str().and_then(Millis::parse_rfc3339).is_none_or(|made| made <= until));
+        }
+        calls
+    }
+
     fn told(&self, kept: Kept) -> Value {
         match kept {
             Kept::Put(call) => call,

@@ -8,6 +8,8 @@
 
 use std::collections::HashSet;
 
+use serde::{Serialize, de::DeserializeOwned};
+
 use super::{StoreError, pack::Packer, vault::Place};
 use crate::call::time::Millis;
 
@@ -21,8 +23,10 @@ pub enum DocumentKind {
     Placement,
     /// What was answered to a request that may be sent again; its id is a hash of who sent it and of its key.
     Answer,
-    /// Calls placed together.
+    /// Calls placed together, and how far they are.
     Batch,
+    /// What a batch asks for, until it is done; its id is the batch's.
+    Orders,
     /// How far something came that goes on after a restart.
     Progress,
     /// Somebody who signed in at the dashboard; its id is a hash of what the browser shows.
@@ -31,7 +35,7 @@ pub enum DocumentKind {
 
 impl DocumentKind {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Placement, Self::Answer, Self::Batch, Self::Progress, Self::Session];
+    pub const ALL: [Self; 6] = [Self::Placement, Self::Answer, Self::Batch, Self::Orders, Self::Progress, Self::Session];
 
     /// Its name in stores.
     #[must_use]
@@ -40,6 +44,7 @@ impl DocumentKind {
             Self::Placement => "placement",
             Self::Answer => "answer",
             Self::Batch => "batch",
+            Self::Orders => "orders",
             Self::Progress => "progress",
             Self::Session => "session",
         }
@@ -94,6 +99,39 @@ pub struct DocumentWrite {
     pub document: Document,
     /// What has to stand there now.
     pub expected: Option<u64>,
+}
+
+/// A document with what it says.
+#[derive(Debug, Clone)]
+pub struct Read<T> {
+    /// The document.
+    pub document: Document,
+    /// What it says.
+    pub says: T,
+}
+
+impl<T: Serialize + DeserializeOwned> Read<T> {
+    /// Reads a document; `None` when only a later release can.
+    #[must_use]
+    pub fn of(document: Document) -> Option<Self> {
+        let says = serde_json::from_slice(&document.body).ok()?;
+        Some(Self { document, says })
+    }
+
+    /// The write of what it says now.
+    #[must_use]
+    pub fn write(mut self) -> DocumentWrite {
+        let expected = Some(self.document.revision);
+        self.document.revision += 1;
+        self.document.body = written(&self.says);
+        DocumentWrite { document: self.document, expected }
+    }
+}
+
+/// The body of a document that says this.
+pub fn written(says: &impl Serialize) -> Vec<u8> {
+    // Texts, numbers and maps with texts as keys: nothing here can refuse to be written.
+    serde_json::to_vec(says).unwrap_or_default()
 }
 
 /// What is to be stored: every body packed, and encrypted where there is a key.

@@ -17,11 +17,12 @@
 //! | [`outbox`] | what is on its way to subscribers |
 //! | [`signal`] | what instances tell each other |
 //! | [`query`] | what can be asked of a list |
-//! | `columns` | what lists filter and sort by |
+//! | `columns`, `commit` | what lists filter and sort by; one transaction |
+//! | `answer` | what was answered to an idempotency key, as such a thing |
 //! | [`document`] | small things that are kept beside calls |
 //! | [`figures`], [`tally`] | numbers about many calls; what services count besides |
 //! | [`disk`] | where a store lies, and how much room there is |
-//! | `condition`, `queue` | whether a server can be asked right now; commits on their way there |
+//! | `condition`, `queue`, `seldom` | whether a server can be asked right now; commits on their way there; what is counted seldom |
 //! | `pack`, `vault`, `sieve` | compression; encryption, and what lists filter by then; which calls may have some words |
 //! | `timeline` | what happened to a call |
 //! | `tombstone` | what is left of a deleted call |
@@ -42,10 +43,13 @@ pub mod signal;
 pub mod sqlite;
 pub mod tally;
 
+mod answer;
 mod columns;
+mod commit;
 mod condition;
 mod pack;
 mod queue;
+mod seldom;
 mod sieve;
 mod timeline;
 mod tombstone;
@@ -60,18 +64,20 @@ use std::{
 
 use tokio::sync::broadcast;
 
-use crate::call::{event::CallEvent, id::CallId, news::NewsItem, record::CallRecord, time::Millis};
+use crate::call::{id::CallId, news::NewsItem, record::CallRecord, time::Millis};
 
 pub use crate::call::policy::Due;
 
 pub use self::{
+    answer::{REMEMBERED, answer_id, answer_write},
     columns::Columns,
+    commit::{CallWrite, Commit, Committed},
     disk::StoreHealth,
     document::{Document, DocumentKind, DocumentPage, DocumentWrite},
     news::NewsPage,
     outbox::{
-        Attempt, Delivery, DeliveryFilter, DeliveryLease, DeliveryMark, DeliveryPage, DeliveryState, FanOut, Fate, LeasedDeliveries,
-        OutboxState, OutgoingEvent, Redelivery, StoredTarget, Targets,
+        Attempt, Delivery, DeliveryFilter, DeliveryLease, DeliveryMark, DeliveryPage, DeliveryState, FanOut, Fate, GiveUp,
+        LeasedDeliveries, OutboxState, OutgoingEvent, Redelivery, StoredTarget, Targets,
     },
     published::PublishedRow,
     query::{CallFilter, CallPage, PageCursor, SortBy},
@@ -82,7 +88,7 @@ pub use self::{
 };
 use self::{
     figures::Figures,
-    moving::{Amounts, Graves, PastEvent, Resealed, Strays},
+    moving::{Amounts, Graves, Resealed, Strays},
     tally::{Counted, Tally},
 };
 
@@ -105,49 +111,6 @@ pub struct StoredCall {
     pub due: Option<Due>,
     /// Counts what was told of it: the `sequence` of the latest news.
     pub news: u64,
-}
-
-/// One transaction.
-#[derive(Debug, Clone)]
-pub struct Commit {
-    /// The event that caused it. If its id is stored already, nothing of the commit happens.
-    pub event: CallEvent,
-    /// What the event changed, by the names of `CallResult`.
-    pub changed: Vec<&'static str>,
-    /// More events of the same moment, such as *settled*.
-    pub more: Vec<CallEvent>,
-    /// Events of the past, with what came of them then: from another store.
-    pub past: Vec<PastEvent>,
-    /// The record to write; `None` when the event changed nothing or is about no call.
-    pub write: Option<CallWrite>,
-}
-
-/// A record to write.
-#[derive(Debug, Clone)]
-pub struct CallWrite {
-    /// The new state, with `revision` already counted up.
-    pub call: Arc<StoredCall>,
-    /// The revision that must stand there now; `None`: no such call yet.
-    pub expected: Option<u64>,
-    /// Columns for lists.
-    pub columns: Columns,
-    /// What other programs are to read of it, if the engine publishes results and something of it changed.
-    pub published: Option<Box<PublishedRow>>,
-    /// What there is to tell, in order; the last one's `sequence` is the call's `news`.
-    pub news: Vec<NewsItem>,
-}
-
-/// How a commit ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Committed {
-    /// Durable.
-    Done,
-    /// The event's id was stored before; only the repeat is noted.
-    Duplicate,
-    /// Another writer was faster; load, join, try again.
-    Conflict,
-    /// The call was deleted; nothing was written.
-    Deleted,
 }
 
 /// What a load found.
@@ -336,6 +299,8 @@ verbs! {
     /// Writes a target, its `revision` already counted up, if the one that stands there is of the expected revision (`None`: there is none).
     /// Tells whether it did.
     put_target(target: StoredTarget, expected: Option<u64>) -> bool;
+    /// The same, and tells news that is about no call, or does neither.
+    put_target_and_tell(target: StoredTarget, expected: Option<u64>, news: NewsItem) -> bool;
     /// Drops a target and its deliveries; tells whether it was there.
     drop_target(id: &str) -> bool;
     /// How fanning out stands.
@@ -350,6 +315,8 @@ verbs! {
     deliveries(filter: DeliveryFilter) -> DeliveryPage;
     /// Makes deliveries of a target that are not pending pending again, with no tries counted; returns how many.
     redeliver(target: &str, which: Redelivery, now: Millis) -> usize;
+    /// Gives up pending deliveries that nobody holds; the next of their calls are due. Returns how many.
+    give_up_deliveries(give_up: GiveUp) -> usize;
     /// Drops at most `limit` deliveries that were settled before a moment; returns how many went.
     forget_deliveries(before: Millis, limit: usize) -> usize;
     /// A document, by its id or its alias, unless its time is over.
@@ -374,6 +341,8 @@ verbs! {
     tallies(since: i64, until: i64) -> Vec<Counted>;
     /// A step of what was left for later, so that nobody had to wait for it; tells how many calls were worked on, 0 when nothing is left.
     tend(now: Millis) -> usize;
+    /// Signals all instances, this one included, that something of this id was written; where no other instance can be, nothing.
+    tell(id: &CallId, revision: u64) -> ();
     /// Can it be read and written right now?
     health() -> StoreHealth;
     /// Drops the bodies of the `count` oldest events that still have one, to make room; returns how many went.

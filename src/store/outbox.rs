@@ -158,13 +158,25 @@ impl Delivery {
     /// Notes what came of a try.
     pub(super) fn note(&mut self, mark: DeliveryMark) {
         self.tries += u32::from(mark.attempt.is_some());
-        self.attempts.extend(mark.attempt);
-        self.attempts.drain(..self.attempts.len().saturating_sub(MOST_ATTEMPTS));
+        if let Some(attempt) = mark.attempt {
+            self.keep(attempt);
+        }
         (self.state, self.due, self.settled_at) = match mark.fate {
             Fate::Again(due) => (DeliveryState::Pending, Some(due), None),
             Fate::Delivered => (DeliveryState::Delivered, None, Some(mark.at)),
             Fate::Dead | Fate::Gone => (DeliveryState::Dead, None, Some(mark.at)),
         };
+    }
+
+    /// Gives it up without a try; the note says why.
+    pub(super) fn give_up(&mut self, note: Attempt) {
+        (self.state, self.due, self.settled_at) = (DeliveryState::Dead, None, Some(note.at));
+        self.keep(note);
+    }
+
+    fn keep(&mut self, attempt: Attempt) {
+        self.attempts.push(attempt);
+        self.attempts.drain(..self.attempts.len().saturating_sub(MOST_ATTEMPTS));
     }
 
     /// Makes it pending again; it waits for its turn if it is about a call.
@@ -255,6 +267,22 @@ pub enum Fate {
     /// There is nothing to tell any more: it goes; the next of its call is due.
     Gone,
 }
+
+/// Pending deliveries that nobody will try any more.
+#[derive(Debug, Clone)]
+pub struct GiveUp {
+    /// Of this target.
+    pub target: String,
+    /// Made before this.
+    pub before: Millis,
+    /// Why, as if it were a try: it stands among them, but does not count as one. Its moment is now.
+    pub note: Attempt,
+    /// At most so many, the oldest first.
+    pub limit: usize,
+}
+
+/// Deliveries of one target that somebody may hold while others are given up.
+pub(super) const MOST_HELD: usize = 100;
 
 /// Which deliveries to look at.
 #[derive(Debug, Clone, Default)]

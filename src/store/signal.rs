@@ -14,6 +14,8 @@ pub enum Signal {
     },
     /// The call was erased.
     Erased(CallId),
+    /// There is news that is about no call.
+    News,
     /// Signals may have been missed: nothing that is remembered of unsettled or erased calls can be relied upon.
     Missed,
 }

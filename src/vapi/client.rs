@@ -10,9 +10,11 @@
 
 pub mod answer;
 pub mod cancel;
+pub mod change;
 pub mod create;
 mod limit;
 pub mod list;
+pub mod relay;
 mod settings;
 
 use std::{fmt, num::NonZeroU32, sync::Arc, time::Duration};
@@ -31,8 +33,10 @@ use limit::Limiter;
 
 pub use answer::{Fetched, RecordingKind, RecordingLink};
 pub use cancel::Canceled;
+pub use change::Changed;
 pub use create::{Created, Refusal, RefusalReason};
 pub use list::{ListQuery, Listed, ListedCall};
+pub use relay::{NotRelayed, Relay, Relayed};
 pub use settings::{Setting, SettingError};
 
 /// Requests per second that Ringback allows itself: Vapi does not publish its limit.

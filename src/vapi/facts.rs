@@ -53,6 +53,7 @@ impl<'n, 'a> Subject<'n, 'a> {
         CallRecord {
             cost: self.stamp(self.body.at("cost").number().map(Cost)),
             cost_breakdown: self.stamp(self.body.at("costBreakdown").json()),
+            costs: self.stamp(self.body.at("costs").json()),
             ended_reason: self.stamp(self.body.at("endedReason").words().map(str::to_owned)),
             ended_message: self.stamp(self.body.at("endedMessage").words().map(str::to_owned)),
             structured_outputs: self.structured_outputs(),
@@ -176,13 +177,11 @@ impl<'n, 'a> Subject<'n, 'a> {
         }
     }
 
-    /// Where the call's webhooks go, hashed, without its query; Vapi asks the assistant first, then the number.
+    /// Where the call's webhooks go; Vapi asks whoever talks first, then the number.
     fn server(&self) -> Option<String> {
-        let owners = ["assistantOverrides", "assistant", "phoneNumber"];
+        let owners = ["assistantOverrides", "squadOverrides", "assistant", "workflow", "phoneNumber"];
         let places = owners.into_iter().flat_map(|owner| [self.call.at(owner), self.body.at(owner)]);
-        let url = places.flat_map(|owner| [owner.path(&["server", "url"]), owner.at("serverUrl")]).find_map(Node::words)?;
-        let address = url.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
-        Some(sha256(address.as_bytes()))
+        places.flat_map(|owner| [owner.path(&["server", "url"]), owner.at("serverUrl")]).find_map(Node::words).map(server_name)
     }
 }
 
@@ -195,11 +194,21 @@ impl CallRecord {
         Self {
             assistant_id: words(&[call.at("assistantId"), body.path(&["assistant", "id"])]),
             phone_number_id: words(&[call.at("phoneNumberId"), body.path(&["phoneNumber", "id"])]),
+            org_id: words(&[call.at("orgId")]),
+            call_type: words(&[call.at("type")]),
+            // Of a snapshot it would be the name of long ago.
+            name: words(&[body.at("name")]),
             customer_number: words(&[customer.at("number"), snapshot.at("number"), customer.at("sipUri"), snapshot.at("sipUri")]),
             customer_name: words(&[customer.at("name"), snapshot.at("name")]),
             ..self
         }
     }
+}
+
+/// How a record names the address of a server: hashed, without its query, for the address may hold what is nobody's business.
+#[must_use]
+pub fn server_name(url: &str) -> String {
+    sha256(url.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/').as_bytes())
 }
 
 /// A list that leaves the report out means that none is sent; no list means Vapi's own, which has it.

@@ -7,6 +7,7 @@
 pub mod assistant;
 pub mod call;
 pub mod client;
+pub mod face;
 pub mod facts;
 pub mod flat;
 pub mod json;

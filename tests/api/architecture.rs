@@ -9,7 +9,7 @@ use std::{
 /// Every room, and the rooms it may look into. Strict both ways: a door that nobody uses has to go as well.
 ///
 /// A room only looks into rooms further down this list, so imports can't go round in circles.
-const DOORS: [(&str, &[&str]); 27] = [
+const DOORS: [(&str, &[&str]); 29] = [
     ("main", &["cli"]),
     ("cli", &["app", "call", "clock", "config", "dial", "doctor", "http", "simulate", "store", "telemetry", "transfer", "vapi"]),
     (
@@ -24,6 +24,7 @@ const DOORS: [(&str, &[&str]); 27] = [
             "enrich",
             "http",
             "keep",
+            "kestra",
             "lifecycle",
             "outbound",
             "push",
@@ -39,6 +40,7 @@ const DOORS: [(&str, &[&str]); 27] = [
         "http",
         &[
             "analytics",
+            "batch",
             "call",
             "clock",
             "config",
@@ -58,13 +60,14 @@ const DOORS: [(&str, &[&str]); 27] = [
         ],
     ),
     ("doctor", &["call", "clock", "config", "lifecycle", "simulate", "store", "telemetry", "vapi"]),
-    ("dial", &["call", "clock", "config", "fields", "lifecycle", "registry", "store", "vapi"]),
+    ("dial", &["batch", "call", "clock", "config", "fields", "kestra", "lifecycle", "push", "registry", "store", "vapi"]),
     ("tools", &["call", "clock", "config", "lifecycle", "outbound", "registry", "store", "telemetry", "vapi"]),
-    ("push", &["call", "clock", "config", "fields", "lifecycle", "outbound", "registry", "store", "telemetry"]),
+    ("push", &["batch", "call", "clock", "fields", "kestra", "lifecycle", "outbound", "registry", "store", "telemetry"]),
     ("enrich", &["call", "clock", "lifecycle", "registry", "store", "telemetry", "vapi"]),
     ("reconcile", &["call", "clock", "lifecycle", "registry", "store", "vapi"]),
     ("analytics", &["call", "clock", "lifecycle", "store", "telemetry"]),
     ("keep", &["call", "clock", "lifecycle", "registry", "store", "telemetry"]),
+    ("batch", &["call", "registry", "store"]),
     ("transfer", &["call", "registry", "store"]),
     ("registry", &["call", "clock", "envelope", "lifecycle", "store", "telemetry"]),
     ("simulate", &["call", "clock", "vapi"]),
@@ -73,6 +76,7 @@ const DOORS: [(&str, &[&str]); 27] = [
     ("telemetry", &["call", "config", "lifecycle", "store"]),
     ("store", &["call"]),
     ("lifecycle", &["config"]),
+    ("kestra", &["config", "outbound"]),
     ("config", &["call", "outbound"]),
     ("envelope", &[]),
     ("fields", &[]),
@@ -86,7 +90,7 @@ const DOORS: [(&str, &[&str]); 27] = [
 const TRADES: [(&str, &[&str]); 5] = [
     ("axum", &["app", "config", "error", "http", "registry", "simulate", "vapi"]),
     ("clap", &["cli", "simulate"]),
-    ("reqwest", &["cli", "config", "doctor", "http", "outbound", "push", "simulate", "tools", "vapi"]),
+    ("reqwest", &["cli", "config", "doctor", "http", "kestra", "outbound", "push", "simulate", "tools", "vapi"]),
     ("rusqlite", &["store"]),
     (
         "tokio",

@@ -82,7 +82,7 @@ fn without_ids(value: &Value) -> String {
 
 async fn lost_reports_are_found_and_late_analysis_is_fetched(engine: Engine) {
     let heard = played(engine, |options| options.late_analysis = true).await;
-    let found = played(engine, |options| options.drop_report = true).await;
+    let found = played(engine, |options| options.drop_report = 1).await;
     for (heard, found) in heard.iter().zip(&found) {
         for key in ["status", "endedReason", "transcript", "analysis", "durationSeconds"] {
             assert_eq!(heard[key], found[key], "{key}");

@@ -11,8 +11,8 @@ use crate::support::{
     vapi::CALL,
 };
 
-/// Pages for people, and what only they use.
-const PAGES: [&str; 5] = ["/", "/dashboard/{*file}", "/docs", "/docs/{*file}", "/session"];
+/// Pages for people, and what only they use; and what is Vapi's.
+const PAGES: [&str; 6] = ["/", "/dashboard/{*file}", "/docs", "/docs/{*file}", "/session", "/vapi/{*rest}"];
 const METHODS: [&str; 5] = ["get", "head", "post", "delete", "patch"];
 const SCOPES: [&str; 4] = ["poll", "read", "place", "admin"];
 
@@ -39,7 +39,7 @@ fn every_route_is_in_the_document_and_nothing_else() {
 
 #[tokio::test]
 async fn every_operation_in_the_document_is_there() {
-    let app = Story::new().begin().await;
+    let app = Story::new().placing().begin().await;
     for (path, method, _) in operations(&document()) {
         let asked = path.replace("{id}", CALL).replace("{phone}", "15550199123").replace("{token}", "x");
         let answer = app.ask(&method.to_uppercase(), &asked).send().await;
@@ -90,7 +90,8 @@ fn every_parameter_answer_and_member_is_explained() {
             let is_error = status.starts_with(['4', '5']) && path != "/readyz" && method != "head" && status != "416";
             if is_error {
                 let schema = &response["content"]["application/json"]["schema"]["$ref"];
-                assert!(schema.as_str().is_some_and(|name| name.contains("NoData")), "{method} {path} {status}: {response}");
+                let error = if path.starts_with("/vapi/") { "VapiError" } else { "NoData" };
+                assert!(schema.as_str().is_some_and(|name| name.contains(error)), "{method} {path} {status}: {response}");
             }
         }
     }
@@ -213,6 +214,12 @@ async fn answers_look_as_the_document_says() {
         ("get", "/api/v1/webhooks/vapi/test".to_owned(), "/api/v1/webhooks/vapi/test".to_owned()),
         ("get", "/livez".to_owned(), "/livez".to_owned()),
         ("get", "/readyz".to_owned(), "/readyz".to_owned()),
+        ("get", "/vapi/call".to_owned(), "/vapi/call".to_owned()),
+        ("get", "/vapi/call".to_owned(), "/vapi/call?page=2".to_owned()),
+        ("get", "/vapi/call/{id}".to_owned(), format!("/vapi/call/{CALL}")),
+        ("get", "/vapi/call/{id}".to_owned(), "/vapi/call/live".to_owned()),
+        ("get", "/vapi/call/{id}".to_owned(), "/vapi/call/unknown".to_owned()),
+        ("post", "/vapi/call".to_owned(), "/vapi/call".to_owned()),
         ("delete", one.to_owned(), sub("live", "")),
         ("delete", "/api/v1/vapi/cache".to_owned(), "/api/v1/vapi/cache".to_owned()),
     ] {

@@ -11,10 +11,36 @@ const TABLE_BEGINS: &str = "<!-- configuration: begin";
 const TABLE_ENDS: &str = "<!-- configuration: end -->";
 
 /// Words of capitals in the README that are neither variables of ours nor codes: other people's variables, and places to fill in.
-const FOREIGN_WORDS: [&str; 7] =
-    ["ASSISTANT_ID", "BACKEND_API_URL", "NAME_FILE", "RAILWAY_PUBLIC_DOMAIN", "RAILWAY_RUN_UID", "RINGBACK_BLESS", "SHOP_KEY"];
-/// The same of the examples: variables of PostgreSQL's image, and of the compose file itself.
-const FOREIGN_IN_EXAMPLES: [&str; 5] = ["DB_PASSWORD", "POSTGRES_DB", "POSTGRES_PASSWORD", "POSTGRES_USER", "MALLOC_MMAP_THRESHOLD_"];
+const FOREIGN_WORDS: [&str; 8] = [
+    "ASSISTANT_ID",
+    "BACKEND_API_URL",
+    "NAME_FILE",
+    "RAILWAY_PUBLIC_DOMAIN",
+    "RAILWAY_RUN_UID",
+    "RINGBACK_BLESS",
+    "SECRET_RINGBACK_TOKEN",
+    "SHOP_KEY",
+];
+/// The same of the examples: variables of PostgreSQL's image, of the compose file, of Kestra and the scripts for it.
+const FOREIGN_IN_EXAMPLES: [&str; 17] = [
+    "CARGO_TARGET_DIR",
+    "DB_PASSWORD",
+    "HOOK_KEY",
+    "IDEMPOTENCY_KEY",
+    "KESTRA_UNAVAILABLE",
+    "MALLOC_MMAP_THRESHOLD_",
+    "MOST_POLLS",
+    "PAUSE_SECONDS",
+    "POLL_SECONDS",
+    "POSTGRES_DB",
+    "POSTGRES_PASSWORD",
+    "POSTGRES_USER",
+    "RINGBACK_HOOK_KEY",
+    "SECRET_RINGBACK_HOOK_KEY",
+    "SECRET_RINGBACK_TOKEN",
+    "SECRET_VAPI_API_KEY",
+    "CALL_ID",
+];
 
 fn file(path: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)

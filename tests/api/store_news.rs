@@ -5,7 +5,7 @@
 use futures_util::future::join_all;
 use ringback::{
     call::news::{NewsEntry, NewsItem, NewsKind},
-    store::{Commit, Committed, Store, StoredCall, memory::MemoryStore},
+    store::{Commit, Committed, Store, StoredCall, StoredTarget, memory::MemoryStore},
 };
 
 use crate::{
@@ -19,6 +19,7 @@ on_every_engine! {
     an_erased_call_leaves_only_that_it_was
     old_entries_go_and_the_log_knows
     who_follows_commits_as_they_come_misses_none
+    news_about_no_call_is_told_with_the_change_of_a_target_or_not_at_all
 }
 
 /// A commit with a piece of news for each name.
@@ -38,7 +39,8 @@ fn telling(event: &str, mut call: StoredCall, names: &[Option<&str>]) -> Commit 
 }
 
 fn briefs(entries: &[NewsEntry]) -> Vec<(String, u64, &'static str, Option<&str>)> {
-    let brief = |entry: &'_ NewsEntry| (entry.call_id.to_string(), entry.item.sequence, entry.item.kind.as_str());
+    let call = |entry: &NewsEntry| entry.call_id.as_ref().map_or("-", |id| id.as_str()).to_owned();
+    let brief = |entry: &'_ NewsEntry| (call(entry), entry.item.sequence, entry.item.kind.as_str());
     entries.iter().map(|entry| (brief(entry).0, brief(entry).1, brief(entry).2, entry.item.about.as_deref())).collect()
 }
 
@@ -103,6 +105,26 @@ async fn old_entries_go_and_the_log_knows(store: Store) {
     store.commit(telling("more", stored("more"), &[None])).await.unwrap();
     let more = store.news(before.newest, None, 10).await.unwrap();
     assert_eq!((more.entries.len(), more.gone), (1, before.newest), "positions go on");
+}
+
+async fn news_about_no_call_is_told_with_the_change_of_a_target_or_not_at_all(store: Store) {
+    let target = |revision| StoredTarget { id: "sub_1".to_owned(), scope: None, revision, body: b"{}".to_vec() };
+    let news = || NewsItem { at: at(5), sequence: 0, kind: NewsKind::Disabled, about: Some("sub_1".to_owned()) };
+    store.put_target(target(1), None).await.unwrap();
+    store.commit(telling("1", stored("a"), &[None])).await.unwrap();
+    let before = store.outbox().await.unwrap().generation;
+    assert!(!store.put_target_and_tell(target(3), Some(2), news()).await.unwrap(), "somebody changed it meanwhile");
+    assert_eq!(store.news(0, None, 10).await.unwrap().entries.len(), 1);
+    assert!(store.put_target_and_tell(target(2), Some(1), news()).await.unwrap());
+    store.commit(telling("2", stored("b"), &[None])).await.unwrap();
+    let page = store.news(0, None, 10).await.unwrap();
+    let told = [("a", 1, "call.updated", None), ("-", 0, "subscription.disabled", Some("sub_1")), ("b", 1, "call.updated", None)];
+    assert_eq!(briefs(&page.entries), told.map(|(id, sequence, kind, about)| (id.to_owned(), sequence, kind, about)));
+    assert_eq!(page.entries[1].item, news());
+    assert_eq!((store.target("sub_1").await.unwrap().unwrap().revision, store.outbox().await.unwrap().generation), (2, before + 1));
+    store.delete(&call_id("a"), at(6), false).await.unwrap();
+    assert_eq!(store.news(0, None, 10).await.unwrap().entries[0].item, news(), "it goes with no call");
+    assert_eq!(store.forget_news(at(9), 10).await.unwrap(), 3);
 }
 
 /// Many commit at once; whoever reads on from where it was sees each entry once.

@@ -6,8 +6,8 @@ use futures_util::future::{join, join_all};
 use ringback::{
     call::time::Millis,
     store::{
-        Attempt, Delivery, DeliveryFilter, DeliveryLease, DeliveryMark, DeliveryState, FanOut, Fate, OutgoingEvent, Redelivery, Retention,
-        Store, StoredTarget, memory::MemoryStore,
+        Attempt, Delivery, DeliveryFilter, DeliveryLease, DeliveryMark, DeliveryState, FanOut, Fate, GiveUp, OutgoingEvent, Redelivery,
+        Retention, Store, StoredTarget, memory::MemoryStore,
     },
 };
 
@@ -34,6 +34,7 @@ on_every_engine! {
     what_was_given_up_is_made_again_in_its_old_place
     who_is_held_keeps_the_turn_while_an_older_one_is_made_again
     settled_deliveries_are_forgotten_oldest_first
+    what_waits_too_long_is_given_up_and_says_why
     an_erased_call_leaves_nothing_but_that_it_was
     a_purged_call_leaves_nothing
     a_dropped_target_leaves_nothing
@@ -478,6 +479,32 @@ async fn a_purged_call_leaves_nothing(store: Store) {
     assert_eq!(store.purge(retention, 10).await.unwrap().len(), 1);
     assert_eq!((all(&store).await, lease(&store, 100, 200).await), (Vec::new(), (Vec::new(), None)));
     assert!(store.target("d").await.unwrap().is_none() && store.target("a").await.unwrap().is_some());
+}
+
+async fn what_waits_too_long_is_given_up_and_says_why(store: Store) {
+    prepare(&store, &["a", "b"], &["x", "y"]).await;
+    fan_out_at(&store, at(0), vec![ended("a", "1", "x"), ended("a", "2", "x"), ended("a", "3", "y"), ended("b", "1", "x")]).await;
+    fan_out_at(&store, at(0), vec![("a".to_owned(), event("4", "subscription.disabled", ""))]).await;
+    fan_out_at(&store, at(5), vec![ended("a", "5", "x")]).await;
+    let held = store.lease_deliveries(DeliveryLease { limit: 1, ..asking(1, 60) }).await.unwrap();
+    assert_eq!(names(&held.deliveries), ["a:1"]);
+    let note = || Attempt { at: at(9), took_ms: 0, status: None, error: Some("it waited too long".to_owned()) };
+    let give_up = async |before, limit| {
+        store.give_up_deliveries(GiveUp { target: "a".to_owned(), before: at(before), note: note(), limit }).await.unwrap()
+    };
+    assert_eq!((give_up(0, 100).await, give_up(5, 1).await), (0, 1));
+    assert_eq!((give_up(5, 100).await, give_up(5, 100).await), (2, 0), "one is held");
+    let dead: Vec<_> = all(&store).await.into_iter().filter(|it| it.state == DeliveryState::Dead).collect();
+    assert_eq!(names(&dead), ["a:2", "a:3", "a:4"]);
+    for it in &dead {
+        assert_eq!((&it.attempts[..], it.tries, it.due, it.settled_at), (&[note()][..], 0, None, Some(at(9))), "{it:?}");
+    }
+    let health = store.health().await.unwrap();
+    assert_eq!((health.push_pending, health.push_dead), (3, 3));
+    assert!(mark(&store, "a:1", 60, 10, Fate::Delivered).await);
+    assert_eq!(lease(&store, 11, 90).await.0, ["b:1", "a:5"], "the next of its call");
+    assert_eq!(store.redeliver("a", Redelivery::Since(at(0), Some(DeliveryState::Dead)), at(70)).await.unwrap(), 3);
+    assert_eq!(store.forget_deliveries(at(100), 100).await.unwrap(), 1, "the others are on their way again");
 }
 
 async fn a_dropped_target_leaves_nothing(store: Store) {

@@ -26,7 +26,7 @@ use crate::{
 /// Kills in the ordinary suite, in each story.
 const ROUNDS: u32 = 6;
 /// Instances at work.
-const INSTANCES: usize = 3;
+pub(crate) const INSTANCES: usize = 3;
 /// A kill comes at most this long after the first message, in milliseconds.
 const LATEST_KILL: u64 = 150;
 /// Cuts in one round.
@@ -34,14 +34,14 @@ const CUTS: u32 = 5;
 /// A server that was killed is away for at most this long, in milliseconds.
 const LONGEST_OUTAGE: u64 = 400;
 /// Senders go on for this long when somebody comes back.
-const LOAD: Duration = Duration::from_secs(2);
+pub(crate) const LOAD: Duration = Duration::from_secs(2);
 /// What one instance committed all others know after this time.
 const HEARD_WITHIN: Duration = Duration::from_secs(1);
 /// After an outage the service is ready again within this time.
 const RECOVERY: Duration = Duration::from_secs(30);
 
 #[expect(clippy::disallowed_methods, reason = "a setting of this test, not of the program")]
-fn rounds() -> u32 {
+pub(crate) fn rounds() -> u32 {
     std::env::var("SERVER_ROUNDS").map_or(ROUNDS, |rounds| rounds.parse().expect("SERVER_ROUNDS is a number"))
 }
 
@@ -50,20 +50,22 @@ macro_rules! on_every_server {
     ($($story:ident)*) => {
         mod postgres {
             $(#[test] fn $story() {
-                if let Some(house) = super::House::postgres() {
+                if let Some(house) = $crate::servers::House::postgres() {
                     super::$story(&house);
                 }
             })*
         }
         mod redis {
             $(#[test] fn $story() {
-                if let Some(house) = super::House::redis() {
+                if let Some(house) = $crate::servers::House::redis() {
                     super::$story(&house);
                 }
             })*
         }
     };
 }
+
+pub(crate) use on_every_server;
 
 on_every_server! {
     nothing_acknowledged_is_lost_when_one_of_three_instances_is_killed_again_and_again
@@ -102,22 +104,22 @@ impl Server {
 }
 
 /// A server, and how instances are started on it.
-struct House {
+pub(crate) struct House {
     server: Server,
-    program: Program,
+    pub(crate) program: Program,
     _home: Home,
 }
 
 impl House {
     /// `None` where PostgreSQL is not to be tested.
-    fn postgres() -> Option<Self> {
+    pub(crate) fn postgres() -> Option<Self> {
         let server = postgres_server::Server::start()?;
         server.create("calls");
         Some(Self::on(Server::Postgres(server)))
     }
 
     /// `None` where Redis is not to be tested.
-    fn redis() -> Option<Self> {
+    pub(crate) fn redis() -> Option<Self> {
         Some(Self::on(Server::Redis(redis_server::Server::start(&[])?)))
     }
 
@@ -137,7 +139,6 @@ impl House {
     }
 }
 
-/// Whichever instance is asked.
 /// Any instance has it all, a second after another one took it at the latest.
 fn check_any(instances: &[Service], ledger: &Ledger) {
     thread::sleep(HEARD_WITHIN);
@@ -145,7 +146,7 @@ fn check_any(instances: &[Service], ledger: &Ledger) {
     check(&instances[any], ledger);
 }
 
-fn addresses(instances: &[Service]) -> Vec<SocketAddr> {
+pub(crate) fn addresses(instances: &[Service]) -> Vec<SocketAddr> {
     instances.iter().map(Service::address).collect()
 }
 
@@ -194,7 +195,7 @@ fn comes_to_the_same(house: &House, instances: Vec<Service>, mut all: Ledger) {
     instances.into_iter().for_each(Service::stop);
 }
 
-fn merge(all: &mut Ledger, more: Ledger) {
+pub(crate) fn merge(all: &mut Ledger, more: Ledger) {
     for (call, sent) in more {
         all.entry(call).or_default().extend(sent);
     }

@@ -1,16 +1,23 @@
-//! Where the line is and what is said, as it happens; on a terminal only.
+//! Where the line is and what is said, as it happens; on a terminal only. The last line tells for how long it is there.
 
-use std::{io::IsTerminal as _, time::Duration};
+use std::{
+    io::{IsTerminal as _, Write as _},
+    time::Duration,
+};
 
 use reqwest::{Method, Response};
 use serde_json::Value;
-use tokio::time::sleep;
+use tokio::time::{Instant, interval, sleep};
 
 use super::Service;
 use crate::call::id::CallId;
 
 /// A stream that ended is opened again after this time.
 const PAUSE: Duration = Duration::from_secs(2);
+/// The last line is written anew this often.
+const TICK: Duration = Duration::from_secs(1);
+/// Takes away what stands in the line of the cursor.
+const CLEAR: &str = "\r\x1b[K";
 
 /// Shows a call for as long as it is polled; never ends.
 pub(super) async fn show(service: &Service, id: &CallId) {
@@ -28,13 +35,22 @@ pub(super) async fn show(service: &Service, id: &CallId) {
 }
 
 async fn follow(mut stream: Response, screen: &mut Screen) {
-    let mut unread = Vec::new();
-    while let Ok(Some(chunk)) = stream.chunk().await {
+    let (mut unread, mut tick) = (Vec::new(), interval(TICK));
+    loop {
+        let chunk = tokio::select! {
+            chunk = stream.chunk() => chunk,
+            _ = tick.tick() => {
+                screen.show_last();
+                continue;
+            }
+        };
+        let Ok(Some(chunk)) = chunk else { return };
         unread.extend_from_slice(&chunk);
         while let Some(end) = unread.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = unread.drain(..=end).collect();
             if let Some(words) = line.strip_prefix(b"data:").and_then(|json| screen.words(json)) {
-                eprintln!("{words}");
+                eprintln!("{CLEAR}{words}");
+                screen.show_last();
             }
         }
     }
@@ -44,9 +60,33 @@ async fn follow(mut stream: Response, screen: &mut Screen) {
 #[derive(Debug, Default)]
 struct Screen {
     state: String,
+    /// Since when.
+    since: Option<Instant>,
+}
+
+impl Drop for Screen {
+    /// What comes next begins its own line.
+    fn drop(&mut self) {
+        if self.since.is_some() {
+            eprint!("{CLEAR}");
+        }
+    }
 }
 
 impl Screen {
+    /// Writes the last line anew.
+    fn show_last(&self) {
+        if let Some(last) = self.since.map(|since| self.last(since.elapsed())) {
+            // A terminal that is gone is no reason to stop.
+            let _ = write!(std::io::stderr(), "{CLEAR}{last}");
+        }
+    }
+
+    fn last(&self, elapsed: Duration) -> String {
+        let seconds = elapsed.as_secs();
+        format!("  [{} {}:{:02}]", self.state, seconds / 60, seconds % 60)
+    }
+
     /// What there is to show of an event, if anything.
     fn words(&mut self, json: &[u8]) -> Option<String> {
         let event: Value = serde_json::from_slice(json).ok()?;
@@ -60,7 +100,10 @@ impl Screen {
             "call.updated" | "call.ended" => {
                 let state = data["callStatus"].as_str()?;
                 let is_new = self.state != state;
-                state.clone_into(&mut self.state);
+                if is_new {
+                    state.clone_into(&mut self.state);
+                    self.since = Some(Instant::now());
+                }
                 is_new.then(|| format!("- {state}"))
             }
             _ => None,
@@ -70,6 +113,8 @@ impl Screen {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use serde_json::{Value, json};
 
     use super::Screen;
@@ -88,5 +133,13 @@ mod tests {
         let said = json!({"role": "user", "message": "Yes\u{1b}[2J", "final": true});
         assert_eq!(shown(&mut screen, "call.transcript", &said).as_deref(), Some("  customer: Yes[2J"), "no word steers the terminal");
         assert_eq!(screen.words(b"no JSON"), None);
+    }
+
+    #[test]
+    fn the_last_line_tells_for_how_long_the_line_is_where_it_is() {
+        let mut screen = Screen::default();
+        shown(&mut screen, "call.updated", &json!({"callStatus": "in-progress"}));
+        assert_eq!(screen.last(Duration::from_secs(9)), "  [in-progress 0:09]");
+        assert_eq!(screen.last(Duration::from_millis(725_900)), "  [in-progress 12:05]");
     }
 }

@@ -32,7 +32,29 @@ fn kestra_lets_us_in_in_one_way_or_none() {
     ] {
         assert!(kestra(wrong).unwrap_err().to_string().contains("KESTRA_API_TOKEN"), "{wrong:?}");
     }
-    assert!(refused("KESTRA_TENANT", "a/b").contains("KESTRA_TENANT"));
+    for (name, value) in [("KESTRA_TENANT", "a/b"), ("KESTRA_NAMESPACE", "a..b"), ("KESTRA_FLOW", "a.b"), ("KESTRA_ENABLED", "perhaps")] {
+        assert!(refused(name, value).contains(name), "{name}");
+    }
     assert!(with("KESTRA_API_TOKEN", "t").warnings.iter().any(|warning| warning.contains("KESTRA_URL")));
     assert!(config(&[("KESTRA_URL", "http://kestra.example"), ("KESTRA_API_TOKEN", "t")]).unwrap().warnings[0].contains("in clear"));
+}
+
+#[test]
+fn kestra_places_calls_only_where_there_is_one() {
+    let kestra = ("KESTRA_URL", "https://kestra.example");
+    let unless_changed = config(&[kestra]).unwrap().outbound.kestra.unwrap();
+    assert_eq!(
+        (unless_changed.namespace.as_str(), unless_changed.flow.as_str(), unless_changed.places),
+        ("ai_concierge", "place_call", false)
+    );
+    let changed = config(&[kestra, ("KESTRA_NAMESPACE", "company.team"), ("KESTRA_FLOW", "ring"), ("KESTRA_ENABLED", "1")]).unwrap();
+    let changed = changed.outbound.kestra.unwrap();
+    assert_eq!((changed.namespace.as_str(), changed.flow.as_str(), changed.places), ("company.team", "ring", true));
+    assert!(refused("KESTRA_ENABLED", "true").contains("KESTRA_URL"));
+    let told = |more: &[(&str, &str)]| {
+        let base = [kestra, ("KESTRA_ENABLED", "true"), ("VAPI_WEBHOOK_SECRET", "webhook-secret-0123456789")];
+        let config = config(&base.iter().chain(more).copied().collect::<Vec<_>>()).unwrap();
+        config.warnings.iter().any(|warning| warning.contains("VAPI_CREDENTIAL_ID"))
+    };
+    assert_eq!((told(&[]), told(&[("VAPI_CREDENTIAL_ID", "c1")])), (true, false));
 }

@@ -193,6 +193,21 @@ fn words_and_formats_are_understood() {
 }
 
 #[test]
+fn a_word_that_is_no_level_silences_nothing_and_is_warned_of() {
+    for (given, taken) in
+        [("verbose", "info,verbose"), ("warn,verbose", "warn,verbose"), ("verbose,ringback=debug", "info,verbose,ringback=debug")]
+    {
+        let config = with("RUST_LOG", given);
+        assert_eq!(config.log.filter, taken);
+        assert!(config.warnings.iter().any(|warning| warning.starts_with("RUST_LOG")), "{given}: {:?}", config.warnings);
+    }
+    for usual in ["INFO", "3", "off", "ringback", "warn,hyper=info", "ringback::store", "[request{status=500}]=debug"] {
+        let config = with("RUST_LOG", usual);
+        assert_eq!((config.log.filter.as_str(), config.warnings.len()), (usual, 0), "{:?}", config.warnings);
+    }
+}
+
+#[test]
 fn every_variable_can_come_from_a_file() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     writeln!(file, "  9001  ").unwrap();

@@ -108,3 +108,22 @@ fn a_key_sent_in_clear_is_a_warning() {
     assert!(local.warnings.is_empty());
     refused("VAPI_API_URL", "https://sk@api.vapi.ai");
 }
+
+#[test]
+fn the_api_key_is_known_by_all_its_letters_and_without_one_nothing_is() {
+    let keyed = with("VAPI_API_KEY", LONG).vapi;
+    assert!(keyed.is_key(LONG));
+    for other in ["", &LONG[1..], &format!("{LONG}x"), &LONG.to_uppercase()] {
+        assert!(!keyed.is_key(other), "{other}");
+    }
+    assert!(!config(&[]).unwrap().vapi.is_key(""));
+}
+
+#[test]
+fn passing_on_is_off_until_somebody_says_so_and_needs_a_key() {
+    assert!(!config(&[]).unwrap().vapi.passthrough);
+    let keyed = config(&[("VAPI_API_KEY", LONG), ("VAPI_PASSTHROUGH", "1")]).unwrap();
+    assert!(keyed.vapi.passthrough && keyed.warnings.is_empty());
+    assert_eq!(with("VAPI_PASSTHROUGH", "true").warnings.len(), 1);
+    refused("VAPI_PASSTHROUGH", "yes please");
+}

@@ -20,11 +20,9 @@ use crate::{
 /// One event of a stream.
 #[derive(Debug)]
 pub struct Bulletin {
-    /// What happened to a call; `None`: something else.
-    pub kind: Option<NewsKind>,
-    /// Its `type`.
-    pub word: &'static str,
-    /// The call, as it stands; `None` when it is erased, or was not heard of before.
+    /// What happened.
+    pub kind: NewsKind,
+    /// The call, as it stands; `None` when it is erased, or was not heard of before, or it is about none.
     pub call: Option<Arc<StoredCall>>,
     /// Its place in the log; `None` for what goes out live only.
     pub position: Option<u64>,
@@ -34,7 +32,7 @@ pub struct Bulletin {
 
 impl Bulletin {
     fn of(kind: NewsKind, call: Option<Arc<StoredCall>>, position: Option<u64>, json: String) -> Self {
-        Self { kind: Some(kind), word: kind.as_str(), call, position, json }
+        Self { kind, call, position, json }
     }
 }
 
@@ -97,11 +95,11 @@ pub(super) fn dropped(reason: &'static str, message: &'static str, now: Millis) 
 impl Registry {
     /// What an entry of the log says, as its call stands; `None` when the call is gone.
     pub(super) async fn bulletin(&self, entry: &NewsEntry) -> Result<Option<Arc<Bulletin>>, StoreError> {
-        if entry.item.kind == NewsKind::Deleted {
-            let json = event(entry, json!({})).json();
-            return Ok(Some(Arc::new(Bulletin::of(NewsKind::Deleted, None, Some(entry.position), json))));
+        if let Some(json) = alone(entry) {
+            return Ok(Some(Arc::new(Bulletin::of(entry.item.kind, None, Some(entry.position), json))));
         }
-        let Some(call) = self.as_told(&entry.call_id, entry.item.sequence).await? else { return Ok(None) };
+        let Some(id) = &entry.call_id else { return Ok(None) };
+        let Some(call) = self.as_told(id, entry.item.sequence).await? else { return Ok(None) };
         let json = self.words(entry, &call, View::Full).await?;
         Ok(Some(Arc::new(Bulletin::of(entry.item.kind, Some(call), Some(entry.position), json))))
     }
@@ -109,7 +107,6 @@ impl Registry {
     /// An entry of the log in words, as its call stands.
     pub(super) async fn words(&self, entry: &NewsEntry, call: &StoredCall, view: View) -> Result<String, StoreError> {
         Ok(match (entry.item.kind, entry.item.about.as_deref()) {
-            (NewsKind::Deleted, _) => event(entry, json!({})).json(),
             (NewsKind::Transcript, Some(about)) => self.line_told(entry, call, about).await?,
             (NewsKind::Tool, Some(id)) => {
                 let tool = call.record.tool_calls.get(id).map(|tool| ToolCallView::of(id, tool));
@@ -123,7 +120,7 @@ impl Registry {
     pub(super) fn standing(&self, call: &Arc<StoredCall>) -> Arc<Bulletin> {
         let kind = if call.record.is_done() { NewsKind::Done } else { NewsKind::Updated };
         let item = NewsItem { at: call.updated_at, sequence: call.news, kind, about: None };
-        let json = self.state(&NewsEntry { position: 0, call_id: call.id.clone(), item }, call, kind, View::Full);
+        let json = self.state(&NewsEntry { position: 0, call_id: Some(call.id.clone()), item }, call, kind, View::Full);
         Arc::new(Bulletin::of(kind, Some(Arc::clone(call)), None, json))
     }
 
@@ -139,7 +136,7 @@ impl Registry {
     /// Tells those who listen a line while it is still being said. It goes out live only, and to nobody when it can't be known whether the call
     /// was erased.
     pub async fn pass_on(&self, id: &CallId, line: &Line) {
-        if !self.0.streams.is_wanted(id) {
+        if !self.0.streams.is_wanted(Some(id)) {
             return;
         }
         let call = match self.0.cache.peek(id).and_then(|cached| cached.stored()) {
@@ -176,7 +173,7 @@ impl Registry {
         if let Some(line) = name.find(&call.record) {
             return Ok(event(entry, Said::of(line, true)).json());
         }
-        let kept = self.0.store.timeline(&entry.call_id, true).await?;
+        let kept = self.0.store.timeline(&call.id, true).await?;
         let kept = kept.into_iter().find(|it| it.event_id == name.event_id && it.body.is_some());
         let line = kept.and_then(|it| (self.0.line_of)(it.body?.as_bytes(), it.at));
         let line = line.unwrap_or_else(|| Line { sent_at: name.sent_at, role: name.role, text: String::new() });
@@ -184,10 +181,23 @@ impl Registry {
     }
 }
 
+/// An entry that says all there is to say without a record, in words.
+pub(super) fn alone(entry: &NewsEntry) -> Option<String> {
+    match entry.item.kind {
+        NewsKind::Deleted => Some(event(entry, json!({})).json()),
+        NewsKind::Disabled => {
+            let data = json!({"subscriptionId": entry.item.about, "reason": "Its endpoint answered 410 Gone."});
+            Some(event(entry, data).json())
+        }
+        _ => None,
+    }
+}
+
 fn event<T: Serialize>(entry: &NewsEntry, data: T) -> Event<'_, T> {
     let NewsEntry { position, call_id, item } = entry;
     let id = (*position > 0).then(|| id_of(*position));
-    Event { id, r#type: item.kind.as_str(), timestamp: At(item.at), call_id: Some(call_id), sequence: Some(item.sequence), data }
+    let sequence = call_id.is_some().then_some(item.sequence);
+    Event { id, r#type: item.kind.as_str(), timestamp: At(item.at), call_id: call_id.as_ref(), sequence, data }
 }
 
 #[cfg(test)]

@@ -28,10 +28,11 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Is this wanted? Of a call that is erased nobody knows what it was: only who wants all calls hears of it.
+    /// Is this wanted? Of a call that is erased nobody knows what it was: only who wants all calls hears of it, and of what is about
+    /// no call.
     #[must_use]
     pub fn wants(&self, bulletin: &Bulletin) -> bool {
-        let typed = self.types.is_empty() || self.types.iter().any(|word| word == bulletin.word);
+        let typed = self.types.is_empty() || self.types.iter().any(|word| word == bulletin.kind.as_str());
         typed && (self.is_open() || bulletin.call.as_deref().is_some_and(|call| self.fits(call)))
     }
 
@@ -61,7 +62,7 @@ impl Filter {
     }
 
     /// Does hearing of this kind end what the reader waits for?
-    pub(super) fn ends(kind: Option<NewsKind>, close_when_done: bool, of_one_call: bool) -> bool {
-        (kind == Some(NewsKind::Done) && close_when_done) || (kind == Some(NewsKind::Deleted) && of_one_call)
+    pub(super) fn ends(kind: NewsKind, close_when_done: bool, of_one_call: bool) -> bool {
+        (kind == NewsKind::Done && close_when_done) || (kind == NewsKind::Deleted && of_one_call)
     }
 }

@@ -2,26 +2,17 @@
 
 use std::sync::Arc;
 
-use serde_json::json;
-
-use super::{
-    Bulletin,
-    bulletin::{Event, id_of, position_of},
-};
+use super::bulletin::{Event, alone, id_of, position_of};
 use crate::{
     call::{
         id::CallId,
         news::{NewsEntry, NewsItem, NewsKind},
         record::CallRecord,
-        time::Millis,
         view::{At, CallResult, Meta, View, data_status, status},
     },
     registry::Registry,
     store::{Loaded, OutgoingEvent, StoreError, StoredCall},
 };
-
-/// The type of the event that tells of a subscription that was switched off.
-const DISABLED: &str = "subscription.disabled";
 
 /// An event in words.
 #[derive(Debug, Clone)]
@@ -34,12 +25,6 @@ pub struct Letter {
     pub data_status: Option<&'static str>,
 }
 
-impl Letter {
-    fn of(json: String) -> Self {
-        Self { json, status: None, data_status: None }
-    }
-}
-
 impl Registry {
     /// What is to be delivered of an entry of the log.
     #[must_use]
@@ -48,18 +33,11 @@ impl Registry {
         OutgoingEvent {
             id: id_of(*position),
             kind: item.kind.as_str().to_owned(),
-            call_id: Some(call_id.clone()),
-            sequence: Some(item.sequence),
+            call_id: call_id.clone(),
+            sequence: call_id.is_some().then_some(item.sequence),
             at: item.at,
             about: item.about.clone(),
         }
-    }
-
-    /// What is to be delivered of a subscription that was switched off. `id` names the event.
-    #[must_use]
-    pub fn outgoing_disabled(id: &str, subscription: &str, at: Millis) -> OutgoingEvent {
-        let (kind, about) = (DISABLED.to_owned(), Some(subscription.to_owned()));
-        OutgoingEvent { id: id.to_owned(), kind, call_id: None, sequence: None, at, about }
     }
 
     /// What an event says, as its call stands now; `None` when there is nothing to say any more.
@@ -67,18 +45,14 @@ impl Registry {
     /// # Errors
     /// [`StoreError`] when the call can't be loaded.
     pub async fn letter(&self, event: &OutgoingEvent, view: View) -> Result<Option<Letter>, StoreError> {
-        if event.kind == DISABLED {
-            return Ok(Some(Letter::of(disabled(Some(event.id.clone()), event.at, event.about.as_deref()))));
-        }
-        let (Some(kind), Some(call_id)) = (NewsKind::parse(&event.kind), event.call_id.clone()) else { return Ok(None) };
+        let Some(kind) = NewsKind::parse(&event.kind) else { return Ok(None) };
         let item = NewsItem { at: event.at, sequence: event.sequence.unwrap_or_default(), kind, about: event.about.clone() };
-        let entry = NewsEntry { position: position_of(&event.id).unwrap_or_default(), call_id, item };
-        if kind == NewsKind::Deleted {
-            let (id, call_id) = (Some(event.id.clone()), event.call_id.as_ref());
-            let told = Event { id, r#type: kind.as_str(), timestamp: At(event.at), call_id, sequence: event.sequence, data: json!({}) };
-            return Ok(Some(Letter::of(told.json())));
+        let entry = NewsEntry { position: position_of(&event.id).unwrap_or_default(), call_id: event.call_id.clone(), item };
+        if let Some(json) = alone(&entry) {
+            return Ok(Some(Letter { json, status: None, data_status: None }));
         }
-        let Some(call) = self.stored(&entry.call_id, entry.item.sequence).await? else { return Ok(None) };
+        let Some(id) = &entry.call_id else { return Ok(None) };
+        let Some(call) = self.stored(id, entry.item.sequence).await? else { return Ok(None) };
         let json = self.words(&entry, &call, view).await?;
         Ok(Some(Letter { json, status: Some(status(&call.record)), data_status: Some(data_status(&call.record)) }))
     }
@@ -92,10 +66,9 @@ impl Registry {
         Event { id: Some(id.to_owned()), r#type: "subscription.test", timestamp, call_id: None, sequence: None, data }.json()
     }
 
-    /// Tells those who listen to all calls that a subscription was switched off.
-    pub fn tell_disabled(&self, subscription: &str) {
-        let json = disabled(None, self.0.clock.now(), Some(subscription));
-        self.0.streams.send_wide(&Arc::new(Bulletin { kind: None, word: DISABLED, call: None, position: None, json }));
+    /// News that is about no call was put into the log here: whoever tells it may look.
+    pub fn told_beside_calls(&self) {
+        self.0.streams.hint_ours();
     }
 
     /// The call as it stood after this news, or later; `None` when it is gone.
@@ -112,9 +85,4 @@ impl Registry {
             Loaded::Deleted | Loaded::Missing => None,
         })
     }
-}
-
-fn disabled(id: Option<String>, at: Millis, subscription: Option<&str>) -> String {
-    let data = json!({"subscriptionId": subscription, "reason": "Its endpoint answered 410 Gone."});
-    Event { id, r#type: DISABLED, timestamp: At(at), call_id: None, sequence: None, data }.json()
 }

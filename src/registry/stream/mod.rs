@@ -184,8 +184,8 @@ impl Streams {
         self.0.seats().position
     }
 
-    /// Does anybody want news of this call?
-    fn is_wanted(&self, id: &CallId) -> bool {
+    /// Does anybody want news of this call, or of what is about none?
+    fn is_wanted(&self, id: Option<&CallId>) -> bool {
         self.0.seats().wants(id)
     }
 
@@ -208,7 +208,7 @@ impl Streams {
     }
 
     /// Hands out what stands at a position of the log, unless it was. False if somebody wants it and it was not put into words.
-    fn send(&self, id: &CallId, position: u64, bulletin: Option<&Arc<Bulletin>>) -> bool {
+    fn send(&self, id: Option<&CallId>, position: u64, bulletin: Option<&Arc<Bulletin>>) -> bool {
         let mut seats = self.0.seats();
         if seats.position.is_none_or(|last| last >= position) {
             return true;
@@ -225,19 +225,12 @@ impl Streams {
 
     /// Hands out what stands in no log. Readers who have little room left go without it.
     pub(super) fn send_passing(&self, id: &CallId, bulletin: &Arc<Bulletin>) {
-        self.0.seats().each(id, |seat| {
+        self.0.seats().each(Some(id), |seat| {
             if seat.sender.capacity() > seat.sender.max_capacity() / 2 {
                 let _ = seat.sender.try_send(Arc::clone(bulletin));
             }
             true
         });
-    }
-
-    /// Hands out what is about no call and stands in no log, to those who hear of all calls and have room.
-    fn send_wide(&self, bulletin: &Arc<Bulletin>) {
-        for seat in &self.0.seats().wide {
-            let _ = seat.sender.try_send(Arc::clone(bulletin));
-        }
     }
 
     /// The log was looked at up to here.
@@ -259,14 +252,16 @@ impl Hub {
 }
 
 impl Seats {
-    fn wants(&self, id: &CallId) -> bool {
-        !self.wide.is_empty() || self.calls.contains_key(id)
+    fn wants(&self, id: Option<&CallId>) -> bool {
+        !self.wide.is_empty() || id.is_some_and(|id| self.calls.contains_key(id))
     }
 
-    /// Asks each seat that hears of this call whether it stays.
-    fn each(&mut self, id: &CallId, mut stays: impl FnMut(&Seat) -> bool) {
+    /// Asks each seat that hears of this call, or of what is about none, whether it stays.
+    fn each(&mut self, id: Option<&CallId>, mut stays: impl FnMut(&Seat) -> bool) {
         self.wide.retain(&mut stays);
-        if let Some(seats) = self.calls.get_mut(id) {
+        if let Some(id) = id
+            && let Some(seats) = self.calls.get_mut(id)
+        {
             seats.retain(stays);
             if seats.is_empty() {
                 self.calls.remove(id);

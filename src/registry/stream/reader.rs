@@ -271,7 +271,7 @@ impl Said {
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::News(bulletin) => bulletin.word,
+            Self::News(bulletin) => bulletin.kind.as_str(),
             Self::Gap(_) => "stream.gap",
             Self::Dropped(_) => "stream.dropped",
         }
@@ -296,6 +296,6 @@ impl Said {
     /// Was the call done by then?
     #[must_use]
     pub fn is_done(&self) -> bool {
-        matches!(self, Self::News(bulletin) if bulletin.kind == Some(NewsKind::Done))
+        matches!(self, Self::News(bulletin) if bulletin.kind == NewsKind::Done)
     }
 }

@@ -43,13 +43,13 @@ async fn read_on(registry: &Registry, streams: &Streams) -> Result<(), StoreErro
     while let Some(after) = streams.position() {
         let page = registry.store().news(after, None, PAGE).await?;
         for entry in &page.entries {
-            let wanted = streams.is_wanted(&entry.call_id);
+            let wanted = streams.is_wanted(entry.call_id.as_ref());
             let mut bulletin = if wanted { registry.bulletin(entry).await? } else { None };
             if wanted && bulletin.is_none() {
                 // Its call is gone: there is nothing to say.
                 streams.looked_at(entry.position);
             }
-            while !streams.send(&entry.call_id, entry.position, bulletin.as_ref()) {
+            while !streams.send(entry.call_id.as_ref(), entry.position, bulletin.as_ref()) {
                 bulletin = registry.bulletin(entry).await?;
                 if bulletin.is_none() {
                     streams.looked_at(entry.position);

@@ -89,7 +89,7 @@ impl MemoryStore {
             state.add_event(event);
         }
         if let Some((_, call, news)) = write {
-            state.log.add(call.id(), news);
+            state.log.add(Some(call.id()), news);
             state.put_call(call);
         }
         state.make_room(self.shared.max_bytes, call_id.as_ref());

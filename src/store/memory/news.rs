@@ -32,10 +32,10 @@ impl Default for NewsLog {
 }
 
 impl NewsLog {
-    pub(super) fn add(&mut self, id: &CallId, news: Vec<NewsItem>) {
+    pub(super) fn add(&mut self, id: Option<&CallId>, news: Vec<NewsItem>) {
         for item in news {
             self.newest += 1;
-            self.entries.push_back(NewsEntry { position: self.newest, call_id: id.clone(), item });
+            self.entries.push_back(NewsEntry { position: self.newest, call_id: id.cloned(), item });
         }
         while self.entries.len() > MOST {
             self.drop_first();
@@ -52,12 +52,12 @@ impl NewsLog {
     pub(super) fn erase(&mut self, id: &CallId, told: Option<u64>, at: Millis) {
         self.forget(id);
         if let Some(told) = told {
-            self.add(id, vec![NewsItem { at, sequence: told + 1, kind: NewsKind::Deleted, about: None }]);
+            self.add(Some(id), vec![NewsItem { at, sequence: told + 1, kind: NewsKind::Deleted, about: None }]);
         }
     }
 
     pub(super) fn forget(&mut self, id: &CallId) {
-        self.entries.retain(|entry| entry.call_id != *id || entry.item.kind == NewsKind::Deleted);
+        self.entries.retain(|entry| entry.call_id.as_ref() != Some(id) || entry.item.kind == NewsKind::Deleted);
     }
 
     pub(super) fn forget_before(&mut self, before: Millis, limit: usize) -> usize {
@@ -68,7 +68,7 @@ impl NewsLog {
 
     pub(super) fn page(&self, after: u64, call: Option<&CallId>, limit: usize) -> NewsPage {
         let first = self.entries.partition_point(|entry| entry.position <= after);
-        let wanted = self.entries.range(first..).filter(|entry| call.is_none_or(|id| entry.call_id == *id));
+        let wanted = self.entries.range(first..).filter(|entry| call.is_none_or(|id| entry.call_id.as_ref() == Some(id)));
         let rows = wanted.take(limit).map(|entry| (entry.position, Some(entry.clone()))).collect();
         NewsPage::of(rows, (after, limit), (self.gone, self.newest))
     }

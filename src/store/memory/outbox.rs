@@ -4,9 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::MemoryStore;
 use crate::{
-    call::{id::CallId, news::NewsKind, time::Millis},
+    call::{
+        id::CallId,
+        news::{NewsItem, NewsKind},
+        time::Millis,
+    },
     store::{
-        Delivery, DeliveryFilter, DeliveryLease, DeliveryMark, DeliveryPage, DeliveryState, FanOut, LeasedDeliveries, OutboxState,
+        Delivery, DeliveryFilter, DeliveryLease, DeliveryMark, DeliveryPage, DeliveryState, FanOut, GiveUp, LeasedDeliveries, OutboxState,
         OutgoingEvent, Redelivery, StoreError, StoredTarget, Targets,
     },
 };
@@ -274,6 +278,20 @@ impl Outbox {
         again.len()
     }
 
+    fn give_up(&mut self, GiveUp { target, before, note, limit }: &GiveUp) -> usize {
+        let old = |row: &&Row| {
+            let Delivery { target: whose, state, created_at, .. } = &row.delivery;
+            whose == target && *state == DeliveryState::Pending && created_at < before && !row.is_held(note.at)
+        };
+        let places = self.rows.iter().filter(|(_, row)| old(row)).take(*limit);
+        let places: Vec<(u64, Option<CallId>)> = places.map(|(place, row)| (*place, row.delivery.event.call_id.clone())).collect();
+        for (place, call) in &places {
+            self.change(*place, |row| row.delivery.give_up(note.clone()));
+            self.advance(target, call.as_ref(), note.at);
+        }
+        places.len()
+    }
+
     fn forget(&mut self, before: Millis, limit: usize) -> usize {
         let old = self.settled.iter().take(limit).take_while(|(at, _)| *at < before).count();
         (0..old).for_each(|_| self.forget_first());
@@ -319,6 +337,20 @@ impl MemoryStore {
         Ok(self.open()?.outbox.put_target(target, expected))
     }
 
+    pub(in crate::store) async fn put_target_and_tell(
+        &self,
+        target: StoredTarget,
+        expected: Option<u64>,
+        news: NewsItem,
+    ) -> Result<bool, StoreError> {
+        let mut state = self.open()?;
+        let put = state.outbox.put_target(target, expected);
+        if put {
+            state.log.add(None, vec![news]);
+        }
+        Ok(put)
+    }
+
     pub(in crate::store) async fn drop_target(&self, id: &str) -> Result<bool, StoreError> {
         Ok(self.open()?.outbox.drop_target(id))
     }
@@ -348,6 +380,10 @@ impl MemoryStore {
 
     pub(in crate::store) async fn redeliver(&self, target: &str, which: Redelivery, now: Millis) -> Result<usize, StoreError> {
         Ok(self.open()?.outbox.redeliver(target, &which, now))
+    }
+
+    pub(in crate::store) async fn give_up_deliveries(&self, give_up: GiveUp) -> Result<usize, StoreError> {
+        Ok(self.open()?.outbox.give_up(&give_up))
     }
 
     pub(in crate::store) async fn forget_deliveries(&self, before: Millis, limit: usize) -> Result<usize, StoreError> {

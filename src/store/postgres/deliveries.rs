@@ -17,8 +17,8 @@ use super::{
 use crate::{
     call::{id::CallId, time::Millis},
     store::{
-        Delivery, DeliveryFilter, DeliveryLease, DeliveryMark, DeliveryPage, DeliveryState, FanOut, LeasedDeliveries, OutgoingEvent,
-        Redelivery, StoreError,
+        Delivery, DeliveryFilter, DeliveryLease, DeliveryMark, DeliveryPage, DeliveryState, FanOut, GiveUp, LeasedDeliveries,
+        OutgoingEvent, Redelivery, StoreError, outbox::MOST_HELD,
     },
 };
 
@@ -26,7 +26,7 @@ use crate::{
 pub(super) const OUTBOX: i64 = 0x5269_6e67_4f75_7462;
 const SHARE: &str = "SELECT pg_advisory_xact_lock_shared($1)";
 /// Ends a transaction that came to nothing.
-const ROLLBACK: &str = "ROLLBACK";
+pub(super) const ROLLBACK: &str = "ROLLBACK";
 
 /// What [`read`] reads.
 macro_rules! delivery_columns {
@@ -342,6 +342,34 @@ pub(super) async fn redeliver(
     steps.extend(turns(&lines, now));
     db.pipeline(None, &steps, Some(COMMIT)).await?;
     Ok((again.len(), last))
+}
+
+const OLD: &str = concat!(
+    "SELECT ",
+    delivery_columns!(""),
+    " FROM ringback.deliveries WHERE n = ANY (ARRAY(
+        SELECT n FROM ringback.deliveries WHERE state = 'pending' AND target = $1 ORDER BY n LIMIT $5
+    )) AND created_at < $2 AND (held IS NULL OR held <= $3) ORDER BY n LIMIT $4 FOR UPDATE"
+);
+
+/// Gives up at most `limit` pending deliveries; returns how many.
+pub(super) async fn give_up(db: &Db, give_up: &GiveUp, limit: usize) -> Result<usize, Fault> {
+    let GiveUp { target, before, note, .. } = give_up;
+    // The oldest come first: behind them there is nothing to look for.
+    let looked_at = count(limit.saturating_add(MOST_HELD));
+    let values = vec![Value::text(target), Value::whole(before.0), Value::whole(note.at.0), count(limit), looked_at];
+    let answers = db.pipeline(Some(BEGIN), &[lock(), Step::new(OLD, values)], None).await?;
+    let rows = answers[1].iter().map(read).collect::<Result<Vec<_>, Fault>>()?;
+    let old = rows.into_iter().map(|mut kept| {
+        kept.delivery.give_up(note.clone());
+        put(kept)
+    });
+    let old: Vec<Put> = old.collect();
+    let lines = lines(old.iter().map(|(_, it, _)| (target.as_str(), &it.event)));
+    let mut steps = vec![put_step(&old)];
+    steps.extend(turns(&lines, note.at));
+    db.pipeline(None, &steps, Some(COMMIT)).await?;
+    Ok(old.len())
 }
 
 const ERASE: &str = "WITH targets AS (DELETE FROM ringback.targets t WHERE t.scope = ANY ($1::text[]) \

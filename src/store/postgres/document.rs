@@ -15,13 +15,14 @@ use super::{
     fault::Fault,
     link::Db,
     pool::Kind,
+    signal::{self, CHANNEL},
     step::{Step, Value},
-    write::{BEGIN, COMMIT, LOCK},
+    write::{BEGIN, COMMIT, LOCK, NOTIFY},
 };
 use crate::{
-    call::time::Millis,
+    call::{id::CallId, time::Millis},
     store::{
-        Document, DocumentKind, DocumentPage, DocumentWrite, StoreError,
+        Document, DocumentKind, DocumentPage, DocumentWrite, Signal, StoreError,
         document::{are_apart, place_of, readable, sealed},
         moving::Resealed,
         pack::Packer,
@@ -232,6 +233,12 @@ impl PostgresStore {
         let next = || Step::new(NEXT, vec![Value::text(kind.as_str())]);
         let next = self.run(Kind::Lookup, async |db| Ok(db.query_one(&next()).await?.try_get::<_, Option<i64>>(0)?)).await?;
         Ok(next.map(Millis))
+    }
+
+    pub(in crate::store) async fn tell(&self, id: &CallId, revision: u64) -> Result<(), StoreError> {
+        let texts = signal::told(&[Signal::Changed { id: id.clone(), revision }]);
+        let notify = || Step::new(NOTIFY, vec![Value::text(CHANNEL), Value::texts(&texts, |text| Some(text))]);
+        self.run(Kind::Lookup, async |db| db.query(&notify()).await.map(drop)).await
     }
 
     pub(in crate::store) async fn forget_documents(&self, now: Millis, limit: usize) -> Result<usize, StoreError> {

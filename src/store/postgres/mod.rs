@@ -81,7 +81,7 @@ use self::{
 };
 use super::{
     CallFilter, CallPage, Commit, Committed, Due, Loaded, NewsPage, Retention, Signal, StoreError, StoreHealth, StoredCall, TimelineEntry,
-    UnfoldedEvent, condition, pack::Packer, sqlite::Migrate, tombstone::TombstoneKey,
+    UnfoldedEvent, condition, pack::Packer, seldom::Seldom, sqlite::Migrate, tombstone::TombstoneKey,
 };
 use crate::call::{id::CallId, time::Millis};
 
@@ -127,6 +127,7 @@ struct Shared {
     closing: CancellationToken,
     tasks: TaskTracker,
     size: Mutex<Option<(Instant, u64)>>,
+    seldom: Seldom,
 }
 
 #[derive(Debug)]
@@ -188,6 +189,7 @@ impl PostgresStore {
             closing: closing.clone(),
             tasks: TaskTracker::new(),
             size: Mutex::default(),
+            seldom: Seldom::default(),
         });
         shared.tasks.spawn(watch::run(Arc::clone(&shared)));
         shared.tasks.spawn(unpublished::run(Arc::clone(&shared)));
@@ -309,11 +311,12 @@ impl PostgresStore {
         let writers = &ready.writers;
         writers.connected().await?;
         let (probes, size) = (writers.is_failing(), self.size().await?);
-        let health = self.run(Kind::Lookup, async |db| health(&db, probes, size).await).await?;
+        self.run(Kind::Lookup, async |db| probe(&db, probes).await).await?;
         if probes {
             writers.succeeded();
         }
-        Ok(health)
+        let counts = self.shared.seldom.counts(self.run(Kind::Scan, async |db| upkeep::counts(&db).await)).await?;
+        Ok(StoreHealth { size_bytes: size, ..counts.health() })
     }
 
     async fn size(&self) -> Result<u64, StoreError> {
@@ -361,29 +364,18 @@ impl PostgresStore {
 
 const SIZE: &str = "SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
     WHERE c.relkind = 'r' AND (n.nspname = 'ringback' OR c.oid = to_regclass('public.vapi_call_results'))";
-const HEALTH: &str = "SELECT count(*), min(at), current_setting('transaction_read_only') = 'on', \
-    (SELECT count(*) FROM ringback.deliveries WHERE state = 'pending'), (SELECT count(*) FROM ringback.deliveries WHERE state = 'dead') \
-    FROM ringback.dues";
+const READS_ONLY: &str = "SELECT current_setting('transaction_read_only') = 'on'";
 /// What is written to see whether anything can be: as much as a webhook, and nothing that compresses.
 const PROBE_UUIDS: usize = 8_192;
 const PROBE: &str = "INSERT INTO ringback.meta (key, value) VALUES ('probe', $1) ON CONFLICT (key) DO UPDATE SET value = EXCLUDED.value";
 
-async fn health(db: &Db, probes: bool, size_bytes: u64) -> Result<StoreHealth, Fault> {
-    let row = db.query_one(&Step::new(HEALTH, Vec::new())).await?;
-    if row.try_get(2)? {
+async fn probe(db: &Db, writes: bool) -> Result<(), Fault> {
+    if db.query_one(&Step::new(READS_ONLY, Vec::new())).await?.try_get(0)? {
         return Err(Fault::Lost("the server only lets us read: it is a standby".to_owned()));
     }
-    if probes {
+    if writes {
         let noise: Vec<u8> = std::iter::repeat_with(|| uuid::Uuid::new_v4().into_bytes()).take(PROBE_UUIDS).flatten().collect();
         db.query(&Step::new(PROBE, vec![Value::bytes(&noise)])).await?;
     }
-    Ok(StoreHealth {
-        size_bytes,
-        free_bytes: None,
-        disk_bytes: None,
-        pending: row.try_get::<_, i64>(0)?.cast_unsigned(),
-        oldest_due: row.try_get::<_, Option<i64>>(1)?.map(Millis),
-        push_pending: row.try_get::<_, i64>(3)?.cast_unsigned(),
-        push_dead: row.try_get::<_, i64>(4)?.cast_unsigned(),
-    })
+    Ok(())
 }

@@ -23,6 +23,8 @@ use crate::{
 
 /// The lock of whoever adds to the log: `RingNews` in ASCII.
 pub(super) const LOG: i64 = 0x5269_6e67_4e65_7773;
+/// Stands in the place of a call where there is none.
+pub(super) const NO_CALL: &str = "";
 const LOCK_LOG: &str = "SELECT pg_advisory_xact_lock($1)";
 const ADD: &str = "INSERT INTO ringback.news (at, call_id, sequence, kind, about) \
     SELECT i.at, i.call_id, i.sequence, i.kind, i.about FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[], $5::text[]) \
@@ -64,7 +66,8 @@ fn read(row: &Row) -> Result<(u64, Option<NewsEntry>), Fault> {
     let position = row.try_get::<_, i64>(0)?.cast_unsigned();
     let Some(kind) = NewsKind::parse(row.try_get(4)?) else { return Ok((position, None)) };
     let item = NewsItem { at: Millis(row.try_get(1)?), sequence: row.try_get::<_, i64>(3)?.cast_unsigned(), kind, about: row.try_get(5)? };
-    let call_id = call_id(row.try_get(2)?).map_err(|error: StoreError| Fault::Refused(error.to_string()))?;
+    let id: &str = row.try_get(2)?;
+    let call_id = (id != NO_CALL).then(|| call_id(id)).transpose().map_err(|error: StoreError| Fault::Refused(error.to_string()))?;
     Ok((position, Some(NewsEntry { position, call_id, item })))
 }
 

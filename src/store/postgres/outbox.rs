@@ -4,18 +4,20 @@ use tokio_postgres::Row;
 
 use super::{
     PostgresStore,
-    deliveries::{self, FIRST, lock, missing},
+    deliveries::{self, FIRST, ROLLBACK, lock, missing},
     fault::Fault,
     link::Db,
+    news,
     pool::Kind,
+    signal::{CHANNEL, told},
     step::{Step, Value},
-    write::{BEGIN, COMMIT},
+    write::{BEGIN, COMMIT, NOTIFY},
 };
 use crate::{
-    call::time::Millis,
+    call::{news::NewsItem, time::Millis},
     store::{
-        DeliveryFilter, DeliveryLease, DeliveryMark, DeliveryPage, DeliveryState, FanOut, LeasedDeliveries, OutboxState, Redelivery,
-        StoreError, StoredTarget, Targets, moving::Resealed, pack::Packer, vault::Place,
+        DeliveryFilter, DeliveryLease, DeliveryMark, DeliveryPage, DeliveryState, FanOut, GiveUp, LeasedDeliveries, OutboxState,
+        Redelivery, Signal, StoreError, StoredTarget, Targets, moving::Resealed, pack::Packer, vault::Place,
     },
 };
 
@@ -56,13 +58,30 @@ const NEXT_TARGET: &str = "WITH written AS (UPDATE ringback.targets SET revision
 counted AS (UPDATE ringback.outbox SET generation = generation + 1 FROM written WHERE written.scope IS NULL)
 SELECT FROM written";
 
-async fn put(db: &Db, (target, body): (&StoredTarget, &[u8]), expected: Option<u64>) -> Result<bool, Fault> {
+fn put_step<'a>((target, body): (&'a StoredTarget, &'a [u8]), expected: Option<u64>) -> Step<'a> {
     let scope = Value::maybe_text(target.scope.as_deref());
     let mut values = vec![Value::text(&target.id), scope, Value::whole(target.revision.cast_signed()), Value::bytes(body)];
     values.extend(expected.map(|revision| Value::whole(revision.cast_signed())));
-    let step = Step::new(if expected.is_some() { NEXT_TARGET } else { FIRST_TARGET }, values);
+    Step::new(if expected.is_some() { NEXT_TARGET } else { FIRST_TARGET }, values)
+}
+
+async fn put(db: &Db, step: Step<'_>) -> Result<bool, Fault> {
     let answers = db.pipeline(Some(BEGIN), &[step], Some(COMMIT)).await?;
     Ok(answers.first().is_some_and(|rows| !rows.is_empty()))
+}
+
+/// The lock of the log comes first here: somebody who erases has it, and waits for somebody who makes deliveries and waits for our row.
+async fn put_and_tell(db: &Db, step: Step<'_>, news: &NewsItem) -> Result<bool, Fault> {
+    let (told, texts) = ([(news::NO_CALL, news)], told(&[Signal::News]));
+    let [lock, add] = news::steps(&told);
+    let answers = db.pipeline(Some(BEGIN), &[lock, step], None).await?;
+    if answers[1].is_empty() {
+        db.simple(ROLLBACK).await?;
+        return Ok(false);
+    }
+    let notify = Step::new(NOTIFY, vec![Value::text(CHANNEL), Value::texts(&texts, |text| Some(text))]);
+    db.pipeline(None, &[add, notify], Some(COMMIT)).await?;
+    Ok(true)
 }
 
 /// Of one state, for an index has those in order; the newest first, so that those left keep their turns.
@@ -149,7 +168,17 @@ impl PostgresStore {
 
     pub(in crate::store) async fn put_target(&self, target: StoredTarget, expected: Option<u64>) -> Result<bool, StoreError> {
         let body = self.shared.packer.seal(Place::Target(&target.id), &target.body)?;
-        self.run(Kind::Lookup, async |db| put(&db, (&target, &body), expected).await).await
+        self.run(Kind::Lookup, async |db| put(&db, put_step((&target, &body), expected)).await).await
+    }
+
+    pub(in crate::store) async fn put_target_and_tell(
+        &self,
+        target: StoredTarget,
+        expected: Option<u64>,
+        news: NewsItem,
+    ) -> Result<bool, StoreError> {
+        let body = self.shared.packer.seal(Place::Target(&target.id), &target.body)?;
+        self.run(Kind::Lookup, async |db| put_and_tell(&db, put_step((&target, &body), expected), &news).await).await
     }
 
     pub(in crate::store) async fn drop_target(&self, id: &str) -> Result<bool, StoreError> {
@@ -186,6 +215,19 @@ impl PostgresStore {
             let step = async |db: std::sync::Arc<Db>| deliveries::redeliver(&db, target, &which, (place, STEP, now)).await;
             let (count, last) = self.run(Kind::Scan, step).await?;
             (all, after) = (all + count, last);
+        }
+        Ok(all)
+    }
+
+    pub(in crate::store) async fn give_up_deliveries(&self, give_up: GiveUp) -> Result<usize, StoreError> {
+        let mut all = 0;
+        while all < give_up.limit {
+            let step = STEP.min(give_up.limit - all);
+            let went = self.run(Kind::Scan, async |db| deliveries::give_up(&db, &give_up, step).await).await?;
+            all += went;
+            if went < step {
+                break;
+            }
         }
         Ok(all)
     }

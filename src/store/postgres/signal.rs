@@ -6,6 +6,8 @@ use crate::{call::id::CallId, store::Signal};
 pub(super) const CHANNEL: &str = "ringback";
 /// The server takes less than 8,000 bytes in one notification.
 const MOST_BYTES: usize = 7_900;
+/// Stands for what is about no call.
+const NO_CALL: &str = "*";
 /// Opens the text that shows that signals come through.
 const PROBE: &str = "?";
 
@@ -24,6 +26,7 @@ pub(super) fn told(signals: &[Signal]) -> Vec<String> {
         let line = match signal {
             Signal::Changed { id, revision } => format!("{id} {revision}\n"),
             Signal::Erased(id) => format!("{id} -\n"),
+            Signal::News => format!("{NO_CALL} news\n"),
             Signal::Missed => continue,
         };
         match texts.last_mut().filter(|text| text.len() + line.len() <= MOST_BYTES) {
@@ -49,6 +52,9 @@ fn line(line: &str) -> Heard {
         if id == PROBE {
             return Some(Heard::Probe(what.to_owned()));
         }
+        if id == NO_CALL {
+            return (what == "news").then_some(Heard::Signal(Signal::News));
+        }
         let id = CallId::parse(id).ok()?;
         Some(Heard::Signal(match what {
             "-" => Signal::Erased(id),
@@ -70,7 +76,7 @@ mod tests {
     #[test]
     fn what_is_told_is_heard() {
         let changed = |number| Signal::Changed { id: call(number), revision: number * 1_000 };
-        let signals: Vec<_> = (0..200).map(changed).chain([Signal::Erased(call(7))]).collect();
+        let signals: Vec<_> = (0..200).map(changed).chain([Signal::Erased(call(7)), Signal::News]).collect();
         let texts = told(&signals);
         assert!(texts.iter().all(|text| text.len() <= MOST_BYTES) && texts.len() < 6, "{}", texts.len());
         let heard: Vec<_> = texts.iter().flat_map(|text| read(text)).collect();
@@ -85,7 +91,7 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_may_have_been_about_anything() {
-        for text in ["call-1", "call-1 one", "no call! 1", "call-1 -1", " 1"] {
+        for text in ["call-1", "* other", "call-1 one", "no call! 1", "call-1 -1", " 1"] {
             assert_eq!(read(text), [Heard::Signal(Signal::Missed)], "{text}");
         }
     }

@@ -18,6 +18,7 @@ use crate::{
     store::{
         Due, Signal, StoredCall,
         pack::Packer,
+        seldom::Counts,
         tombstone::{TombstoneHash, TombstoneKey},
     },
 };
@@ -80,6 +81,16 @@ const NEXT_DUE: &str = "SELECT min(greatest(at, coalesce(lease_until, at))) FROM
 
 pub(super) async fn next_due(db: &Db) -> Result<Option<Millis>, Fault> {
     Ok(db.query_one(&Step::new(NEXT_DUE, Vec::new())).await?.try_get::<_, Option<i64>>(0)?.map(Millis))
+}
+
+const COUNTS: &str = "SELECT count(*), min(at), (SELECT count(*) FROM ringback.deliveries WHERE state = 'pending'), \
+    (SELECT count(*) FROM ringback.deliveries WHERE state = 'dead') FROM ringback.dues";
+
+/// What waits, row by row.
+pub(super) async fn counts(db: &Db) -> Result<Counts, Fault> {
+    let row = db.query_one(&Step::new(COUNTS, Vec::new())).await?;
+    let count = |column: usize| Ok::<_, Fault>(row.try_get::<_, i64>(column)?.cast_unsigned());
+    Ok(Counts { due: (count(0)?, row.try_get::<_, Option<i64>>(1)?.map(Millis)), push: (count(2)?, count(3)?) })
 }
 
 const ERASE: &str = "WITH events AS (DELETE FROM ringback.events WHERE call_id = $1 RETURNING seq),

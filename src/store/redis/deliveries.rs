@@ -11,8 +11,8 @@ use super::{
 use crate::{
     call::{id::CallId, time::Millis},
     store::{
-        Attempt, Delivery, DeliveryFilter, DeliveryLease, DeliveryMark, DeliveryPage, DeliveryState, FanOut, Fate, LeasedDeliveries,
-        OutgoingEvent, Redelivery, StoreError, outbox::MOST_ATTEMPTS,
+        Attempt, Delivery, DeliveryFilter, DeliveryLease, DeliveryMark, DeliveryPage, DeliveryState, FanOut, Fate, GiveUp,
+        LeasedDeliveries, OutgoingEvent, Redelivery, StoreError, outbox::MOST_ATTEMPTS,
     },
 };
 
@@ -190,6 +190,26 @@ pub(super) async fn page(lines: &Lines, filter: &DeliveryFilter) -> Result<Deliv
     rows.truncate(limit);
     let next = rows.last().filter(|_| more).and_then(|(name, _)| name.parse().ok());
     Ok(DeliveryPage { deliveries: rows.into_iter().map(|(_, it)| it).collect(), next })
+}
+
+/// Gives up pending deliveries; returns how many.
+pub(super) async fn give_up(lines: &Lines, scripts: &Scripts, give_up: &GiveUp) -> Result<usize, Fault> {
+    let GiveUp { target, before, note, limit } = give_up;
+    let json = serde_json::to_vec(note).map_err(|_unreadable| broken())?;
+    let mut all = 0;
+    while all < *limit {
+        let step = STEP.min(limit - all);
+        let mut call = scripts.give_up();
+        call.arg(token()).arg(target).arg(before.0).arg(note.at.0).arg(&json[..]).arg(MOST_ATTEMPTS).arg(step);
+        let call = &call;
+        let went: Vec<usize> = lines.ask(Kind::Scan, |mut db| async move { call.invoke_async(&mut db).await }).await?;
+        let went = went.first().copied().unwrap_or_default();
+        all += went;
+        if went < step {
+            break;
+        }
+    }
+    Ok(all)
 }
 
 /// Drops at most `limit` deliveries that were settled before a moment; returns how many went.

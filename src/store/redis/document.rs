@@ -10,7 +10,7 @@ use super::{
     scripts::{Scripts, token},
 };
 use crate::{
-    call::time::Millis,
+    call::{id::CallId, time::Millis},
     store::{
         Document, DocumentKind, DocumentPage, DocumentWrite, StoreError,
         document::{are_apart, place_of, readable, sealed},
@@ -250,6 +250,14 @@ impl RedisStore {
 
     pub(in crate::store) async fn next_document(&self, kind: DocumentKind) -> Result<Option<Millis>, StoreError> {
         Ok(next(self.lines()?, kind).await?)
+    }
+
+    pub(in crate::store) async fn tell(&self, id: &CallId, revision: u64) -> Result<(), StoreError> {
+        let mut call = self.shared.scripts.tell();
+        call.arg(format!("{id} {revision}"));
+        let call = &call;
+        let told: Result<i64, Fault> = self.lines()?.ask(Kind::Lookup, |mut db| async move { call.invoke_async(&mut db).await }).await;
+        Ok(told.map(drop)?)
     }
 
     pub(in crate::store) async fn forget_documents(&self, now: Millis, limit: usize) -> Result<usize, StoreError> {

@@ -43,7 +43,8 @@ fn read((id, mut row): Row) -> Result<(u64, Option<NewsEntry>), StoreError> {
     let Some(kind) = row.get("kind").and_then(|word| NewsKind::parse(word)) else { return Ok((position, None)) };
     let number = |name: &str| row.get(name).and_then(|number| number.parse::<i64>().ok()).ok_or_else(broken);
     let (at, sequence) = (Millis(number("at")?), number("sequence")?.cast_unsigned());
-    let call_id = call_id(row.get("call").map_or("", String::as_str))?;
+    // Of what is about no call there is nothing.
+    let call_id = row.get("call").filter(|id| !id.is_empty()).map(|id| call_id(id)).transpose()?;
     let item = NewsItem { at, sequence, kind, about: row.remove("about").filter(|about| !about.is_empty()) };
     Ok((position, Some(NewsEntry { position, call_id, item })))
 }

@@ -11,9 +11,9 @@ use super::{
     scripts::{Scripts, token},
 };
 use crate::{
-    call::time::Millis,
+    call::{news::NewsItem, time::Millis},
     store::{
-        DeliveryFilter, DeliveryLease, DeliveryMark, DeliveryPage, FanOut, LeasedDeliveries, OutboxState, Redelivery, StoreError,
+        DeliveryFilter, DeliveryLease, DeliveryMark, DeliveryPage, FanOut, GiveUp, LeasedDeliveries, OutboxState, Redelivery, StoreError,
         StoredTarget, Targets, moving::Resealed, pack::Packer, vault::Place,
     },
 };
@@ -53,10 +53,18 @@ async fn row(lines: &Lines, id: &str) -> Result<Row, Fault> {
     lines.ask(Kind::Lookup, |mut db| async move { cmd("HMGET").arg(place).arg(fields).query_async(&mut db).await }).await
 }
 
-async fn put(lines: &Lines, scripts: &Scripts, (target, body): (&StoredTarget, &[u8]), expected: Option<u64>) -> Result<bool, Fault> {
+async fn put(
+    lines: &Lines,
+    scripts: &Scripts,
+    (target, body): (&StoredTarget, &[u8]),
+    (expected, news): (Option<u64>, Option<&NewsItem>),
+) -> Result<bool, Fault> {
     let mut call = scripts.target();
     let expected = expected.map_or_else(String::new, |revision| revision.to_string());
     call.arg(token()).arg(&target.id).arg(target.scope.as_deref().unwrap_or_default()).arg(target.revision).arg(expected).arg(body);
+    if let Some(NewsItem { at, kind, about, .. }) = news {
+        call.arg(at.0).arg(kind.as_str()).arg(about.as_deref().unwrap_or_default());
+    }
     let call = &call;
     let done: Vec<u8> = lines.ask(Kind::Lookup, |mut db| async move { call.invoke_async(&mut db).await }).await?;
     Ok(done == [1])
@@ -125,7 +133,17 @@ impl RedisStore {
 
     pub(in crate::store) async fn put_target(&self, target: StoredTarget, expected: Option<u64>) -> Result<bool, StoreError> {
         let body = self.shared.packer.seal(Place::Target(&target.id), &target.body)?;
-        Ok(put(self.lines()?, &self.shared.scripts, (&target, &body), expected).await?)
+        Ok(put(self.lines()?, &self.shared.scripts, (&target, &body), (expected, None)).await?)
+    }
+
+    pub(in crate::store) async fn put_target_and_tell(
+        &self,
+        target: StoredTarget,
+        expected: Option<u64>,
+        news: NewsItem,
+    ) -> Result<bool, StoreError> {
+        let body = self.shared.packer.seal(Place::Target(&target.id), &target.body)?;
+        Ok(put(self.lines()?, &self.shared.scripts, (&target, &body), (expected, Some(&news))).await?)
     }
 
     pub(in crate::store) async fn drop_target(&self, id: &str) -> Result<bool, StoreError> {
@@ -154,6 +172,10 @@ impl RedisStore {
 
     pub(in crate::store) async fn redeliver(&self, target: &str, which: Redelivery, now: Millis) -> Result<usize, StoreError> {
         Ok(deliveries::redeliver(self.lines()?, &self.shared.scripts, (target, now), &which).await?)
+    }
+
+    pub(in crate::store) async fn give_up_deliveries(&self, give_up: GiveUp) -> Result<usize, StoreError> {
+        Ok(deliveries::give_up(self.lines()?, &self.shared.scripts, &give_up).await?)
     }
 
     pub(in crate::store) async fn forget_deliveries(&self, before: Millis, limit: usize) -> Result<usize, StoreError> {

@@ -23,6 +23,7 @@ pub(super) struct Scripts {
     bodies: Script,
     forget: Script,
     probe: Script,
+    tell: Script,
     note: Script,
     reseal: Script,
     bury: Script,
@@ -34,6 +35,7 @@ pub(super) struct Scripts {
     take: Script,
     mark: Script,
     again: Script,
+    give_up: Script,
     forget_deliveries: Script,
     put_documents: Script,
     lease_documents: Script,
@@ -66,6 +68,7 @@ impl Scripts {
             bodies: script(include_str!("scripts/bodies.lua")),
             forget: script(include_str!("scripts/forget.lua")),
             probe: script(include_str!("scripts/probe.lua")),
+            tell: script(include_str!("scripts/tell.lua")),
             note: script(include_str!("scripts/note.lua")),
             reseal: script(include_str!("scripts/reseal.lua")),
             bury: script(include_str!("scripts/bury.lua")),
@@ -77,6 +80,7 @@ impl Scripts {
             take: outbox(include_str!("scripts/take.lua")),
             mark: outbox(include_str!("scripts/mark.lua")),
             again: outbox(include_str!("scripts/again.lua")),
+            give_up: outbox(include_str!("scripts/give_up.lua")),
             forget_deliveries: outbox(include_str!("scripts/forget_deliveries.lua")),
             put_documents: of_documents(include_str!("scripts/put_documents.lua")),
             lease_documents: of_documents(include_str!("scripts/lease_documents.lua")),
@@ -165,6 +169,10 @@ impl Scripts {
         self.call(&self.again)
     }
 
+    pub(super) fn give_up(&self) -> ScriptInvocation<'_> {
+        self.call(&self.give_up)
+    }
+
     pub(super) fn forget_deliveries(&self) -> ScriptInvocation<'_> {
         self.call(&self.forget_deliveries)
     }
@@ -195,6 +203,10 @@ impl Scripts {
 
     pub(super) fn forget(&self) -> ScriptInvocation<'_> {
         self.call(&self.forget)
+    }
+
+    pub(super) fn tell(&self) -> ScriptInvocation<'_> {
+        self.call(&self.tell)
     }
 
     pub(super) fn probe(&self) -> ScriptInvocation<'_> {

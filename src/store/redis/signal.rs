@@ -2,6 +2,8 @@
 
 use crate::{call::id::CallId, store::Signal};
 
+/// Stands in the place of a call where there is news that is about none.
+const NO_CALL: &str = "*";
 /// Stands in the place of a call in a text that only shows that signals come through.
 const PROBE: &str = "?";
 
@@ -29,6 +31,9 @@ pub(super) fn read(text: &str) -> Option<Heard> {
     }
     if id == PROBE {
         return Some(Heard { number, what: What::Probe(what.to_owned()) });
+    }
+    if id == NO_CALL {
+        return (what == "news").then_some(Heard { number, what: What::Signal(Signal::News) });
     }
     let id = CallId::parse(id).ok()?;
     let signal = match what {
@@ -63,8 +68,9 @@ mod tests {
         let signal = |number, signal| Some(Heard { number, what: What::Signal(signal) });
         assert_eq!(read("7 call-1 12"), signal(7, Signal::Changed { id: id(), revision: 12 }));
         assert_eq!(read("8 call-1 -"), signal(8, Signal::Erased(id())));
+        assert_eq!(read("9 * news"), signal(9, Signal::News));
         assert_eq!(read("8 ? word"), Some(Heard { number: 8, what: What::Probe("word".to_owned()) }));
-        for text in ["", "7", "7 call-1", "x call-1 1", "7 no/call 1", "7 call-1 one", "7 call-1 1 more"] {
+        for text in ["", "7", "7 call-1", "x call-1 1", "7 no/call 1", "7 call-1 one", "7 call-1 1 more", "7 * other"] {
             assert_eq!(read(text), None, "{text}");
         }
     }

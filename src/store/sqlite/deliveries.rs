@@ -6,7 +6,9 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params, types::Type};
 
 use crate::{
     call::{id::CallId, time::Millis},
-    store::{Delivery, DeliveryFilter, DeliveryLease, DeliveryMark, DeliveryState, FanOut, OutgoingEvent, Redelivery},
+    store::{
+        Delivery, DeliveryFilter, DeliveryLease, DeliveryMark, DeliveryState, FanOut, GiveUp, OutgoingEvent, Redelivery, outbox::MOST_HELD,
+    },
 };
 
 /// What [`read`] reads.
@@ -298,6 +300,27 @@ pub(super) fn redeliver(
         count += 1;
     }
     Ok((count, last))
+}
+
+/// Gives up at most `limit` pending deliveries; returns how many.
+pub(super) fn give_up(db: &Connection, give_up: &GiveUp, limit: usize) -> rusqlite::Result<usize> {
+    let GiveUp { target, before, note, .. } = give_up;
+    let mut find = db.prepare_cached(concat!(
+        "SELECT ",
+        delivery_columns!(),
+        "WHERE n IN (SELECT n FROM deliveries WHERE state = 'pending' AND target = ?1 ORDER BY n LIMIT ?5) \
+         AND created_at < ?2 AND (held IS NULL OR held <= ?3) ORDER BY n LIMIT ?4"
+    ))?;
+    // The oldest come first: behind them there is nothing to look for.
+    let looked_at = most(limit.saturating_add(MOST_HELD));
+    let rows = find.query_map(params![target, before.0, note.at.0, most(limit), looked_at], read)?.collect::<rusqlite::Result<Vec<_>>>()?;
+    let count = rows.len();
+    for mut kept in rows {
+        kept.delivery.give_up(note.clone());
+        put(db, kept.n, &kept.delivery)?;
+        advance(db, target, kept.delivery.event.call_id.as_ref(), note.at)?;
+    }
+    Ok(count)
 }
 
 /// Drops what is on its way of a call that is gone, but for the news of that, and whoever waits for it.

@@ -57,7 +57,11 @@ use self::{
 };
 use super::{
     CallFilter, CallPage, Commit, Committed, DataKeys, Due, Loaded, NewsPage, Retention, StoreError, StoreHealth, StoredCall,
-    TimelineEntry, UnfoldedEvent, disk, pack::Packer, tally::HOUR, tombstone::TombstoneKey,
+    TimelineEntry, UnfoldedEvent, disk,
+    pack::Packer,
+    seldom::{Counts, Seldom},
+    tally::HOUR,
+    tombstone::TombstoneKey,
 };
 use crate::call::{id::CallId, time::Millis};
 
@@ -101,6 +105,7 @@ struct Shared {
     packer: Arc<Packer>,
     writer: Writer,
     readers: Readers,
+    seldom: Seldom,
     /// Who does what was left for later takes turns.
     tending: tokio::sync::Mutex<()>,
 }
@@ -141,7 +146,8 @@ impl SqliteStore {
         upkeep::end_leases(&db)?;
         let readers = Readers::new(path.clone(), options.max_connections);
         let writer = Writer::start(db, &path, lock)?;
-        Ok(Self { shared: Arc::new(Shared { path, tombstones, packer, writer, readers, tending: tokio::sync::Mutex::default() }) })
+        let (seldom, tending) = (Seldom::default(), tokio::sync::Mutex::default());
+        Ok(Self { shared: Arc::new(Shared { path, tombstones, packer, writer, readers, seldom, tending }) })
     }
 
     async fn write<T: Send + 'static>(
@@ -278,21 +284,20 @@ impl SqliteStore {
             if failing.load(Ordering::Relaxed) {
                 upkeep::probe(db)?;
             }
-            Ok((upkeep::waiting(db)?, deliveries::counts(db)?))
+            Ok(())
         };
         let slow = |_elapsed| StoreError::Unavailable(format!("the writer gave no sign of life within {PROBE_TIMEOUT:?}"));
-        let ((pending, oldest_due), (push_pending, push_dead)) =
-            tokio::time::timeout(PROBE_TIMEOUT, self.write(probe)).await.map_err(slow)??;
+        tokio::time::timeout(PROBE_TIMEOUT, self.write(probe)).await.map_err(slow)??;
+        // Not in the writer: webhooks would wait for it.
+        let count = self.shared.readers.read(Read::Scan, |db| Ok(Counts { due: upkeep::waiting(db)?, push: deliveries::counts(db)? }));
+        let counts = self.shared.seldom.counts(count).await?;
         let size = |suffix| std::fs::metadata(open::beside(&self.shared.path, suffix)).map_or(0, |file| file.len());
         let room = disk::room(&self.shared.path);
         Ok(StoreHealth {
             size_bytes: size("") + size("-wal"),
             free_bytes: room.map(|(free, _)| free),
             disk_bytes: room.map(|(_, all)| all),
-            pending,
-            oldest_due,
-            push_pending,
-            push_dead,
+            ..counts.health()
         })
     }
 

@@ -12,12 +12,24 @@ use crate::{
     store::{NewsPage, StoreError},
 };
 
+/// Stands in the place of a call where there is none.
+const NO_CALL: &str = "";
+
 /// Adds what there is to tell of a call.
 pub(super) fn add(db: &Connection, id: &CallId, news: &[NewsItem]) -> rusqlite::Result<()> {
+    add_about(db, id.as_str(), news)
+}
+
+/// Adds what is about no call.
+pub(super) fn add_about_none(db: &Connection, news: &NewsItem) -> rusqlite::Result<()> {
+    add_about(db, NO_CALL, std::slice::from_ref(news))
+}
+
+fn add_about(db: &Connection, id: &str, news: &[NewsItem]) -> rusqlite::Result<()> {
     for item in news {
         db.prepare_cached("INSERT INTO news (at, call_id, sequence, kind, about) VALUES (?1, ?2, ?3, ?4, ?5)")?.execute(params![
             item.at.0,
-            id.as_str(),
+            id,
             item.sequence.cast_signed(),
             item.kind.as_str(),
             item.about
@@ -67,7 +79,8 @@ fn read(row: &Row<'_>) -> rusqlite::Result<(u64, Option<Known>)> {
 }
 
 fn entry((position, id, item): Known) -> Result<NewsEntry, StoreError> {
-    Ok(NewsEntry { position, call_id: call_id(&id)?, item })
+    let call_id = if id == NO_CALL { None } else { Some(call_id(&id)?) };
+    Ok(NewsEntry { position, call_id, item })
 }
 
 /// Drops at most `limit` of the oldest entries, those from before a moment; returns how many went.

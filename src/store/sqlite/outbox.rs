@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::{SqliteStore, deliveries, readers::Read};
+use super::{SqliteStore, deliveries, news, readers::Read};
 use crate::{
-    call::time::Millis,
+    call::{news::NewsItem, time::Millis},
     store::{
-        DeliveryFilter, DeliveryLease, DeliveryMark, DeliveryPage, DeliveryState, FanOut, LeasedDeliveries, OutboxState, Redelivery,
-        StoreError, StoredTarget, Targets, moving::Resealed, pack::Packer, vault::Place,
+        DeliveryFilter, DeliveryLease, DeliveryMark, DeliveryPage, DeliveryState, FanOut, GiveUp, LeasedDeliveries, OutboxState,
+        Redelivery, StoreError, StoredTarget, Targets, moving::Resealed, pack::Packer, vault::Place,
     },
 };
 
@@ -159,6 +159,23 @@ impl SqliteStore {
         self.write(move |db| put(db, (&target, &body), expected)).await
     }
 
+    pub(in crate::store) async fn put_target_and_tell(
+        &self,
+        target: StoredTarget,
+        expected: Option<u64>,
+        news: NewsItem,
+    ) -> Result<bool, StoreError> {
+        let body = self.shared.packer.seal(Place::Target(&target.id), &target.body)?;
+        let put = move |db: &Connection| {
+            let put = put(db, (&target, &body), expected)?;
+            if put {
+                news::add_about_none(db, &news)?;
+            }
+            Ok(put)
+        };
+        self.write(put).await
+    }
+
     pub(in crate::store) async fn drop_target(&self, id: &str) -> Result<bool, StoreError> {
         loop {
             let target = id.to_owned();
@@ -206,6 +223,19 @@ impl SqliteStore {
             let (target, which) = (target.to_owned(), Arc::clone(&which));
             let (count, last) = self.write(move |db| deliveries::redeliver(db, &target, &which, (place, STEP, now))).await?;
             (all, after) = (all + count, last);
+        }
+        Ok(all)
+    }
+
+    pub(in crate::store) async fn give_up_deliveries(&self, give_up: GiveUp) -> Result<usize, StoreError> {
+        let (mut all, give_up) = (0, Arc::new(give_up));
+        while all < give_up.limit {
+            let (step, give_up) = (STEP.min(give_up.limit - all), Arc::clone(&give_up));
+            let went = self.write(move |db| deliveries::give_up(db, &give_up, step)).await?;
+            all += went;
+            if went < step {
+                break;
+            }
         }
         Ok(all)
     }

@@ -64,6 +64,8 @@ pub enum RefusalReason {
     RateLimited,
     /// Vapi failed, and says so; or it can't be reached.
     Unavailable,
+    /// Not Vapi was asked but Kestra, which is not well, or does not start its flow.
+    Kestra,
 }
 
 /// Why a request has no whole answer.
@@ -75,12 +77,19 @@ enum Lost {
 }
 
 impl VapiClient {
-    /// Asks for a new call, once: `POST /call`.
+    /// Waits for the turn that [`Self::create`] needs. It is taken before a placing is written down: what was written and not sent, because
+    /// somebody killed us while we waited, would be looked for in vain.
+    ///
+    /// # Errors
+    /// [`Refusal`] when too many wait already.
+    pub async fn turn(&self) -> Result<(), Refusal> {
+        let turn = tokio::time::timeout(PATIENCE, self.shared.limiter.urgent()).await;
+        turn.map_err(|_late| refusal(RefusalReason::RateLimited, "Too many requests to Vapi wait here already."))
+    }
+
+    /// Asks for a new call, once and at once: `POST /call`. Whoever asks had a [`Self::turn`].
     pub async fn create(&self, body: &Value) -> Created {
         let shared = &*self.shared;
-        if tokio::time::timeout(PATIENCE, shared.limiter.urgent()).await.is_err() {
-            return refused(RefusalReason::RateLimited, "Too many requests to Vapi wait here already.");
-        }
         let answered = tokio::time::timeout(shared.create_timeout, shared.post(body)).await;
         let late = || Err(Lost::Sent(format!("no whole answer from Vapi within {} s", shared.create_timeout.as_secs_f32())));
         let answered = answered.unwrap_or_else(|_| late());
@@ -91,12 +100,11 @@ impl VapiClient {
             Ok(whole) => {
                 let mut created = of_create(whole, |whole| answer::retry_after(&whole.headers, shared.clock.now()));
                 if let Created::Refused(refusal) = &mut created {
-                    let key = shared.authorization.to_str().unwrap_or_default().trim_start_matches("Bearer ");
-                    hide(&mut refusal.details, key);
+                    hide(&mut refusal.details, self.key());
                 }
                 created
             }
-            Err(Lost::NotSent(why)) => refused(RefusalReason::Unavailable, &why),
+            Err(Lost::NotSent(why)) => Created::Refused(refusal(RefusalReason::Unavailable, &why)),
             Err(Lost::Sent(why)) => Created::Unknown(why),
         }
     }
@@ -127,8 +135,8 @@ pub fn hide(words: &mut Value, secret: &str) {
     }
 }
 
-fn refused(reason: RefusalReason, message: &str) -> Created {
-    Created::Refused(Refusal { reason, details: json!({"status": null, "message": message}), retry_after_ms: None })
+fn refusal(reason: RefusalReason, message: &str) -> Refusal {
+    Refusal { reason, details: json!({"status": null, "message": message}), retry_after_ms: None }
 }
 
 /// What an answer to `POST /call` means.
@@ -169,7 +177,7 @@ fn id_of(body: &[u8]) -> Option<CallId> {
 }
 
 /// Vapi's own words, shortened: `{message, error, statusCode}`, of which `message` may be a list.
-fn words_of(body: &[u8]) -> Option<Value> {
+pub(super) fn words_of(body: &[u8]) -> Option<Value> {
     let error: Value = serde_json::from_slice(body).ok()?;
     let error = error.as_object()?;
     if !error.contains_key("message") && !error.contains_key("statusCode") {

@@ -50,7 +50,7 @@ impl VapiClient {
         of(self.send("change_settings", Method::PATCH, path, (None, Some(fields))).await)
     }
 
-    async fn send(
+    pub(super) async fn send(
         &self,
         operation: &'static str,
         method: Method,

@@ -66,13 +66,13 @@ async fn our_metadata_outranks_what_vapi_says_of_it() {
 async fn what_cannot_be_placed_is_refused_field_by_field_and_nothing_is_sent() {
     let app = Story::new().begin().await;
     let mut more = request();
-    more["callback"] = json!({"kind": "webhook", "url": "https://example.com"});
+    more["callback"] = json!({"kind": "pigeon", "url": "https://example.com"});
     more["callMethod"] = "kestra".into();
     more["colour"] = "red".into();
     for (body, fields) in [
         (json!({}), vec!["providerName", "providerPhone", "serviceNeeded"]),
         (json!([]), vec!["body", "providerName", "providerPhone", "serviceNeeded"]),
-        (more, vec!["callback", "callMethod", "colour"]),
+        (more, vec!["callback.kind", "callMethod", "colour"]),
         (json!({"assistantId": "a", "customers": [{"number": "+15551234567"}]}), vec!["customers"]),
     ] {
         let refused = asking(&app, &body).send().await.refused(422, "VALIDATION_FAILED").json();

@@ -1,12 +1,16 @@
 //! Calls are placed, and each one once.
 
 mod bodies;
+mod callbacks;
 mod cancel;
+mod erased;
 mod faults;
+mod kestra;
 mod keys;
 mod limits;
 mod many;
 mod once;
+mod unheard;
 
 use serde_json::{Value, json};
 

@@ -28,10 +28,22 @@ fn twenty_seconds_after_the_end_the_report_is_missed() {
 fn after_the_end_checks_go_on_at_doubling_intervals() {
     let mut life = Life::new(default_plan());
     life.hears(0, state(CallState::Ended));
-    let waits = life.fails_on(14);
+    let waits: Vec<i64> = (0..14).map(|_| life.fetches(FetchOutcome::Live, CallRecord::default()).0 / SECOND).collect();
     assert_eq!(waits[..5], [20, 40, 80, 160, 320]);
     assert_eq!(waits[11..], [LONGEST_CHECK_INTERVAL / SECOND; 3], "up to six hours");
     assert!(life.settled().is_none());
+}
+
+#[test]
+fn a_check_that_got_no_answer_is_made_again_soon_and_never_later_than_usual() {
+    let mut life = Life::new(default_plan());
+    life.hears(0, state(CallState::Ended));
+    assert_eq!(life.fails_on(6), [20, 5, 10, 20, 40, 80]);
+    life.fetches(FetchOutcome::Live, CallRecord::default());
+    assert_eq!(life.fails_on(2), [20 << 7, 5], "an answer brings the usual interval back");
+    let mut life = Life::new(Plan { grace: SECOND, ..default_plan() });
+    life.hears(0, state(CallState::InProgress));
+    assert_eq!(life.fails_on(3), [1, 2, 4]);
 }
 
 #[test]
@@ -54,7 +66,7 @@ fn a_new_silence_is_counted_from_its_own_beginning() {
     life.hears(0, state(CallState::InProgress));
     life.fails_on(6);
     life.hears(1_000, CallRecord::default());
-    assert_eq!(life.fails_on(3), [120, 240, 480]);
+    assert_eq!(life.fails_on(3), [120, 5, 10]);
 }
 
 #[test]

@@ -24,6 +24,7 @@ on_every_engine! {
     tries_stand_in_the_timeline_of_their_call
     lines_and_tools_are_told_in_their_own_words
     what_is_settled_goes_with_the_bodies_and_what_waits_stays
+    what_a_paused_subscription_collects_for_too_long_is_given_up
     a_stuck_target_delays_only_itself
 }
 
@@ -270,6 +271,40 @@ async fn what_is_settled_goes_with_the_bodies_and_what_waits_stays(engine: Engin
         app.app().keeper().purge(&lifecycle).await.expect("the store answers");
         assert_eq!(each(&deliveries(&app, &id, "").await, "callId"), left, "{days}");
     }
+    app.finish().await;
+}
+
+async fn what_a_paused_subscription_collects_for_too_long_is_given_up(engine: Engine) {
+    let (app, paused, active) = (begin(engine).await, Subscriber::start().await, Subscriber::start().await);
+    let (id, other) =
+        (subscribed(&app, &paused.url(), &["call.ended", "call.done"]).await, subscribed(&app, &active.url(), &["call.done"]).await);
+    active.always_says(Some(Say::Status(500)));
+    about(&app, "POST", &id, "/pause").await;
+    done(&app, &talk("old")).await;
+    tell(&app).await;
+    let give_up = async |days: i64| {
+        later(&app, days * 86_400).await;
+        app.api().push.give_up_old().await.expect("the store answers")
+    };
+    assert_eq!(give_up(13).await, 0);
+    done(&app, &talk("new")).await;
+    tell(&app).await;
+    assert_eq!((give_up(2).await, give_up(0).await), (2, 0), "fourteen days is what PAYLOAD_RETENTION_DAYS says");
+    let dead = deliveries(&app, &id, "state=dead").await;
+    assert_eq!(each(&dead, "callId"), json!(["old", "old"]));
+    let (attempt, tries) = (&dead[0]["attempts"][0], &dead[0]["tries"]);
+    assert!(attempt["error"].as_str().is_some_and(|why| why.contains("PAYLOAD_RETENTION_DAYS")), "{attempt}");
+    assert_eq!((tries, &attempt["status"]), (&json!(0), &json!(null)));
+    assert_eq!(each(&deliveries(&app, &id, "state=pending").await, "callId"), json!(["new", "new"]));
+    assert_eq!(deliveries(&app, &other, "state=pending").await.len(), 2, "who is not paused is tried as ever");
+    about(&app, "POST", &id, "/resume").await;
+    tell(&app).await;
+    assert_eq!(paused.types(), ["call.ended", "call.done"]);
+    let again = app.ask("POST", &format!("{}/{id}/redeliver", super::SUBSCRIPTIONS));
+    let again = again.body(r#"{"since": "2020-01-01T00:00:00Z", "state": "dead"}"#).send().await.data(200);
+    tell(&app).await;
+    tell(&app).await;
+    assert_eq!((&again["redelivered"], paused.told().len()), (&json!(2), 4), "the owner may have it after all");
     app.finish().await;
 }
 

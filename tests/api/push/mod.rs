@@ -6,6 +6,7 @@ mod deliveries;
 mod input;
 mod instances;
 mod library;
+mod once;
 mod refused;
 mod rough;
 

@@ -41,7 +41,7 @@ fn resolving_to(addresses: &[&str]) -> Lookup {
 fn push(app: &TestApp, allowed: &[&str], addresses: &[&str]) -> Push {
     let outbound = Outbound::resolving_by(Allowed::parse(allowed.iter().copied()).unwrap(), resolving_to(addresses)).unwrap();
     let (registry, clock, metrics) = (app.api().registry.clone(), app.clock().clone(), app.api().metrics.clone());
-    Push::new(Parts { outbound, registry, clock, metrics, kestra: None })
+    Push::new(Parts { outbound, registry, clock, metrics, kestra: None, kept_ms: None })
 }
 
 #[tokio::test]

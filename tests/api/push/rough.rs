@@ -1,5 +1,6 @@
 //! A subscriber that fails in every way there is.
 
+use ringback::push::Callback;
 use serde_json::json;
 
 use super::{about, begin, deliveries, each, id, later, subscribe, subscribed, tell};
@@ -16,6 +17,34 @@ on_every_engine! {
     ten_tries_over_three_days_and_then_it_is_given_up
     who_asks_for_patience_gets_it
     who_is_gone_is_switched_off_and_the_others_are_told
+    that_a_subscription_is_off_stands_in_the_log
+}
+
+/// Calls whose callbacks all lead to one host: more than there are places.
+const MANY: usize = 600;
+
+#[tokio::test]
+async fn a_stuck_host_with_many_callbacks_leaves_room_for_others() {
+    let (app, stuck, other) = (begin(Engine::Memory).await, Subscriber::start().await, Subscriber::start().await);
+    stuck.always_says(Some(Say::Hang));
+    let wait = async |call: &str, url: String| {
+        let callback = Callback::read(&json!({"kind": "webhook", "url": url}), "callback", false).expect("it is fine");
+        app.api().push.call_back(call, callback).await.expect("the store answers");
+    };
+    for number in 0..MANY {
+        let call = format!("call-{number}");
+        wait(&call, format!("{}/{number}", stuck.base())).await;
+        app.hears_report(&talk(&call)).await;
+    }
+    wait(CALL, other.url()).await;
+    app.hears_report(&talk(CALL)).await;
+    let lifecycle = app.app().lifecycle().clone();
+    lifecycle.spawn("push", app.api().push.clone().run(lifecycle.clone()));
+    let began = std::time::Instant::now();
+    other.has(1).await;
+    assert!(began.elapsed().as_secs() < 10, "it did not wait for the others: {:?}", began.elapsed());
+    assert!((1..=16).contains(&stuck.told().len()), "{} at once", stuck.told().len());
+    app.finish().await;
 }
 
 async fn first_error(app: &TestApp, id: &str) -> String {
@@ -120,6 +149,7 @@ async fn who_is_gone_is_switched_off_and_the_others_are_told(engine: Engine) {
     gone.says([Say::Status(410)]);
     app.hears_report(&talk(CALL)).await;
     tell(&app).await;
+    tell(&app).await;
     assert_eq!((gone.told().len(), about(&app, "GET", &id, "").await["status"].clone()), (1, json!("disabled")));
     assert_eq!(each(&deliveries(&app, &id, "").await, "state"), json!(["dead", "dead"]), "what waited behind it is given up too");
     let [told] = &other.told()[..] else { panic!("{:?}", other.told()) };
@@ -131,8 +161,9 @@ async fn who_is_gone_is_switched_off_and_the_others_are_told(engine: Engine) {
     assert_eq!(told.header("webhook-id"), event["id"]);
     assert!(filtered.told().is_empty() && gone.told().len() == 1);
     let heard = stream.next().await.expect("an event");
-    assert_eq!((heard.id, heard.event.as_str(), &heard.data["data"]["subscriptionId"]), (None, "subscription.disabled", &json!(id)));
+    assert_eq!((heard.id.as_deref(), &heard.data), (event["id"].as_str(), &event), "the same words everywhere");
     elsewhere.is_quiet().await;
+    stream.is_quiet().await;
 
     app.hears_report(&talk("meanwhile")).await;
     tell(&app).await;
@@ -141,5 +172,31 @@ async fn who_is_gone_is_switched_off_and_the_others_are_told(engine: Engine) {
     app.hears_report(&talk("afterwards")).await;
     tell(&app).await;
     assert_eq!(gone.told().len(), 3);
+    app.finish().await;
+}
+
+async fn that_a_subscription_is_off_stands_in_the_log(engine: Engine) {
+    let (app, gone) = (begin(engine).await, Subscriber::start().await);
+    let id = subscribed(&app, &gone.url(), &["call.done"]).await;
+    gone.says([Say::Status(410)]);
+    let shares = matches!(engine, Engine::Postgres | Engine::Redis);
+    let other = if shares { Some(app.beside().await) } else { None };
+    let url = other.as_ref().unwrap_or(&app).listen().await;
+    let mut stream = Listener::open(&format!("{url}/api/v1/vapi/events?types=call.done,subscription.disabled"), None).await;
+    app.hears_report(&talk(CALL)).await;
+    tell(&app).await;
+    let heard = stream.hear(2).await;
+    assert_eq!(heard.iter().map(|it| it.event.as_str()).collect::<Vec<_>>(), ["call.done", "subscription.disabled"]);
+    assert_eq!((&heard[1].data["data"]["subscriptionId"], &heard[1].data["sequence"]), (&json!(id), &json!(null)));
+    if let Some(other) = other {
+        other.finish().await;
+    }
+    let app = if engine == Engine::Memory { app } else { app.restart().await };
+    app.hears_report(&talk("later")).await;
+    let url = app.listen().await;
+    let mut again =
+        Listener::open(&format!("{url}/api/v1/vapi/events?types=call.done,subscription.disabled"), heard[0].id.as_deref()).await;
+    let missed = again.hear(2).await;
+    assert_eq!((&missed[0], missed[1].event.as_str()), (&heard[1], "call.done"));
     app.finish().await;
 }

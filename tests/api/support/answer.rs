@@ -43,7 +43,7 @@ const CODES: [(u16, &str); 14] = [
     (422, "VALIDATION_FAILED IDEMPOTENCY_KEY_REUSED VAPI_REJECTED"),
     (429, "RATE_LIMITED VAPI_RATE_LIMITED"),
     (500, "INTERNAL"),
-    (502, "VAPI_ACCOUNT VAPI_UNAVAILABLE"),
+    (502, "VAPI_ACCOUNT VAPI_UNAVAILABLE KESTRA_UNAVAILABLE"),
     (503, "STORE_UNAVAILABLE SHUTTING_DOWN"),
 ];
 /// Statuses that say when to ask again.
@@ -66,7 +66,7 @@ const OTHER_SHAPES: [&str; 12] = [
     "/recording",
 ];
 /// Of what is posted, these are answered as all else is.
-const POSTS_IN_THE_ENVELOPE: [&str; 4] = ["/subscriptions", "/fetch", "/assistant-config", "/calls"];
+const POSTS_IN_THE_ENVELOPE: [&str; 5] = ["/subscriptions", "/fetch", "/assistant-config", "/calls", "/batches"];
 /// The words of `callStatus` in their order.
 const STATES: [&str; 7] = ["unknown", "scheduled", "queued", "ringing", "in-progress", "forwarding", "ended"];
 
@@ -127,6 +127,10 @@ impl Seen {
             return;
         }
         let context = format!("{method} {path}: {} {}", answer.status, answer.text());
+        if path.starts_with("/vapi/") {
+            check_face(method, answer, &context);
+            return;
+        }
         check_headers(answer, &context);
         let success = (200..300).contains(&answer.status);
         let own_shape = OTHER_SHAPES.iter().any(|own| path.contains(own))
@@ -202,6 +206,23 @@ fn check_headers(answer: &Answer, context: &str) {
     }
     if answer.status == 405 {
         assert!(!answer.header("allow").is_empty(), "{context}");
+    }
+}
+
+/// What looks like Vapi has no envelope, and errors as Nest has them.
+fn check_face(method: &str, answer: &Answer, context: &str) {
+    assert!(!answer.header("x-request-id").is_empty(), "{context}");
+    assert_eq!(answer.header("cache-control"), "no-store", "{context}");
+    if answer.status >= 400 && method != "HEAD" {
+        assert_eq!(answer.header("content-type"), "application/json", "{context}");
+        let body = answer.json();
+        assert_eq!(keys(&body), words("message error statusCode"), "{context}");
+        assert_eq!(body["statusCode"], answer.status, "{context}");
+        let status = StatusCode::from_u16(answer.status).expect("a status");
+        assert_eq!(body["error"].as_str(), status.canonical_reason(), "{context}");
+        let said = |text: &Value| text.as_str().is_some_and(|text| !text.is_empty());
+        let list = body["message"].as_array().is_some_and(|all| !all.is_empty() && all.iter().all(said));
+        assert!(said(&body["message"]) || list, "{context}");
     }
 }
 

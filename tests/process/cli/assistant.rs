@@ -22,7 +22,7 @@ fn a_request_on_stdin_becomes_an_assistant_on_stdout() {
 #[test]
 fn what_is_wrong_is_told_on_stderr() {
     let home = Home::new();
-    for (request, words) in [("", "no JSON"), ("{}", "providerName is required; providerPhone is required"), ("[]", "JSON object")] {
+    for (request, words) in [("", "no JSON"), ("{}", "providerName is required; providerPhone is required"), ("[]", "must be an object")] {
         let ended = Program::in_home(&home).with(["assistant-config"]).run_fed(request);
         assert_eq!((ended.code, ended.stdout.as_str()), (FAILED, ""), "{request}");
         assert!(ended.stderr.contains(words), "{request}: {}", ended.stderr);

@@ -4,15 +4,14 @@ use rustix::process::Signal;
 use serde_json::Value;
 use std::time::Duration;
 
-use super::{DONE, FAILED, TIMED_OUT};
+use super::{DONE, FAILED, INTERRUPTED, TIMED_OUT};
 use crate::support::{SECRET, home::Home, program::Program, service::Service, soon};
 
-const OTHERWISE: i32 = 3;
-const INTERRUPTED: i32 = 130;
-const REQUEST: &str = r#"{"providerName":"Hill Plumbing","providerPhone":"+15551234567","serviceNeeded":"a leaking tap"}"#;
+pub(super) const OTHERWISE: i32 = 3;
+pub(super) const REQUEST: &str = r#"{"providerName":"Hill Plumbing","providerPhone":"+15551234567","serviceNeeded":"a leaking tap"}"#;
 
 /// A service, and the fake Vapi beside it, whose calls go this fast and so.
-fn calling(home: &Home, words: &str, meanwhile: impl FnOnce(&Service)) {
+pub(super) fn calling(home: &Home, words: &str, meanwhile: impl FnOnce(&Service)) {
     let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port();
     let program = Program::guarded(home).set("VAPI_API_URL", format!("http://127.0.0.1:{port}")).set("VAPI_API_KEY", "sim-key");
     let service = program.serve();
@@ -27,7 +26,7 @@ fn calling(home: &Home, words: &str, meanwhile: impl FnOnce(&Service)) {
     vapi.ended();
 }
 
-fn call(home: &Home, service: &Service, words: &[&str]) -> Program {
+pub(super) fn call(home: &Home, service: &Service, words: &[&str]) -> Program {
     Program::in_home(home).set("RINGBACK_URL", service.url()).with(["call"]).with(words)
 }
 

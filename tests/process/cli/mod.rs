@@ -3,6 +3,7 @@
 mod assistant;
 mod backfill;
 mod call;
+mod call_terminal;
 mod client;
 mod doors;
 mod environment;

@@ -1,5 +1,6 @@
 //! Clients that people really use, each as it is installed; where one is not, or `RINGBACK_SKIP_CLIENTS=1`, the story says so.
 
+mod sdk;
 mod streams;
 mod types;
 

@@ -8,7 +8,14 @@ use std::{
 use serde_json::{Value, json};
 
 use super::is_there;
-use crate::support::{home::Home, messages::WEBHOOK, program::Program, service::Service, skipped, target::Target};
+use crate::support::{
+    home::Home,
+    messages::{WEBHOOK, life_of, new_call},
+    program::Program,
+    service::Service,
+    skipped,
+    target::Target,
+};
 
 /// What is installed.
 const PACKAGES: [&str; 2] = ["@vapi-ai/server-sdk@2.0.1", "typescript@5.9.3"];
@@ -50,6 +57,19 @@ fn answers(service: &Service) -> String {
     script
 }
 
+/// A call as the face tells it, as a line of TypeScript. Members that the type does not have are let through, but none may have another type.
+fn call(service: &Service) -> String {
+    let id = new_call();
+    for message in life_of(&id) {
+        assert_eq!(service.post(&message).status, 200);
+    }
+    let mut told = service.read(&format!("/vapi/call/{id}")).json();
+    // Vapi's own answers have it, and its types forget it.
+    told["costBreakdown"].as_object_mut().expect("an object").remove("knowledgeBaseCost");
+    assert!(told["messages"].as_array().is_some_and(|messages| messages.len() > 2), "{told}");
+    format!("export const call: Vapi.Call & Record<string, unknown> = {told};\n")
+}
+
 /// Runs a program in the folder; what it said, if that went wrong.
 fn run(home: &Home, program: &str, words: &[&str]) -> Result<(), String> {
     let ended =
@@ -67,7 +87,7 @@ fn answers_to_questions_have_the_types_of_the_vapi_sdk() {
     let (home, works) = (Home::new(), Target::serving(200, "{\"result\":\"Done.\"}"));
     let config = format!("[tools.works]\nurl = \"{}\"\n[tools.fails]\nurl = \"http://127.0.0.1:1/\"\n", works.url);
     let service = Program::guarded(&home).set("TOOLS", config).serve();
-    let script = answers(&service);
+    let script = answers(&service) + &call(&service);
     let said = works.next();
     assert_eq!(said.json()["name"], "works");
     home.write("package.json", r#"{"private": true, "type": "module"}"#);
@@ -86,4 +106,6 @@ fn answers_to_questions_have_the_types_of_the_vapi_sdk() {
     assert_eq!(compile(&script), Ok(()), "{script}");
     let wrong = compile(&script.replace("\"toolCallId\"", "\"toolCallID\"")).expect_err("the compiler looks at it");
     assert!(wrong.contains("toolCallID"), "{wrong}");
+    let wrong = compile(&script.replace("\"status\":\"ended\"", "\"status\":\"over\"")).expect_err("at the call, too");
+    assert!(wrong.contains("\"over\""), "{wrong}");
 }

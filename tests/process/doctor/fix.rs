@@ -61,6 +61,28 @@ fn what_is_named_is_made_right_and_put_back() {
 }
 
 #[test]
+fn the_credential_that_is_configured_is_what_an_assistant_gets() {
+    let house = House::new();
+    let _service = house.serve();
+    house.assistant(|assistant| {
+        spoil(assistant);
+        assistant["model"]["tools"] = json!([{"function": {"name": "book"}, "server": {"url": "https://old.example.com/tools"}}]);
+    });
+    let before = house.settings();
+    let program =
+        house.program.clone().set("VAPI_CREDENTIAL_ID", "cred-of-mine").set("TOOLS", "[tools.book]\nurl = \"http://127.0.0.1:9/\"");
+    let fixed = super::examined(&program, &["--fix", "--yes", "--json", "--assistant", ASSISTANT]);
+    assert_eq!((fixed.code, complaints(&fixed)), (0, vec!["warning tool_url".to_owned()]), "{fixed:?}");
+    assert!(fixed.stderr.contains("server.credentialId") && fixed.stderr.contains("cred-of-mine"), "{}", fixed.stderr);
+    let [assistant, ..] = house.settings();
+    assert_eq!(
+        (&assistant["server"]["credentialId"], &assistant["server"]["headers"]),
+        (&json!("cred-of-mine"), &json!({"X-Mine": "hunter2-of-mine"}))
+    );
+    assert_eq!(assistant["model"], before[0]["model"], "tools are looked at, and left alone");
+}
+
+#[test]
 fn numbers_and_the_organisation_are_changed_by_name_and_what_was_absent_is_absent_again() {
     let house = House::new();
     let _service = house.serve();

@@ -9,6 +9,7 @@ pub(crate) mod road;
 pub(crate) mod service;
 pub(crate) mod subscriber;
 pub(crate) mod target;
+pub(crate) mod terminal;
 pub(crate) mod wire;
 
 use std::{

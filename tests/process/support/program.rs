@@ -71,7 +71,8 @@ impl Program {
         self
     }
 
-    fn command(&self) -> Command {
+    /// What is run, with nothing connected yet.
+    pub(super) fn command(&self) -> Command {
         let mut words = self.wrapper.iter().cloned().chain([RINGBACK.into()]).chain(self.arguments.iter().cloned());
         let mut command = Command::new(words.next().expect("there is a program to run"));
         command.args(words).current_dir(&self.folder).env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin");
@@ -106,11 +107,18 @@ impl Program {
     }
 }
 
-/// A command that runs.
+/// A command that runs; killed when dropped.
 pub(crate) struct Running {
     child: Child,
-    stdout: thread::JoinHandle<String>,
-    stderr: thread::JoinHandle<String>,
+    stdout: Option<thread::JoinHandle<String>>,
+    stderr: Option<thread::JoinHandle<String>>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 impl Running {
@@ -120,7 +128,7 @@ impl Running {
         let _ = child.stdin.take().expect("it is a pipe").write_all(input.as_bytes());
         let stdout = collected(child.stdout.take().expect("it is a pipe"));
         let stderr = collected(child.stderr.take().expect("it is a pipe"));
-        Self { child, stdout, stderr }
+        Self { child, stdout: Some(stdout), stderr: Some(stderr) }
     }
 
     /// Sends it a signal.
@@ -139,14 +147,15 @@ impl Running {
             let _ = self.child.kill();
             let _ = self.child.wait();
         }
-        let (stdout, stderr) = (self.stdout.join().expect("no panic"), self.stderr.join().expect("no panic"));
+        let said = |pipe: Option<thread::JoinHandle<String>>| pipe.map(|pipe| pipe.join().expect("no panic")).unwrap_or_default();
+        let (stdout, stderr) = (said(self.stdout.take()), said(self.stderr.take()));
         let Some(status) = status else { panic!("the command hangs; so far it said {stdout:?} and {stderr:?}") };
         Ended { code: code_of(status), stdout, stderr }
     }
 }
 
 /// Everything that comes out of a pipe, from a thread, so that no pipe runs full.
-fn collected(mut pipe: impl Read + Send + 'static) -> thread::JoinHandle<String> {
+pub(super) fn collected(mut pipe: impl Read + Send + 'static) -> thread::JoinHandle<String> {
     thread::spawn(move || {
         let mut bytes = Vec::new();
         let _ = pipe.read_to_end(&mut bytes);

@@ -13,10 +13,24 @@ use std::{
 
 use super::random_below;
 
-/// One read in so many is delayed.
-const DELAYED: u64 = 20;
-/// A delay lasts at most this long, in milliseconds.
-const LONGEST_DELAY: u64 = 60;
+/// What happens to what travels one way.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Weather {
+    /// One read in so many is delayed.
+    pub(crate) delays: u64,
+    /// A delay lasts at most this long, in milliseconds.
+    pub(crate) longest: u64,
+    /// After one read in so many the connection is cut, half of what was read on its way; 0: never.
+    pub(crate) cuts: u64,
+    /// After one read in so many nothing comes any more, and nobody says so; 0: never.
+    pub(crate) stalls: u64,
+}
+
+/// Bytes that travel together at most.
+const LARGEST_READ: usize = 1 << 20;
+
+/// A road that only delays.
+pub(crate) const WINDY: Weather = Weather { delays: 20, longest: 60, cuts: 0, stalls: 0 };
 
 /// The road. What comes by it is cut when it is dropped.
 pub(crate) struct Road {
@@ -28,6 +42,11 @@ pub(crate) struct Road {
 impl Road {
     /// A road to a port.
     pub(crate) fn to(port: u16) -> Self {
+        Self::through(port, WINDY, WINDY)
+    }
+
+    /// A road to a port, through this weather there and back.
+    pub(crate) fn through(port: u16, there: Weather, back: Weather) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("an address");
         let (open, closed) = (Arc::<Mutex<Vec<TcpStream>>>::default(), Arc::new(AtomicBool::new(false)));
@@ -39,8 +58,8 @@ impl Road {
                 }
                 if let Ok(server) = TcpStream::connect(("127.0.0.1", port)) {
                     travellers.lock().expect("no panic").extend([client.try_clone(), server.try_clone()].into_iter().flatten());
-                    carry(&client, &server);
-                    carry(&server, &client);
+                    carry(&client, &server, there);
+                    carry(&server, &client, back);
                 }
             }
         });
@@ -68,17 +87,23 @@ impl Drop for Road {
     }
 }
 
-/// Carries bytes one way, until either end is gone.
-fn carry(from: &TcpStream, to: &TcpStream) {
+/// Carries bytes one way, until either end is gone, or the weather ends it.
+fn carry(from: &TcpStream, to: &TcpStream, weather: Weather) {
     let (Ok(mut from), Ok(mut to)) = (from.try_clone(), to.try_clone()) else { return };
     let _ = to.set_nodelay(true);
+    let is_hit = |one_in: u64| one_in > 0 && random_below(one_in) == 0;
     thread::spawn(move || {
-        let mut bytes = vec![0; 16_384];
+        let mut bytes = vec![0; LARGEST_READ];
         while let Ok(length @ 1..) = from.read(&mut bytes) {
-            if random_below(DELAYED) == 0 {
-                thread::sleep(Duration::from_millis(random_below(LONGEST_DELAY)));
+            if is_hit(weather.delays) {
+                thread::sleep(Duration::from_millis(random_below(weather.longest)));
             }
-            if to.write_all(&bytes[..length]).is_err() {
+            if is_hit(weather.stalls) {
+                return;
+            }
+            let is_cut = is_hit(weather.cuts);
+            let length = if is_cut { length / 2 } else { length };
+            if to.write_all(&bytes[..length]).is_err() || is_cut {
                 break;
             }
         }

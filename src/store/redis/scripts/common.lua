@@ -33,7 +33,7 @@ local function tell(text)
   call('PUBLISH', channel, call('INCR', prefix .. 'news') .. ' ' .. text)
 end
 
--- The log of news: a stream of all, and one of each call, which goes when nothing was told for longer than the log is kept. Positions begin
+-- The log of news: a stream of all (what is about no call has an empty id), and one of each call, which goes when nothing was told for longer than the log is kept. Positions begin
 -- at the microseconds since 1970: those of an earlier store are less.
 local LOG_SECONDS = 8 * 24 * 3600
 
@@ -45,10 +45,12 @@ local function log(id, item)
     call('SET', prefix .. 'gone', start)
   end
   local position = string.format('%.0f-0', call('INCR', prefix .. 'told'))
-  for _, stream in ipairs({ 'log', 'log:' .. id }) do
+  for _, stream in ipairs(id == '' and { 'log' } or { 'log', 'log:' .. id }) do
     call('XADD', prefix .. stream, position, 'at', item.at, 'call', id, 'sequence', item.sequence, 'kind', item.kind, 'about', item.about)
   end
-  call('EXPIRE', prefix .. 'log:' .. id, LOG_SECONDS)
+  if id ~= '' then
+    call('EXPIRE', prefix .. 'log:' .. id, LOG_SECONDS)
+  end
 end
 
 local function drop_log(id)

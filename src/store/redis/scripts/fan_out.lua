@@ -12,7 +12,7 @@ local function add(target, event_id, kind, call_id, event)
   if call_id ~= '' and kind ~= 'call.deleted' and call('EXISTS', prefix .. 'call:' .. call_id) == 0 then
     return
   end
-  if kind == 'call.updated' or kind == 'call.ended' or kind == 'call.done' or kind == 'call.deleted' then
+  if kind == 'call.updated' or kind == 'call.ended' or kind == 'call.done' or kind == 'call.recovered' or kind == 'call.deleted' then
     for _, name in ipairs(call('ZRANGE', prefix .. 'updates:' .. line_of(target, call_id), 0, -1)) do
       local it = delivery(name)
       if not is_held(it.held, at) then

@@ -1,0 +1,361 @@
+//! Works through batches: calls that are placed together, so many at once.
+//!
+//! Properties wanted:
+//! - Each call of a batch is placed once, whoever is killed when.
+//! - A batch goes slower while lines are busy or the store is away, and goes on; it fails no call for that.
+//! - One instance works on a batch; when it is gone, another one goes on within half a minute.
+//! - Whoever waits for a batch is woken when it is done, and told once.
+//!
+//! Design: the batch is a document ([`crate::batch`]) that is written with what it asks for and with the idempotency key, before anything is placed.
+//! While an instance works on it, the document is due a little ahead, and put off again and again; whoever finds it due goes on with it. Each call
+//! is placed under a key made of the batch's id and its index, so the placing itself knows what was placed before ([`super`]).
+//!
+//! Races, by name:
+//! - *Killed between placing a call and noting it*: the key finds the call again.
+//! - *Two instances take themselves for the one that works on it*: the document is written by compare-and-set and names its worker; who is not named
+//!   any more stops. What both placed was placed once.
+//! - *Canceled while a call is placed*: it is noted, and hung up if that is wanted.
+//! - *Killed between the end and telling it*: the document stays due until it was told; telling twice is the same delivery.
+//!
+//! | Module | What it does |
+//! |---|---|
+//! | [`draft`] | reads what somebody sent |
+//! | `shift`, `end` | one instance's work on one batch |
+//! | `watch` | what a shift waits for |
+
+pub mod draft;
+mod end;
+mod shift;
+mod watch;
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, sleep},
+};
+use tracing::warn;
+
+use self::{draft::Draft, shift::Shift};
+use super::{
+    DialError, Dialer, Key, MOST_CONFLICTS, Parts,
+    placing::{self, Remembered},
+};
+use crate::{
+    batch::{self, Batch, Entry, view::BatchResult},
+    call::{
+        id::CallId,
+        time::{Millis, SECOND},
+        view::View,
+    },
+    lifecycle::Lifecycle,
+    registry::DueHint,
+    store::{
+        Document, DocumentKind, DocumentPage, DocumentWrite, REMEMBERED, StoreError,
+        document::{Read, written},
+    },
+};
+
+/// What an idempotency key was used for here.
+const ROUTE: &str = "batches";
+/// Whoever works on a batch says so at least this often, or another instance goes on with it.
+const LEASE: i64 = 15 * SECOND;
+/// Batches that one instance works on at once.
+const MOST_AT_ONCE: usize = 100;
+/// Calls that one instance places at once for all its batches: others want to place calls too, and Vapi takes so many requests a second.
+const PLACED_AT_ONCE: usize = 4;
+/// The worker looks at least this often, hints or not.
+const LONGEST_SLEEP: i64 = 5 * SECOND;
+/// After the store failed, the worker waits this long.
+const STORE_PAUSE: Duration = Duration::from_secs(2);
+/// Where no signals come from other instances, whoever waits looks this often.
+const LOOK_AGAIN: Duration = Duration::from_millis(900);
+/// Whoever is told goes so long before the batch does.
+const BEFORE_THE_END: i64 = 3_600 * SECOND;
+
+/// Works through batches; a cheap handle.
+#[derive(Clone)]
+pub struct Batches(Arc<Inner>);
+
+struct Inner {
+    dialer: Dialer,
+    /// Turns to place a call.
+    turns: Semaphore,
+    /// What this instance is called in documents.
+    name: String,
+    /// Batches that are worked on here.
+    running: Mutex<HashSet<String>>,
+    due: DueHint,
+}
+
+/// A batch to make.
+#[derive(Debug)]
+pub struct NewBatch {
+    /// What was checked.
+    pub draft: Draft,
+    /// Who wants it, by the token's name.
+    pub token: Option<String>,
+    /// The idempotency key.
+    pub key: Option<String>,
+    /// Of the body, to tell whether a key comes with another one.
+    pub hash: String,
+}
+
+/// A batch that was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Made {
+    /// Its id.
+    pub id: String,
+    /// It was made before, by the same key.
+    pub replayed: bool,
+}
+
+impl Batches {
+    /// Batches whose calls this dialer places.
+    #[must_use]
+    pub fn new(dialer: Dialer) -> Self {
+        let (turns, name) = (Semaphore::new(PLACED_AT_ONCE), uuid::Uuid::new_v4().to_string());
+        Self(Arc::new(Inner { dialer, turns, name, running: Mutex::default(), due: DueHint::default() }))
+    }
+
+    fn parts(&self) -> &Parts {
+        &self.0.dialer.0.parts
+    }
+
+    fn now(&self) -> Millis {
+        self.parts().clock.now()
+    }
+
+    /// May this number be called?
+    #[must_use]
+    pub fn may_call(&self, number: Option<&str>) -> bool {
+        self.parts().rules.allows(number)
+    }
+
+    /// Makes a batch, or finds the one that was made by the same key.
+    ///
+    /// # Errors
+    /// [`DialError`] when there is no such batch, and nothing is placed.
+    pub async fn create(&self, new: NewBatch) -> Result<Made, DialError> {
+        let Parts { client, lifecycle, registry, .. } = self.parts();
+        if lifecycle.is_stopping() {
+            return Err(DialError::Stopping);
+        }
+        if client.is_none() {
+            return Err(DialError::NoKey);
+        }
+        let key = new.key.as_ref().map(|text| Key::sent(text.clone(), ROUTE).answer_id(new.token.as_deref()));
+        let dialer = &self.0.dialer;
+        for _ in 0..MOST_CONFLICTS {
+            let before = match &key {
+                Some(key) => dialer.answered(key).await?,
+                None => None,
+            };
+            if let Some(Read { says, .. }) = &before
+                && self.read(&says.placement_id).await?.is_some()
+            {
+                return if says.hash == new.hash {
+                    Ok(Made { id: says.placement_id.clone(), replayed: true })
+                } else {
+                    Err(DialError::KeyReused)
+                };
+            }
+            let (id, now) = (batch::new_id(), self.now());
+            let mut writes =
+                vec![made(DocumentKind::Batch, &id, &first(&new), now), made(DocumentKind::Orders, &id, &new.draft.orders, now)];
+            writes.extend(key.as_ref().map(|key| {
+                let before = before.map(|it| it.document.revision);
+                placing::remembered(key, &Remembered::of(&new.hash, &id), before, (now, Some(REMEMBERED)))
+            }));
+            if dialer.in_time(registry.store().put_documents(writes, now)).await? {
+                self.0.due.announce(now);
+                return Ok(Made { id, replayed: false });
+            }
+        }
+        Err(StoreError::Unavailable("the answer to the key kept changing under us".to_owned()).into())
+    }
+
+    /// A batch as it stands; `None` when there is none of this id.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store can't be asked.
+    pub async fn read(&self, id: &str) -> Result<Option<Read<Batch>>, StoreError> {
+        let store = self.parts().registry.store();
+        self.0.dialer.in_time(batch::load(store, id, self.now())).await
+    }
+
+    /// Batches as they stand, the newest first.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store can't be asked.
+    pub async fn page(&self, after: Option<(Millis, String)>, limit: usize) -> Result<DocumentPage, StoreError> {
+        let store = self.parts().registry.store();
+        self.0.dialer.in_time(store.documents(DocumentKind::Batch, after, limit, self.now())).await
+    }
+
+    /// A batch as it is shown, with its calls.
+    ///
+    /// # Errors
+    /// [`StoreError`] when calls can't be loaded.
+    pub async fn shown(&self, batch: &Read<Batch>, view: View) -> Result<BatchResult, StoreError> {
+        BatchResult::whole(&self.parts().registry, batch, view, self.now()).await
+    }
+
+    /// A batch as it is shown in lists.
+    #[must_use]
+    pub fn brief(&self, batch: &Read<Batch>) -> BatchResult {
+        BatchResult::brief(batch, self.now())
+    }
+
+    /// The batch as soon as it is done, or after `wait`, or when the service is about to stop.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store can't be asked.
+    pub async fn done_within(&self, id: &str, wait: Duration) -> Result<Option<Read<Batch>>, StoreError> {
+        let Parts { registry, lifecycle, .. } = self.parts();
+        let deadline = Instant::now() + wait;
+        let ticket = CallId::parse(id).ok().filter(|_| !wait.is_zero()).and_then(|id| registry.waiters().register(&id));
+        loop {
+            // Listen first, look second: what happens in between is not missed.
+            let woken = ticket.as_ref().map(crate::registry::WaitTicket::woken);
+            let batch = self.read(id).await?;
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Some(woken) = woken.filter(|_| !left.is_zero() && batch.as_ref().is_some_and(|batch| !batch.says.is_done())) else {
+                return Ok(batch);
+            };
+            let nap = if registry.store().hears_all() { left } else { left.min(LOOK_AGAIN) };
+            tokio::select! {
+                () = woken => {}
+                () = sleep(nap) => {}
+                () = lifecycle.soft_stopped() => return Ok(batch),
+            }
+        }
+    }
+
+    /// Has no more calls of a batch placed, and those that go on hung up if that is wanted. `None` when there is no such batch.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store can't.
+    pub async fn cancel(&self, id: &str, hang_up: bool) -> Result<Option<Read<Batch>>, StoreError> {
+        let store = self.parts().registry.store();
+        for _ in 0..MOST_CONFLICTS {
+            let Some(mut batch) = self.read(id).await? else { return Ok(None) };
+            if batch.says.is_done() || (batch.says.canceled && (batch.says.hang_up || !hang_up)) {
+                return Ok(Some(batch));
+            }
+            batch.says.canceled = true;
+            batch.says.hang_up |= hang_up;
+            let changed = Read { document: batch.document.clone(), says: batch.says.clone() };
+            if self.0.dialer.in_time(store.put_documents(vec![changed.write()], self.now())).await? {
+                self.wake(id, batch.document.revision + 1).await;
+                return Ok(Some(batch));
+            }
+        }
+        Err(StoreError::Unavailable("the batch kept changing under us".to_owned()))
+    }
+
+    /// Whoever waits for a batch looks again, on any instance.
+    async fn wake(&self, id: &str, revision: u64) {
+        let Ok(id) = CallId::parse(id) else { return };
+        let registry = &self.parts().registry;
+        registry.waiters().wake(&id);
+        if let Err(error) = self.0.dialer.in_time(registry.store().tell(&id, revision)).await {
+            warn!(%error, batch_id = id.as_str(), "Other instances could not be told of a batch");
+        }
+    }
+
+    /// Works until `lifecycle` stops it.
+    pub async fn run(self, lifecycle: Lifecycle) {
+        let mut failing = false;
+        while !lifecycle.is_stopping() {
+            let outcome = self.work().await;
+            if let Err(error) = &outcome
+                && !failing
+            {
+                warn!(%error, "Batches can't be read from the store");
+            }
+            failing = outcome.is_err();
+            tokio::select! {
+                () = sleep(outcome.unwrap_or(STORE_PAUSE)) => {}
+                () = self.0.due.earlier() => {}
+                () = lifecycle.soft_stopped() => {}
+            }
+        }
+    }
+
+    async fn work(&self) -> Result<Duration, StoreError> {
+        while self.step().await? > 0 {}
+        let now = self.now();
+        let latest = now.plus(LONGEST_SLEEP);
+        let next = self.parts().registry.store().next_document(DocumentKind::Batch).await?.map_or(latest, |at| at.min(latest));
+        self.0.due.plan(Some(next));
+        // Never zero: what another instance holds must not spin the loop.
+        Ok(Duration::from_millis(u64::try_from(next.since(now)).unwrap_or_default().max(100)))
+    }
+
+    /// Begins to work on all batches that nobody works on; returns how many.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store can't be asked.
+    pub async fn step(&self) -> Result<usize, StoreError> {
+        let Parts { registry, lifecycle, .. } = self.parts();
+        let (now, room) = (self.now(), MOST_AT_ONCE.saturating_sub(self.running().len()));
+        if room == 0 {
+            return Ok(0);
+        }
+        let leased = registry.store().lease_documents(DocumentKind::Batch, now, now.plus(LEASE), room).await?;
+        let count = leased.len();
+        for batch in leased.into_iter().filter_map(Read::<Batch>::of) {
+            if !self.running().insert(batch.document.id.clone()) {
+                continue;
+            }
+            let (batches, id) = (self.clone(), batch.document.id.clone());
+            lifecycle.spawn_quiet(async move {
+                let _here = Here(&batches, &id);
+                Shift::new(batches.clone(), batch).run().await;
+            });
+        }
+        Ok(count)
+    }
+
+    fn running(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.0.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A batch that is worked on here, until dropped.
+struct Here<'a>(&'a Batches, &'a str);
+
+impl Drop for Here<'_> {
+    fn drop(&mut self) {
+        self.0.running().remove(self.1);
+    }
+}
+
+/// A new batch: nothing of it has happened.
+fn first(NewBatch { draft, token, .. }: &NewBatch) -> Batch {
+    Batch {
+        token: token.clone(),
+        max_concurrent: draft.max_concurrent,
+        called_back: draft.orders.callback.is_some(),
+        canceled: false,
+        hang_up: false,
+        owner: String::new(),
+        finished_at: None,
+        entries: vec![Entry::default(); draft.orders.requests.len()],
+    }
+}
+
+/// The write of a new document of a batch. It stays until the batch is done, however long that takes.
+fn made(kind: DocumentKind, id: &str, says: &impl serde::Serialize, now: Millis) -> DocumentWrite {
+    let due = (kind == DocumentKind::Batch).then_some(now);
+    let (id, body) = (id.to_owned(), written(says));
+    DocumentWrite {
+        document: Document { kind, id, revision: 1, alias: None, due, created_at: now, expires_at: None, body },
+        expected: None,
+    }
+}

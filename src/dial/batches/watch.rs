@@ -1,0 +1,186 @@
+//! What a shift waits for: calls that are being placed, that go on, that are hung up.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::{sleep, timeout};
+use tracing::warn;
+
+use super::{Batches, Parts, STORE_PAUSE};
+use crate::{
+    batch::{Ending, GIVE_UP},
+    call::{
+        id::CallId,
+        record::FetchReason,
+        time::Millis,
+        view::{View, status},
+    },
+    dial::{DialError, Named, Order, Outcome, is_placement_id},
+    registry::Known,
+    store::StoreError,
+    vapi::client::{Canceled, Refusal, RefusalReason},
+};
+
+/// A call is looked at this often though nobody said that anything happened to it.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+/// How often Vapi is asked to hang up, until it does.
+const HANG_UPS: usize = 3;
+/// And how long after it did not.
+const HANG_UP_PAUSE: Duration = Duration::from_secs(2);
+
+/// Something that happened to a call of a batch, by its index.
+pub(super) enum Event {
+    /// It was placed, or not.
+    Placed(usize, Result<Outcome, DialError>),
+    /// Its placing became this call.
+    Found(usize, CallId),
+    /// It was not placed after all.
+    Unplaced(usize),
+    /// There is nothing left to wait for.
+    Ended(usize, Ending),
+    /// It was hung up, or that was given up.
+    HungUp,
+}
+
+/// Places a call, when it is its turn.
+pub(super) async fn placed(batches: Batches, index: usize, order: Order) -> Event {
+    let dialer = &batches.0.dialer;
+    // What was placed before takes no turn: it may take a minute before anybody knows what came of it.
+    let outcome = match dialer.recalled(&order).await {
+        Ok(Some(named)) => Ok(Outcome { named, replayed: true }),
+        Ok(None) => {
+            let _turn = batches.0.turns.acquire().await;
+            dialer.place(order).await
+        }
+        Err(error) => Err(error.into()),
+    };
+    Event::Placed(index, outcome)
+}
+
+/// Waits for the end of a call that was placed at a moment.
+pub(super) async fn followed(batches: Batches, index: usize, id: CallId, placed_at: Millis) -> Event {
+    if is_placement_id(id.as_str()) {
+        match found(&batches, &id, placed_at).await {
+            Some(Named::Call(call)) if call != id => return Event::Found(index, call),
+            Some(Named::Nothing) => return Event::Unplaced(index),
+            // It was lost: it has a record of its own.
+            Some(Named::Call(_)) => {}
+            Some(Named::Open(_)) | None => return Event::Ended(index, Ending::Overdue),
+        }
+    }
+    Event::Ended(index, ended(&batches, &id, placed_at).await)
+}
+
+/// What became of a placing; `None` when nobody waits for that any more.
+async fn found(batches: &Batches, id: &CallId, placed_at: Millis) -> Option<Named> {
+    loop {
+        match batches.0.dialer.named_within(id, LOOK_EVERY).await {
+            Ok(Named::Open(_)) => {}
+            Ok(named) => return Some(named),
+            Err(_) => sleep(STORE_PAUSE).await,
+        }
+        if is_overdue(batches, placed_at) {
+            return None;
+        }
+        if batches.parts().lifecycle.is_soft_stopped() {
+            // Then nothing is waited for any more: whoever asked goes.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// How a call ended, once it has.
+async fn ended(batches: &Batches, id: &CallId, placed_at: Millis) -> Ending {
+    let ticket = batches.parts().registry.waiters().register(id);
+    loop {
+        let woken = async {
+            match &ticket {
+                Some(ticket) => ticket.woken().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::pin!(woken);
+        // Polled once, it listens; then what happens while we look is not missed.
+        let _ = futures_util::poll!(woken.as_mut());
+        let pause = match ending(batches, id).await {
+            Ok(Some(ending)) => return ending,
+            Ok(None) if is_overdue(batches, placed_at) => return Ending::Overdue,
+            Ok(None) => LOOK_EVERY,
+            Err(_) => STORE_PAUSE,
+        };
+        // No room among those who wait: then it is looked at more often.
+        let pause = if ticket.is_some() { pause } else { pause.min(STORE_PAUSE) };
+        let _ = timeout(pause, woken).await;
+    }
+}
+
+async fn ending(batches: &Batches, id: &CallId) -> Result<Option<Ending>, StoreError> {
+    let registry = &batches.parts().registry;
+    Ok(match registry.look_up(id).await? {
+        Known::Call(call) if call.done => registry.stored(id, 0).await?.map(|call| {
+            let minutes = registry.rendered(&call, View::Summary).duration;
+            Ending::Done { status: status(&call.record).to_owned(), minutes }
+        }),
+        Known::Call(call) if call.unknown_to_vapi => Some(failed("CALL_NOT_FOUND", "Vapi said twice that it knows no such call.")),
+        Known::Deleted => Some(failed("CALL_DELETED", "The call was deleted here.")),
+        Known::Call(_) | Known::Nothing => None,
+    })
+}
+
+fn is_overdue(batches: &Batches, placed_at: Millis) -> bool {
+    batches.now().since(placed_at) >= GIVE_UP
+}
+
+/// Hangs up a call, or unschedules it.
+pub(super) async fn hung_up(batches: Batches, id: CallId) -> Event {
+    let Parts { client, registry, .. } = batches.parts();
+    let Some(client) = client else { return Event::HungUp };
+    for _ in 0..HANG_UPS {
+        match client.cancel(&id).await {
+            Canceled::Done | Canceled::Ended => {
+                // If that fails, its record hears of it by webhook, or when Vapi is asked next.
+                let _ = registry.ask_now(&id, FetchReason::Manual).await;
+                return Event::HungUp;
+            }
+            Canceled::Failed(why) => {
+                warn!(why, call_id = id.as_str(), "A call of a canceled batch could not be hung up");
+                sleep(HANG_UP_PAUSE).await;
+            }
+            Canceled::Unknown | Canceled::Denied => return Event::HungUp,
+        }
+    }
+    Event::HungUp
+}
+
+/// There is no call, and why.
+pub(super) fn failed(code: &str, error: &str) -> Ending {
+    Ending::Failed { code: code.to_owned(), error: error.to_owned() }
+}
+
+/// Why a call could not be placed, for good.
+pub(super) fn refused(error: &DialError) -> Ending {
+    match error {
+        DialError::Refused(refusal) => {
+            let code = match refusal.reason {
+                RefusalReason::Rejected => "VAPI_REJECTED",
+                RefusalReason::Account => "VAPI_ACCOUNT",
+                RefusalReason::RateLimited => "VAPI_RATE_LIMITED",
+                RefusalReason::Unavailable => "VAPI_UNAVAILABLE",
+                RefusalReason::Kestra => "KESTRA_UNAVAILABLE",
+            };
+            failed(code, &words(refusal))
+        }
+        DialError::NumberNotAllowed => failed("NUMBER_NOT_ALLOWED", "The number is not in DIAL_ALLOW."),
+        other => failed("INTERNAL", &format!("The call could not be placed: {other}.")),
+    }
+}
+
+/// Vapi's words, if it had any.
+fn words(refusal: &Refusal) -> String {
+    let said = match &refusal.details["message"] {
+        Value::String(text) => text.clone(),
+        Value::Array(all) => all.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("; "),
+        _ => String::new(),
+    };
+    if said.is_empty() { "Vapi did not place the call.".to_owned() } else { format!("Vapi did not place the call: {said}") }
+}

@@ -1,0 +1,52 @@
+//! Whoever is told when a placed call is done.
+//!
+//! They are written down after the placing and before Vapi is asked. So a placing that is still being sent, and whose callback is not there, was
+//! never sent; and what was perhaps sent is told about, whoever was killed when.
+
+use serde_json::json;
+use tracing::warn;
+
+use super::{DialError, Dialer, placing::Placing};
+use crate::{
+    call::time::{Millis, SECOND},
+    push::Callback,
+    store::{Document, StoreError},
+    vapi::client::{Refusal, RefusalReason},
+};
+
+/// Whoever is told goes so long before their placing does.
+const BEFORE_THE_END: i64 = 3_600 * SECOND;
+
+impl Dialer {
+    /// Writes down who is told of a placing. If that can't be, nothing is placed.
+    pub(super) async fn promise(&self, id: &str, callback: Option<Callback>) -> Result<(), DialError> {
+        let Some(callback) = callback else { return Ok(()) };
+        let Err(error) = self.in_time(self.0.parts.push.call_back(id, callback)).await else { return Ok(()) };
+        if let Err(error) = self.never_sent(id).await {
+            warn!(%error, placement_id = id, "A placing that was not sent could not be noted as such; that is made up for later");
+        }
+        self.wake(id);
+        Err(error.into())
+    }
+
+    /// A placing that was written down was not sent, and will not be.
+    pub(super) async fn never_sent(&self, id: &str) -> Result<(), StoreError> {
+        let details = json!({"status": null, "message": "Vapi was not asked: the store failed before."});
+        self.note_refusal(id, &Refusal { reason: RefusalReason::Unavailable, details, retry_after_ms: None }).await
+    }
+
+    /// Is it certain that a placing that is being sent was not?
+    pub(super) async fn is_unsent(&self, id: &str, says: &Placing) -> Result<bool, StoreError> {
+        Ok(says.called_back && !self.in_time(self.0.parts.push.calls_back(id)).await?)
+    }
+
+    /// Nobody is told of this placing any more.
+    pub(super) async fn release(&self, id: &str) -> Result<(), StoreError> {
+        self.in_time(self.0.parts.push.call_off(id)).await
+    }
+}
+
+/// When whoever is told of a placing has to go, if anybody is.
+pub(super) fn release_at(says: &Placing, document: &Document) -> Option<Millis> {
+    document.expires_at.filter(|_| says.called_back).map(|ends| ends.plus(-BEFORE_THE_END))
+}
