@@ -7,7 +7,7 @@ use super::Wanted;
 use crate::{fields::FieldError, push::Callback};
 
 /// Where whoever is told stands.
-const CALLBACK: &str = "callback";
+pub(super) const CALLBACK: &str = "callback";
 /// Where whoever places the call stands: in a body, in metadata, in a result.
 pub(super) const CALL_METHOD: &str = "callMethod";
 

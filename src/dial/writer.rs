@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::asked::{CALL_METHOD, CallMethod};
+use super::asked::{CALL_METHOD, CALLBACK, CallMethod};
 pub use crate::call::id::PLACEMENT_ID;
 use crate::{
     call::record::CallRecord,
@@ -67,6 +67,9 @@ impl Wanted {
         let wrong = |message: String| Err(vec![FieldError { field: String::new(), message }]);
         match body.as_object() {
             None => wrong("The body must be a JSON object.".to_owned()),
+            Some(fields) if let Some(ours) = [CALLBACK, CALL_METHOD].into_iter().find(|ours| fields.contains_key(*ours)) => {
+                wrong(format!("{ours} is no field of Vapi's: POST /api/v1/vapi/calls takes it."))
+            }
             Some(fields) if !WHO_TALKS.iter().any(|field| fields.contains_key(*field)) => {
                 wrong(format!("Need one of {}.", WHO_TALKS.join(", ")))
             }
