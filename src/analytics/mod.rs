@@ -2,7 +2,7 @@
 //!
 //! What is told of calls is counted from the calls themselves when somebody asks ([`crate::store::figures`]): deleted calls are not among
 //! them, late data are. What leaves no call behind (webhooks let in and refused, the time of commits) is counted by each process and written
-//! down every ten seconds, when it stops, and before it answers ([`ledger`]): a process that is killed takes the last ten seconds with it, and no
+//! down every ten seconds, when it stops, and before it answers (`ledger`): a process that is killed takes the last ten seconds with it, and no
 //! webhook waits for its count.
 
 mod csv;

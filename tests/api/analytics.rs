@@ -408,6 +408,22 @@ async fn what_can_not_be_asked_is_refused() {
 }
 
 #[tokio::test]
+async fn what_an_earlier_release_left_unmeasured_the_service_measures_by_and_by() {
+    let app = Story::on(Engine::Sqlite).begin().await;
+    app.hears_report(&talk("one")).await;
+    app.hears_report(&unanswered("two")).await;
+    let before = told(&app, "").await;
+    let db = rusqlite::Connection::open(app.folder().join("ringback.db")).unwrap();
+    db.execute("UPDATE calls SET marks = NULL, duration = NULL, cost = NULL", []).unwrap();
+    let unmeasured = || db.query_row("SELECT count(*) FROM calls WHERE marks IS NULL", [], |row| row.get::<_, i64>(0)).unwrap();
+    let seen = |numbers: &Value| (numbers["byStatus"].clone(), numbers["durationSeconds"].clone(), numbers["cost"].clone());
+    assert_eq!((unmeasured(), seen(&told(&app, "").await)), (2, seen(&before)), "what is asked for is right at once");
+    app.app().keeper().tend(app.app().lifecycle()).await;
+    assert_eq!((unmeasured(), seen(&told(&app, "").await)), (0, seen(&before)));
+    app.finish().await;
+}
+
+#[tokio::test]
 async fn what_an_orderly_stop_counted_last_is_there_again() {
     let app = Story::on(Engine::Sqlite).begin().await;
     let body = bodies::end_of_call_report(&talk("one"), app.clock().now());
