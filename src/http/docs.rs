@@ -76,6 +76,7 @@ pub(super) struct ViewParameter {
         super::audit::list,
         super::audit::note,
         super::tokens::list,
+        super::analytics::tell,
         super::cache::stats,
         super::cache::clear,
         super::webhook::receive,
@@ -95,7 +96,7 @@ pub(super) struct ViewParameter {
         (name = "Vapi", description = "What looks like Vapi's own API, for its SDKs"),
         (name = "Webhooks", description = "Where Vapi posts its messages"),
         (name = "Cache", description = "This instance's memory"),
-        (name = "Operations", description = "Probes and metrics"),
+        (name = "Operations", description = "Probes, metrics, analytics"),
     )
 )]
 struct Document;

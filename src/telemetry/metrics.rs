@@ -5,6 +5,7 @@
 mod labels;
 
 use std::{
+    collections::BTreeMap,
     hash::Hash,
     sync::{Arc, atomic::AtomicU64},
     time::Duration,
@@ -24,6 +25,7 @@ use self::labels::{
 use super::{
     exposition,
     route::{RequestLabels, RouteLabels, RouteMetrics},
+    seen::{Counts, Seen},
 };
 use crate::{call::time::Millis, store::StoreHealth};
 
@@ -37,6 +39,12 @@ const LOST: [&str; 2] = ["report", "all"];
 const REASONS: [&str; 3] = ["missing", "invalid", "stale"];
 /// How calls turn out.
 const STATUSES: [&str; 5] = ["completed", "no_answer", "voicemail", "timeout", "error"];
+/// What became of a test event of the doctor's.
+pub const EXAMINED: &str = "examined";
+/// Why a test event of the doctor's was turned away.
+pub const DOCTOR: &str = "doctor";
+/// The store's operation that webhooks wait for.
+const COMMIT: &str = "commit";
 /// Labels of a gauge that is absent until it is set.
 type NoLabels = [(&'static str, &'static str); 0];
 type Seconds = Gauge<f64, AtomicU64>;
@@ -49,6 +57,7 @@ pub struct Metrics(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     registry: Registry,
+    seen: Counts,
     requests: Family<RequestLabels, Counter>,
     request_duration: Histograms<RouteLabels>,
     deliveries: Family<DeliveryLabels, Counter>,
@@ -127,6 +136,7 @@ impl Metrics {
             store_duration: list.add("store_operation_duration_seconds", "Time of the store's operations", short()),
             store_size: list.add("store_size_bytes", "Size of the store", Gauge::default()),
             store_free: list.add("store_free_bytes", "Free space where the store lies", Family::default()),
+            seen: Counts::default(),
             registry: list.0,
         }))
     }
@@ -153,6 +163,9 @@ impl Metrics {
     /// A webhook was let in; `message_type` is Vapi's word, `result` one of ours.
     pub fn webhook_delivered(&self, message_type: &str, result: &'static str) {
         self.0.deliveries.get_or_create(&DeliveryLabels { r#type: known_type(message_type), result }).inc();
+        if result != EXAMINED {
+            self.0.seen.count(Seen::Received);
+        }
     }
 
     /// A webhook was let in at this moment.
@@ -172,6 +185,9 @@ impl Metrics {
     /// A webhook was turned away.
     pub fn webhook_rejected(&self, reason: &'static str) {
         self.0.rejections.get_or_create(&ReasonLabels { reason }).inc();
+        if reason != DOCTOR {
+            self.0.seen.count(Seen::Rejected(reason));
+        }
     }
 
     /// A webhook was committed after `duration`.
@@ -223,6 +239,12 @@ impl Metrics {
         self.0.doctor_findings.get_or_create(&CheckLabels { check }).set(number(found as u64));
     }
 
+    /// What was seen since the process began, and how often: what analytics keep. The doctor's own tests are not among it.
+    #[must_use]
+    pub fn seen(&self) -> BTreeMap<Seen, u64> {
+        self.0.seen.all()
+    }
+
     /// So many requests wait for a result.
     pub fn set_waiters(&self, waiters: usize) {
         self.0.waiters.set(number(waiters as u64));
@@ -256,6 +278,9 @@ impl Metrics {
     /// The store's `operation` took `duration`.
     pub fn store_operated(&self, operation: &'static str, duration: Duration) {
         self.0.store_duration.get_or_create(&OperationLabels { operation }).observe(duration.as_secs_f64());
+        if operation == COMMIT {
+            self.0.seen.count(Seen::committed(duration));
+        }
     }
 
     /// How the store is doing at `now`.

@@ -7,6 +7,7 @@
 //! | [`metrics`] | every metric there is, by the name of what happened |
 //! | [`otlp`] | spans, on their way to a collector |
 //! | [`route`] | the metrics of one route, fast enough for every request |
+//! | [`seen`] | what is also kept in the store, for analytics |
 //! | [`exposition`] | the text that Prometheus reads |
 
 pub mod exposition;
@@ -15,10 +16,12 @@ pub mod logs;
 pub mod metrics;
 pub mod otlp;
 pub mod route;
+pub mod seen;
 
 pub use self::{
     logs::{LogGuard, start_logs},
     metrics::{Metrics, VapiStatus},
     otlp::{Collector, TraceError},
     route::RouteMetrics,
+    seen::{Named, Seen},
 };

@@ -194,6 +194,19 @@ async fn a_placed_call_is_noted_with_its_id() {
 }
 
 #[tokio::test]
+async fn a_batch_is_noted_with_its_id_and_so_is_its_end() {
+    let app = guarded(Story::new()).placing().with("PUBLIC_URL", "https://calls.example.com").begin().await;
+    let request = json!({"providerName": "a", "providerPhone": "+15551234567", "serviceNeeded": "b"});
+    let draft = json!({"requests": [request]}).to_string();
+    let made = app.ask("POST", "/api/v1/vapi/batches").token(PLACE).body(draft).send().await.data(201)["batchId"].clone();
+    let cancel = format!("/api/v1/vapi/batches/{}/cancel", made.as_str().expect("an id"));
+    assert_eq!(app.ask("POST", &cancel).token(PLACE).send().await.status, 200);
+    assert_eq!(brief(&app).await, [done("batch.cancel", "dial", made.clone(), 200), done("batch.create", "dial", made, 201)]);
+    assert!(log(&app).await.iter().all(|row| !row.to_string().contains("555")), "no number");
+    app.finish().await;
+}
+
+#[tokio::test]
 async fn what_the_doctor_changes_at_vapi_is_noted_by_whoever_may_do_everything() {
     let app = guarded(Story::new()).begin().await;
     let post = |token: &'static str, body: Value| app.ask("POST", AUDIT).token(token).body(body.to_string()).send();
