@@ -6,7 +6,7 @@ use std::{
     io::{self, Write as _},
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tracing::{error, info, warn};
@@ -28,6 +28,10 @@ use crate::{
 const LOOK_EVERY: Duration = Duration::from_secs(15);
 /// How often old things go.
 const PURGE_EVERY: i64 = 3_600 * 1_000;
+/// How long what was left for later is worked on at a time; the rest comes after the next look.
+const TEND_FOR: Duration = Duration::from_secs(10);
+/// Between two steps of it.
+const TEND_PAUSE: Duration = Duration::from_millis(20);
 /// Records that go at once: a purge must not hold up the webhooks.
 const PURGE_BATCH: usize = 200;
 /// Bodies that go at once when room is short.
@@ -72,6 +76,7 @@ impl Keeper {
         let mut purged_at: Option<Millis> = None;
         while !lifecycle.is_stopping() {
             self.look().await;
+            self.tend(&lifecycle).await;
             let now = self.clock.now();
             if purged_at.is_none_or(|at| now.since(at) >= PURGE_EVERY) {
                 purged_at = Some(now);
@@ -98,6 +103,18 @@ impl Keeper {
             Err(error) => {
                 self.metrics.set_store_up(false);
                 error!(%error, "The store does not answer");
+            }
+        }
+    }
+
+    /// Does what the store left for later, in small steps, so that webhooks get their turn in between.
+    pub async fn tend(&self, lifecycle: &Lifecycle) {
+        let begun = Instant::now();
+        while !lifecycle.is_stopping() && begun.elapsed() < TEND_FOR {
+            match self.registry.store().tend(self.clock.now()).await {
+                Ok(0) => return,
+                Ok(_) => tokio::time::sleep(TEND_PAUSE).await,
+                Err(error) => return warn!(%error, "What the store left for later can't be done yet"),
             }
         }
     }

@@ -29,6 +29,7 @@
 //! | [`enrich`] | asks Vapi for what its webhooks did not bring |
 //! | [`reconcile`] | looks through Vapi's list for calls whose webhooks were lost |
 //! | [`transfer`] | moving all calls to another store, and encrypting them anew |
+//! | [`analytics`] | numbers about many calls |
 //! | [`keep`] | retention, archive, room on disk |
 //! | [`batch`] | calls placed together: what is kept of them, and how that looks |
 //! | [`registry`] | all the calls: the one writer, the cache, those who wait |
@@ -40,7 +41,7 @@
 //! | [`simulate`] | a stateful fake Vapi, for users, tests and benches |
 //! | [`config`], [`clock`], [`lifecycle`], [`telemetry`], [`envelope`], [`error`] | what every room has: settings, time, tasks, logs and metrics, answers |
 //!
-//! Imports go one way: `cli → app → http → {tools, dial, push, enrich, reconcile, keep, transfer} → batch → registry → vapi → store → call`.
+//! Imports go one way: `cli → app → http → {tools, dial, push, enrich, reconcile, analytics, keep, transfer} → batch → registry → vapi → store → call`.
 //!
 //! # Walkthrough: a report comes in
 //!
@@ -69,6 +70,7 @@
 //! A 200 to a webhook means that it is on disk. `kill -9` at any moment loses no acknowledged event. `done` never goes back. No secret that
 //! came in a body is stored, logged or shown.
 
+pub mod analytics;
 pub mod app;
 pub mod batch;
 pub mod call;

@@ -65,7 +65,7 @@ impl Engine {
     }
 
     /// Opens a store for the library.
-    async fn open(&self, url: &str) -> anyhow::Result<Store> {
+    pub(crate) async fn open(&self, url: &str) -> anyhow::Result<Store> {
         let migrate = Migrate::Auto;
         Ok(match self {
             Self::Sqlite => fill::sqlite(url.trim_start_matches("sqlite:").as_ref())?,

@@ -23,7 +23,7 @@ use crate::report;
 /// The run whose ids these calls have: no run under load gets that far.
 pub(crate) const RUN: u32 = u32::MAX;
 /// Commits at once.
-const AT_ONCE: u32 = 512;
+pub(crate) const AT_ONCE: u32 = 512;
 
 /// The store in this file.
 pub(crate) fn sqlite(file: &Path) -> anyhow::Result<Store> {

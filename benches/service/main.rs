@@ -7,7 +7,7 @@
 //! | `report`, `fill` | reports in the shape of real ones; stores full of calls |
 //! | `client`, `wrk` | who asks |
 //! | `endpoint` | who is asked, and told |
-//! | `get`, `post`, `wait`, `start`, `engines`, `listen`, `tools`, `push`, `place` | what is measured |
+//! | `get`, `post`, `wait`, `start`, `engines`, `numbers`, `listen`, `tools`, `push`, `place` | what is measured |
 //! | `stats`, `table` | medians and quartiles; what comes out |
 
 mod client;
@@ -17,6 +17,7 @@ mod fill;
 mod floor;
 mod get;
 mod listen;
+mod numbers;
 mod place;
 mod post;
 mod push;
@@ -80,6 +81,9 @@ async fn measure(setup: &Setup) -> anyhow::Result<Table> {
     }
     if setup.wants("lists") {
         engines::few_or_many_listed(setup, &mut table).await?;
+    }
+    if setup.wants("numbers") {
+        numbers::of_many(setup, &mut table).await?;
     }
     if setup.wants("wake") {
         wait::wake_one(setup, &mut table).await?;

@@ -93,6 +93,12 @@ pub(crate) fn id(run: u32, index: u32) -> String {
     format!("{run:08x}-0000-7000-8000-{index:012x}")
 }
 
+/// What is said in a conversation of so many lines; the same for the same seed.
+pub(crate) fn conversation(seed: u64, lines: usize) -> Vec<String> {
+    let mut chance = Chance(seed);
+    (0..lines).map(|_| chance.line()).collect()
+}
+
 /// A call of a transient assistant with a long prompt and tools, as they are placed for providers.
 fn script(now: Millis, lines: usize) -> CallScript {
     let mut chance = Chance(0x5eed);

@@ -21,7 +21,7 @@ pub(crate) const CONNECTIONS: usize = 64;
 #[derive(Debug, Parser)]
 #[command(name = "benches/run", about = "Measures the shipped service beside a floor and a peer", disable_help_subcommand = true)]
 pub(crate) struct Choice {
-    /// What to measure: get, known, post, wake, crowd, start, engines, lists, listen, tools, push, place [default: everything]
+    /// What to measure: get, known, post, wake, crowd, start, engines, lists, numbers, listen, tools, push, place [default: everything]
     pub(crate) measures: Vec<String>,
     /// Runs of each measurement
     #[arg(long, default_value_t = 10)]

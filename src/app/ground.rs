@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{StartError, open_store, vapi_client};
 use crate::{
+    analytics::Analyst,
     call::policy::Plan,
     clock::Clock,
     config::Config,
@@ -44,6 +45,10 @@ impl Ground {
         let store = store.observed_by(Arc::new(move |operation, took| timed.store_operated(operation, took)));
         let registry = registry(store, config, client.is_some(), (&clock, &lifecycle, &metrics));
         Ok(Self { registry, client, clock, lifecycle, metrics })
+    }
+
+    pub(super) fn analyst(&self) -> Analyst {
+        Analyst::new(self.registry.store().clone(), self.clock.clone(), self.metrics.clone())
     }
 
     pub(super) fn enricher(&self) -> Enricher {

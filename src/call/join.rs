@@ -66,6 +66,7 @@ pub fn join(a: CallRecord, b: CallRecord) -> CallRecord {
         fetches: merge(a.fetches, b.fetches, max::<Fetch>),
         lost_at: earliest(a.lost_at, b.lost_at),
         settled: max(a.settled, b.settled),
+        settled_at: earliest(a.settled_at, b.settled_at),
         server: best(a.server, b.server),
         owed: a.owed | b.owed,
         recovered_at: earliest(a.recovered_at, b.recovered_at),

@@ -10,6 +10,7 @@
 //! | [`policy`] | is it settled, and when is Vapi asked next? |
 //! | [`outcome`] | how the call turned out, by ordered rules over Vapi's `endedReason` |
 //! | [`view`] | [`view::CallResult`]: the JSON that pollers see |
+//! | [`measures`] | what of a call goes into numbers about many |
 //!
 //! The life of a call, as pollers see it in `dataStatus`:
 //!
@@ -25,6 +26,7 @@ pub mod field;
 pub mod id;
 pub mod join;
 pub mod json;
+pub mod measures;
 pub mod news;
 pub mod outcome;
 pub mod phone;

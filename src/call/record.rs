@@ -222,6 +222,8 @@ pub struct CallRecord {
     pub lost_at: Option<Millis>,
     /// What policy decided.
     pub settled: Option<Settled>,
+    /// When it did (the earliest).
+    pub settled_at: Option<Millis>,
     /// Where its webhooks go, as a hash: the address may hold what is nobody's business.
     pub server: Field<String>,
     /// A report by webhook was to be expected, although nothing was heard of the call.

@@ -18,10 +18,12 @@ use super::{
 };
 
 mod parts;
+mod session;
 
 pub use parts::{
-    AnalysisView, CustomerView, FeedbackView, MessageView, OutcomeView, ProviderView, RecordingView, RequestView, SessionView, ToolCallView,
+    AnalysisView, CustomerView, FeedbackView, MessageView, OutcomeView, ProviderView, RecordingView, RequestView, ToolCallView,
 };
+pub use session::SessionView;
 
 /// How much of a call goes out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -264,8 +266,10 @@ pub fn ended_at(record: &CallRecord) -> Option<Millis> {
     record.ended_at.as_ref().map(|at| at.value).or(record.dropped_at).or(record.resulted_at)
 }
 
+/// How long it lasted: as stated, else from its start to its end.
+#[must_use]
 #[expect(clippy::cast_precision_loss, reason = "a call lasts hours, not aeons")]
-fn duration_seconds(record: &CallRecord) -> Option<f64> {
+pub fn duration_seconds(record: &CallRecord) -> Option<f64> {
     let stated = record.duration_seconds.as_ref().map(|duration| duration.value);
     stated.or_else(|| started_at(record).zip(ended_at(record)).map(|(from, to)| to.since(from).max(0) as f64 / 1e3))
 }

@@ -67,6 +67,7 @@ pub(super) struct ViewParameter {
         super::face::call::change,
         super::face::call::remove,
         super::backfill::page,
+        super::analytics::tell,
         super::cache::stats,
         super::cache::clear,
         super::webhook::receive,
@@ -86,7 +87,7 @@ pub(super) struct ViewParameter {
         (name = "Vapi", description = "What looks like Vapi's own API, for its SDKs"),
         (name = "Webhooks", description = "Where Vapi posts its messages"),
         (name = "Cache", description = "This instance's memory"),
-        (name = "Operations", description = "Probes and metrics"),
+        (name = "Operations", description = "Probes, metrics, analytics"),
     )
 )]
 struct Document;

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     call::{
         id::CallId,
+        measures::{DATA_STATUSES, STATUSES},
         time::Millis,
         view::{CallResult, View},
     },
@@ -26,12 +27,8 @@ use crate::{
 
 /// Rows of a page when nothing is said.
 const DEFAULT_LIMIT: usize = 20;
-/// How a call may have turned out.
-pub(super) const STATUSES: [&str; 6] = ["pending", "completed", "no_answer", "voicemail", "timeout", "error"];
 /// Where a line may be.
 const CALL_STATUSES: [&str; 7] = ["unknown", "scheduled", "queued", "ringing", "in-progress", "forwarding", "ended"];
-/// How complete our copy may be.
-const DATA_STATUSES: [&str; 5] = ["pending", "partial", "fetching", "complete", "fetch_failed"];
 /// Rows of a page at most.
 const MOST_ROWS: usize = 100;
 /// Rows that offset paging skips at most; beyond it a cursor is the way.

@@ -3,6 +3,7 @@
 //! From the outside in: the path is made regular (`path`), the request is observed (`observe`: id, log line, metrics, error envelope, panics), a
 //! foreign origin is kept from writing, and the route's extractors let it in ([`auth`], `proof`).
 
+mod analytics;
 mod assistant;
 pub mod auth;
 mod backfill;
@@ -51,6 +52,7 @@ use self::observe::Observe;
 pub use self::{body::Budget, docs::openapi, health::Probe, meters::Meters, onlookers::Onlookers, path::Regular, proof::Gate};
 
 use crate::{
+    analytics::Analyst,
     clock::Clock,
     config::Config,
     dial::{Dialer, batches::Batches},
@@ -85,6 +87,8 @@ pub struct Shared {
     pub push: Push,
     /// Places calls.
     pub dialer: Dialer,
+    /// Counts and tells.
+    pub analyst: Analyst,
     /// Works through batches.
     pub batches: Batches,
     /// Vapi's REST, if there is a key.
@@ -130,9 +134,10 @@ const WEBHOOK_PATHS: [&str; 4] = ["/api/v1/vapi/webhook", "/api/v1/vapi/webhooks
 const SESSIONS_PATH: &str = "/api/v1/sessions/vapi/webhook";
 
 /// Templates of all routes, by which requests are counted.
-pub const TEMPLATES: [&str; 47] = [
+pub const TEMPLATES: [&str; 48] = [
     "/",
     "/api/v1/sessions/vapi/webhook",
+    "/api/v1/vapi/analytics",
     "/api/v1/vapi/assistant-config",
     "/api/v1/vapi/backfill",
     "/api/v1/vapi/batches",
@@ -202,6 +207,7 @@ pub fn router(api: &Api) -> Router {
         .merge(face::routes())
         .route("/api/v1/vapi/backfill", post(backfill::page))
         .route("/api/v1/vapi/assistant-config", post(assistant::write))
+        .route("/api/v1/vapi/analytics", get(analytics::tell))
         .route("/api/v1/vapi/cache/stats", get(cache::stats))
         .route("/api/v1/vapi/cache", delete(cache::clear))
         .route("/api/v1/webhooks/vapi/test", get(webhook::test))

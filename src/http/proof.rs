@@ -11,6 +11,7 @@ use super::{Api, auth::is_of_this_machine, body::Held, failures::Failures, obser
 use crate::{
     call::id::CallId,
     error::ApiError,
+    telemetry::metrics::DOCTOR,
     vapi::{
         message::Delivery,
         probe,
@@ -77,7 +78,7 @@ impl VerifiedWebhook {
         };
         // Without any proof the body is not worth reading.
         if verifier.is_some_and(|verifier| !verifier.has_any_header(&parts.headers)) {
-            let reason = if parts.headers.contains_key(probe::HEADER) { "doctor" } else { Rejection::Missing.as_str() };
+            let reason = if parts.headers.contains_key(probe::HEADER) { DOCTOR } else { Rejection::Missing.as_str() };
             return Err(refused(api, client, Rejection::Missing, reason));
         }
         let body = held(&parts, body, api, api.config.http.max_body_bytes).await?;

@@ -17,12 +17,12 @@ use super::{
     Api,
     auth::{Caller, PollStream, ReadStream},
     calls::look_up,
-    list::{STATUSES, digits, one_of},
+    list::{digits, one_of},
     observe::Told,
     parameters::{CallPath, Parameters},
 };
 use crate::{
-    call::{id::CallId, time::Millis},
+    call::{id::CallId, measures::STATUSES, time::Millis},
     envelope::{Envelope, NoData},
     error::ApiError,
     registry::{Filter, Known, Reader, Said, Since, TYPES},

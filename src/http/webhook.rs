@@ -27,6 +27,7 @@ use crate::{
     reconcile::names_in,
     registry::Applied,
     store::StoreError,
+    telemetry::metrics::EXAMINED,
     tools::{Answer, Heard},
     vapi::{
         flat::unflattened,
@@ -70,7 +71,7 @@ pub(super) async fn receive(State(api): State<Api>, webhook: VerifiedWebhook) ->
 
 /// A test event of `ringback doctor`: counted, but no sign that Vapi sends anything.
 fn examined(api: &Api, nonce: &str) -> Response {
-    api.metrics.webhook_delivered(probe::TYPE, "examined");
+    api.metrics.webhook_delivered(probe::TYPE, EXAMINED);
     let told = Told { event_type: Some(probe::TYPE.to_owned()), ..Told::default() };
     (axum::Extension(told), Json(probe::answer(nonce))).into_response()
 }

@@ -9,7 +9,7 @@ use super::{
     target::{Hidden, Much, Subscription, Wanted},
 };
 use crate::{
-    call::phone::is_e164,
+    call::{measures::STATUSES, phone::is_e164},
     fields::{FieldError, Fields, texts},
     outbound::SigningKey,
     registry::TYPES,
@@ -23,8 +23,6 @@ const MOST_KEYS: usize = 20;
 const LONGEST_VALUE: usize = 256;
 /// Characters of a description, at most.
 const LONGEST_DESCRIPTION: usize = 500;
-/// How calls turn out.
-const STATUSES: [&str; 6] = ["pending", "completed", "no_answer", "voicemail", "timeout", "error"];
 
 /// A subscription to be made, or what is to be changed of one: what is `None` stays as it is.
 #[derive(Debug, Clone, Default)]

@@ -46,6 +46,7 @@ pub(super) fn step(id: &CallId, before: Option<&StoredCall>, change: &Change, pl
     let asked = change.ask.map(|reason| Due { at: moment.now, reason });
     let verdict = policy::decide(&record, asked.or(before.and_then(|call| call.due)), plan, moment);
     record.settled = record.settled.max(verdict.settle);
+    record.settled_at = record.settled_at.or(verdict.settle.map(|_| moment.now));
     // An event that states nothing makes no call known.
     let says_nothing_new = match before {
         Some(call) => call.record == record && call.due == verdict.due,
@@ -103,7 +104,7 @@ fn settled_event(id: &CallId, settled: Settled, now: Millis) -> CallEvent {
         received_at: now,
         proof: None,
         keep: Keep::Whole,
-        facts: Box::new(CallRecord { settled: Some(settled), ..CallRecord::default() }),
+        facts: Box::new(CallRecord { settled: Some(settled), settled_at: Some(now), ..CallRecord::default() }),
         folded: true,
         body: Bytes::new(),
         details: Some(details.to_owned()),

@@ -17,18 +17,20 @@
 //! | [`outbox`] | what is on its way to subscribers |
 //! | [`signal`] | what instances tell each other |
 //! | [`query`] | what can be asked of a list |
-//! | `columns` | what lists filter and sort by |
+//! | `columns`, `commit` | what lists filter and sort by; one transaction |
 //! | `answer` | what was answered to an idempotency key, as such a thing |
 //! | [`document`] | small things that are kept beside calls |
+//! | [`figures`], [`tally`] | numbers about many calls; what services count besides |
 //! | [`disk`] | where a store lies, and how much room there is |
 //! | `condition`, `queue`, `seldom` | whether a server can be asked right now; commits on their way there; what is counted seldom |
-//! | `pack`, `vault` | compression; encryption, and what lists filter by then |
+//! | `pack`, `vault`, `sieve` | compression; encryption, and what lists filter by then; which calls may have some words |
 //! | `timeline` | what happened to a call |
 //! | `tombstone` | what is left of a deleted call |
 //! | [`moving`] | what a store tells and takes so that it can be moved and rekeyed |
 
 pub mod disk;
 pub mod document;
+pub mod figures;
 pub mod memory;
 pub mod moving;
 pub mod news;
@@ -39,13 +41,16 @@ pub mod query;
 pub mod redis;
 pub mod signal;
 pub mod sqlite;
+pub mod tally;
 
 mod answer;
 mod columns;
+mod commit;
 mod condition;
 mod pack;
 mod queue;
 mod seldom;
+mod sieve;
 mod timeline;
 mod tombstone;
 mod unfolded;
@@ -59,14 +64,14 @@ use std::{
 
 use tokio::sync::broadcast;
 
-use crate::call::{event::CallEvent, id::CallId, news::NewsItem, record::CallRecord, time::Millis};
+use crate::call::{id::CallId, news::NewsItem, record::CallRecord, time::Millis};
 
 pub use crate::call::policy::Due;
 
-use self::moving::{Amounts, Graves, PastEvent, Resealed, Strays};
 pub use self::{
     answer::{REMEMBERED, answer_id, answer_write},
     columns::Columns,
+    commit::{CallWrite, Commit, Committed},
     disk::StoreHealth,
     document::{Document, DocumentKind, DocumentPage, DocumentWrite},
     news::NewsPage,
@@ -80,6 +85,11 @@ pub use self::{
     timeline::TimelineEntry,
     unfolded::UnfoldedEvent,
     vault::DataKeys,
+};
+use self::{
+    figures::Figures,
+    moving::{Amounts, Graves, Resealed, Strays},
+    tally::{Counted, Tally},
 };
 
 /// A record as it is stored, with what is not joined.
@@ -101,49 +111,6 @@ pub struct StoredCall {
     pub due: Option<Due>,
     /// Counts what was told of it: the `sequence` of the latest news.
     pub news: u64,
-}
-
-/// One transaction.
-#[derive(Debug, Clone)]
-pub struct Commit {
-    /// The event that caused it. If its id is stored already, nothing of the commit happens.
-    pub event: CallEvent,
-    /// What the event changed, by the names of `CallResult`.
-    pub changed: Vec<&'static str>,
-    /// More events of the same moment, such as *settled*.
-    pub more: Vec<CallEvent>,
-    /// Events of the past, with what came of them then: from another store.
-    pub past: Vec<PastEvent>,
-    /// The record to write; `None` when the event changed nothing or is about no call.
-    pub write: Option<CallWrite>,
-}
-
-/// A record to write.
-#[derive(Debug, Clone)]
-pub struct CallWrite {
-    /// The new state, with `revision` already counted up.
-    pub call: Arc<StoredCall>,
-    /// The revision that must stand there now; `None`: no such call yet.
-    pub expected: Option<u64>,
-    /// Columns for lists.
-    pub columns: Columns,
-    /// What other programs are to read of it, if the engine publishes results and something of it changed.
-    pub published: Option<Box<PublishedRow>>,
-    /// What there is to tell, in order; the last one's `sequence` is the call's `news`.
-    pub news: Vec<NewsItem>,
-}
-
-/// How a commit ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Committed {
-    /// Durable.
-    Done,
-    /// The event's id was stored before; only the repeat is noted.
-    Duplicate,
-    /// Another writer was faster; load, join, try again.
-    Conflict,
-    /// The call was deleted; nothing was written.
-    Deleted,
 }
 
 /// What a load found.
@@ -366,6 +333,14 @@ verbs! {
     next_document(kind: DocumentKind) -> Option<Millis>;
     /// Drops at most `limit` documents whose time is over; returns how many went.
     forget_documents(now: Millis, limit: usize) -> usize;
+    /// Numbers about the calls that match; words, limit, offset and cursor of the filter don't count.
+    figures(filter: CallFilter) -> Figures;
+    /// Notes how often a process saw something in an hour. A number that was noted before only grows.
+    tally(tallies: Vec<Tally>) -> ();
+    /// How often something was seen, day by day, from an hour on and before another one.
+    tallies(since: i64, until: i64) -> Vec<Counted>;
+    /// A step of what was left for later, so that nobody had to wait for it; tells how many calls were worked on, 0 when nothing is left.
+    tend(now: Millis) -> usize;
     /// Signals all instances, this one included, that something of this id was written; where no other instance can be, nothing.
     tell(id: &CallId, revision: u64) -> ();
     /// Can it be read and written right now?

@@ -5,6 +5,7 @@
 mod labels;
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
@@ -23,6 +24,7 @@ use self::labels::{
 use super::{
     exposition,
     route::{RequestLabels, RouteLabels, RouteMetrics},
+    seen::{Counts, Seen},
 };
 use crate::{call::time::Millis, store::StoreHealth};
 
@@ -30,6 +32,12 @@ use crate::{call::time::Millis, store::StoreHealth};
 const SHORT: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 /// Upper bounds, in seconds, of the time from a call's end until it is done.
 const LONG: [f64; 12] = [0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 600.0, 3_600.0, 21_600.0];
+/// What became of a test event of the doctor's.
+pub const EXAMINED: &str = "examined";
+/// Why a test event of the doctor's was turned away.
+pub const DOCTOR: &str = "doctor";
+/// The store's operation that webhooks wait for.
+const COMMIT: &str = "commit";
 /// Labels of a gauge that is absent until it is set.
 type NoLabels = [(&'static str, &'static str); 0];
 type Seconds = Gauge<f64, AtomicU64>;
@@ -42,6 +50,7 @@ pub struct Metrics(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     registry: Registry,
+    seen: Counts,
     requests: Family<RequestLabels, Counter>,
     request_duration: Histograms<RouteLabels>,
     deliveries: Family<DeliveryLabels, Counter>,
@@ -113,6 +122,7 @@ impl Metrics {
             store_duration: list.add("store_operation_duration_seconds", "Time of the store's operations", short()),
             store_size: list.add("store_size_bytes", "Size of the store", Gauge::default()),
             store_free: list.add("store_free_bytes", "Free space where the store lies", Family::default()),
+            seen: Counts::default(),
             registry: list.0,
         }))
     }
@@ -139,6 +149,9 @@ impl Metrics {
     /// A webhook was let in; `message_type` is Vapi's word, `result` one of ours.
     pub fn webhook_delivered(&self, message_type: &str, result: &'static str) {
         self.0.deliveries.get_or_create(&DeliveryLabels { r#type: known_type(message_type), result }).inc();
+        if result != EXAMINED {
+            self.0.seen.count(Seen::Received);
+        }
     }
 
     /// A webhook was let in at this moment.
@@ -158,6 +171,9 @@ impl Metrics {
     /// A webhook was turned away.
     pub fn webhook_rejected(&self, reason: &'static str) {
         self.0.rejections.get_or_create(&ReasonLabels { reason }).inc();
+        if reason != DOCTOR {
+            self.0.seen.count(Seen::Rejected(reason));
+        }
     }
 
     /// A webhook was committed after `duration`.
@@ -209,6 +225,12 @@ impl Metrics {
         self.0.doctor_findings.get_or_create(&CheckLabels { check }).set(number(found as u64));
     }
 
+    /// What was seen since the process began, and how often: what analytics keep. The doctor's own tests are not among it.
+    #[must_use]
+    pub fn seen(&self) -> BTreeMap<Seen, u64> {
+        self.0.seen.all()
+    }
+
     /// So many requests wait for a result.
     pub fn set_waiters(&self, waiters: usize) {
         self.0.waiters.set(number(waiters as u64));
@@ -242,6 +264,9 @@ impl Metrics {
     /// The store's `operation` took `duration`.
     pub fn store_operated(&self, operation: &'static str, duration: Duration) {
         self.0.store_duration.get_or_create(&OperationLabels { operation }).observe(duration.as_secs_f64());
+        if operation == COMMIT {
+            self.0.seen.count(Seen::committed(duration));
+        }
     }
 
     /// How the store is doing at `now`.

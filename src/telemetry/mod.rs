@@ -6,6 +6,7 @@
 //! | [`json`] | one line as a flat JSON object |
 //! | [`metrics`] | every metric there is, by the name of what happened |
 //! | [`route`] | the metrics of one route, fast enough for every request |
+//! | [`seen`] | what is also kept in the store, for analytics |
 //! | [`exposition`] | the text that Prometheus reads |
 
 pub mod exposition;
@@ -13,9 +14,11 @@ pub mod json;
 pub mod logs;
 pub mod metrics;
 pub mod route;
+pub mod seen;
 
 pub use self::{
     logs::{LogGuard, start_logs},
     metrics::{Metrics, VapiStatus},
     route::RouteMetrics,
+    seen::{Named, Seen},
 };

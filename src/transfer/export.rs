@@ -1,7 +1,8 @@
 //! A store, or the rest of it, as lines: the calls newest first, then events without a record, then subscriptions, then tombstones.
 //!
 //! Deliveries stay: what was on its way stays with the store that had it. Documents stay: placings under way and how far something came belong to
-//! the service that works on them, answers to idempotency keys and batches to where they were given. The log of news is of its store, too.
+//! the service that works on them, answers to idempotency keys and batches to where they were given. The log of news is of its store, too, and so
+//! are counts of what left no call behind.
 
 use std::io::{BufRead, Write};
 

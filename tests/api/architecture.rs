@@ -9,12 +9,13 @@ use std::{
 /// Every room, and the rooms it may look into. Strict both ways: a door that nobody uses has to go as well.
 ///
 /// A room only looks into rooms further down this list, so imports can't go round in circles.
-const DOORS: [(&str, &[&str]); 28] = [
+const DOORS: [(&str, &[&str]); 29] = [
     ("main", &["cli"]),
     ("cli", &["app", "call", "clock", "config", "dial", "doctor", "http", "simulate", "store", "telemetry", "transfer", "vapi"]),
     (
         "app",
         &[
+            "analytics",
             "call",
             "clock",
             "config",
@@ -38,6 +39,7 @@ const DOORS: [(&str, &[&str]); 28] = [
     (
         "http",
         &[
+            "analytics",
             "batch",
             "call",
             "clock",
@@ -63,6 +65,7 @@ const DOORS: [(&str, &[&str]); 28] = [
     ("push", &["batch", "call", "clock", "fields", "kestra", "lifecycle", "outbound", "registry", "store", "telemetry"]),
     ("enrich", &["call", "clock", "lifecycle", "registry", "store", "telemetry", "vapi"]),
     ("reconcile", &["call", "clock", "lifecycle", "registry", "store", "vapi"]),
+    ("analytics", &["call", "clock", "lifecycle", "store", "telemetry"]),
     ("keep", &["call", "clock", "lifecycle", "registry", "store", "telemetry"]),
     ("batch", &["call", "registry", "store"]),
     ("transfer", &["call", "registry", "store"]),
@@ -92,6 +95,7 @@ const TRADES: [(&str, &[&str]); 5] = [
     (
         "tokio",
         &[
+            "analytics",
             "app",
             "cli",
             "dial",

@@ -216,7 +216,13 @@ async fn whoever_has_the_wrong_key_changes_no_schema() {
     let Some(database) = postgres::database().await else { return };
     database.open_with(&[1]).await.close().await.unwrap();
     let root = database.root().await;
-    root.batch_execute("DROP TABLE ringback.documents; DELETE FROM ringback.migrations WHERE version >= 1007").await.unwrap();
+    let columns = ["measured", "marks", "duration", "cost", "completion", "fetches", "score"].map(|column| format!("DROP COLUMN {column}"));
+    let back = format!(
+        "ALTER TABLE ringback.calls {}; DROP TABLE ringback.tallies, ringback.documents; \
+         DELETE FROM ringback.migrations WHERE version >= 1007",
+        columns.join(", ")
+    );
+    root.batch_execute(&back).await.unwrap();
     for wrong in [&[][..], &[2]] {
         let why = refusal(PostgresStore::open(&PostgresOptions { keys: keys(wrong), ..database.options() }).await);
         assert!(why.contains("DATA_KEY"), "{why}");

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends where it fails")]
 
 mod access;
+mod analytics;
 mod architecture;
 mod assistant_config;
 mod assistants;
@@ -54,6 +55,7 @@ mod store_away;
 mod store_contract;
 mod store_document;
 mod store_document_kept;
+mod store_figures;
 mod store_lists;
 mod store_load;
 mod store_news;
@@ -61,6 +63,7 @@ mod store_outbox;
 mod store_postgres;
 mod store_published;
 mod store_redis;
+mod store_sieve;
 mod store_speed;
 mod store_sqlite;
 mod store_support;

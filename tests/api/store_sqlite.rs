@@ -161,10 +161,10 @@ async fn before_its_schema_changes_a_file_is_copied_beside_itself() {
     let store = open(&path);
     put(&store, &stored("call-1"), columns()).await;
 
-    let copy = beside(&path, ".before-v2005");
+    let copy = beside(&path, ".before-v2007");
     let old: String = Connection::open(&copy).unwrap().query_row("SELECT x FROM old", [], |row| row.get(0)).unwrap();
     assert_eq!((old.as_str(), mode(&copy)), ("kept", 0o600));
-    assert!(!beside(&path, ".before-v2005.part").exists());
+    assert!(!beside(&path, ".before-v2007.part").exists());
     store.close().await.unwrap();
     fs::remove_file(&copy).unwrap();
     open(&path).close().await.unwrap();
@@ -178,7 +178,15 @@ async fn what_the_first_schema_kept_is_served_by_todays() {
     // Back to what the first schema had, and its words packed.
     tamper(
         &path,
-        "ALTER TABLE calls ADD COLUMN fingerprint INTEGER NOT NULL DEFAULT 7; ALTER TABLE calls DROP COLUMN news; DROP TABLE news; \
+        "DROP TRIGGER calls_outdated; DROP TRIGGER calls_gone; DROP INDEX calls_measured; DROP INDEX calls_unmeasured; \
+         DROP INDEX calls_unsieved; DROP TABLE tallies; DROP TABLE sieve; DROP TABLE sieve_blocks",
+    );
+    for column in ["news", "measured", "marks", "duration", "cost", "completion", "fetches", "score", "sieved"] {
+        tamper(&path, &format!("ALTER TABLE calls DROP COLUMN {column}"));
+    }
+    tamper(
+        &path,
+        "ALTER TABLE calls ADD COLUMN fingerprint INTEGER NOT NULL DEFAULT 7; DROP TABLE news; \
          DROP TABLE news_gone; DROP TABLE targets; DROP TABLE outbox; DROP TABLE deliveries; DROP TABLE documents; PRAGMA user_version = 1001",
     );
     let packed = zstd::bulk::compress(b"somebody in springfield", 1).unwrap();

@@ -103,25 +103,6 @@ fn structured_data(record: &CallRecord) -> Cow<'_, Json> {
     }
 }
 
-/// A summary to show.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct SessionView<'a> {
-    /// The summary; `""` when there is none.
-    pub summary: &'a str,
-    /// Who made it: `vapi`, or `""`.
-    pub source: &'static str,
-    /// What stands out.
-    pub key_insights: Vec<String>,
-}
-
-impl<'a> SessionView<'a> {
-    pub(super) fn of(record: &'a CallRecord) -> Self {
-        let summary = text(&record.summary).unwrap_or_default();
-        Self { summary, source: if summary.is_empty() { "" } else { "vapi" }, key_insights: Vec::new() }
-    }
-}
-
 /// The provider that was called.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct ProviderView<'a> {
@@ -172,6 +153,9 @@ pub struct CustomerView<'a> {
     pub name: Option<&'a str>,
 }
 
+/// Where that stands in structured data and outputs.
+pub(super) const FEEDBACK_KEYS: [&str; 5] = ["nps_score", "overall_feedback", "positives", "detractors", "action_items"];
+
 /// What the customer thought of it.
 #[derive(Debug, Clone, Default, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -189,8 +173,7 @@ pub struct FeedbackView {
 }
 
 impl FeedbackView {
-    pub(super) fn of(record: &CallRecord) -> Self {
-        const KEYS: [&str; 5] = ["nps_score", "overall_feedback", "positives", "detractors", "action_items"];
+    pub(crate) fn of(record: &CallRecord) -> Self {
         let data = record.structured_data.iter().map(|it| it.value.value());
         let outputs = record.structured_outputs.values().map(|it| it.value.0.value());
         let results = outputs.map(|mut output| match output.get_mut("result").map(Value::take).unwrap_or_default() {
@@ -201,7 +184,7 @@ impl FeedbackView {
         let places: Vec<Map<String, Value>> = data
             .chain(results)
             .filter_map(|place| match place {
-                Value::Object(members) if KEYS.iter().any(|key| members.contains_key(*key)) => Some(members),
+                Value::Object(members) if FEEDBACK_KEYS.iter().any(|key| members.contains_key(*key)) => Some(members),
                 _ => None,
             })
             .collect();
@@ -301,7 +284,7 @@ pub struct OutcomeView {
 }
 
 impl OutcomeView {
-    pub(super) fn of(record: &CallRecord) -> Self {
+    pub(crate) fn of(record: &CallRecord) -> Self {
         let verdict = record.has_result().then(|| verdict(record));
         let missing = record.has_result() && record.analysis_is_empty();
         Self {

@@ -6,9 +6,10 @@ use crate::{
     call::{
         event::{CallEvent, Keep},
         id::CallId,
+        measures::Measures,
         time::Millis,
     },
-    store::{Columns, StoreError, StoredCall, TimelineEntry, pack::Packer},
+    store::{Columns, StoreError, StoredCall, TimelineEntry, figures::Packed, pack::Packer},
 };
 
 /// What an entry takes beside its texts, in bytes: structs, map slots, allocator.
@@ -19,6 +20,7 @@ const OVERHEAD: u64 = 1_000;
 pub(super) struct NewCall {
     pub(super) call: Arc<StoredCall>,
     pub(super) columns: Columns,
+    pub(super) measures: Packed,
     pub(super) lease_until: Option<Millis>,
     pub(super) bytes: u64,
 }
@@ -28,7 +30,8 @@ impl NewCall {
         let mut length = Length(OVERHEAD + len(&columns.search) + len(&columns.metadata));
         // Counting can't fail; if serialising did, the size would only be guessed too small.
         let _ = serde_json::to_writer(&mut length, &call.record);
-        Self { call, columns, lease_until: None, bytes: length.0 }
+        let measures = Packed::of(&Measures::of(&call.record), false);
+        Self { call, columns, measures, lease_until: None, bytes: length.0 }
     }
 
     pub(super) fn id(&self) -> &CallId {

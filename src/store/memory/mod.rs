@@ -1,6 +1,7 @@
 //! A store that is gone with the process. It keeps at most so many bytes: over it, the oldest calls that are done leave first.
 
 mod document;
+mod figures;
 mod keep;
 mod moving;
 mod news;

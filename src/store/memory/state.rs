@@ -9,6 +9,7 @@ use std::{
 
 use super::{
     document::Documents,
+    figures::Tallies,
     keep::{NewCall, NewEvent},
     news::NewsLog,
     outbox::Outbox,
@@ -58,6 +59,7 @@ pub(super) struct State {
     pub(super) outbox: Outbox,
     pub(super) documents: Documents,
     pub(super) notes: HashMap<&'static str, Vec<u8>>,
+    pub(super) tallies: Tallies,
     bytes: u64,
 }
 
@@ -271,6 +273,7 @@ impl State {
     /// Drops events that are not, or not yet, about a record, and tombstones.
     pub(super) fn drop_leftovers_before(&mut self, before: Millis) {
         self.tombstones.retain(|_, at| *at >= before);
+        self.tallies.forget(before);
         let without_record: Vec<_> = self.groups.iter().filter(|(_, group)| group.call.is_none()).map(|(id, _)| id.clone()).collect();
         for id in without_record {
             let gone = self.change(id.as_ref(), |group| take_if(&mut group.events, |event| event.entry.at < before));

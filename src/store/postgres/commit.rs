@@ -13,10 +13,12 @@ use crate::{
     call::{
         event::{CallEvent, Keep},
         id::CallId,
+        measures::Measures,
         news::NewsItem,
     },
     store::{
         CallWrite, Columns, Commit, PublishedRow, StoreError, StoredCall,
+        figures::Packed,
         pack::Packer,
         queue::Encoded,
         tombstone::{TombstoneHash, TombstoneKey},
@@ -55,6 +57,7 @@ pub(super) struct EncodedWrite {
     pub(super) call: Arc<StoredCall>,
     pub(super) expected: Option<u64>,
     pub(super) columns: Columns,
+    pub(super) measures: Packed,
     pub(super) record: Vec<u8>,
     pub(super) published: Option<Box<Publication>>,
     /// What other programs' tables are to be told.
@@ -137,12 +140,13 @@ impl EncodedWrite {
         let CallWrite { call, expected, mut columns, published, news } = write;
         let notes = if links { notes(&call.record, &columns) } else { Vec::new() };
         packer.vault().hide(&call.id, &call.record, &mut columns);
+        let measures = Packed::of(&Measures::of(&call.record), packer.vault().is_locked());
         let published = published.map(|row| {
             let row = packer.vault().hide_published(*row);
             let report = report.filter(|_| row.raw_webhook_payload.is_some());
             Box::new(Publication { row, report })
         });
-        Ok(Self { call, expected, columns, record, published, notes, news })
+        Ok(Self { call, expected, columns, measures, record, published, notes, news })
     }
 
     pub(super) fn id(&self) -> &str {

@@ -19,7 +19,7 @@ const COLUMNS: &str = "c.id, c.revision, c.version, c.created_at, c.updated_at, 
 
 /// Conditions and what is bound in them.
 #[derive(Default)]
-struct Conditions<'a> {
+pub(super) struct Conditions<'a> {
     sql: String,
     values: Vec<Value<'a>>,
 }
@@ -43,7 +43,7 @@ impl<'a> Conditions<'a> {
         }
     }
 
-    fn of(filter: &'a CallFilter) -> Self {
+    pub(super) fn of(filter: &'a CallFilter) -> Self {
         let mut all = Self::default();
         let moment = column(filter.by);
         if filter.by == SortBy::EndedAt {
@@ -77,6 +77,20 @@ impl<'a> Conditions<'a> {
             all.and(&format!("({moment}, c.id) < ({at}::bigint, {id}::text COLLATE \"C\")"));
         }
         all
+    }
+
+    /// With the number, too.
+    pub(super) fn with_phone(mut self, filter: &'a CallFilter) -> Self {
+        if !filter.phone.is_empty() {
+            let mark = self.mark(Value::texts(&filter.phone, |text| Some(text)));
+            self.and(&format!("(c.customer_digits = ANY ({mark}::text[]) OR c.provider_digits = ANY ({mark}::text[]))"));
+        }
+        self
+    }
+
+    /// What follows a first condition, and its values.
+    pub(super) fn parts(self) -> (String, Vec<Value<'a>>) {
+        (self.sql, self.values)
     }
 
     /// The statement that finds the page, and one row more if there is one.

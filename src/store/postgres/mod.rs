@@ -14,6 +14,7 @@
 //! | `writer`, `line`, `batch`, `write`, `commit` | the tasks that commit; their connections; what a group comes to; its statements; one commit |
 //! | `news` | the log of what was told |
 //! | `document` | small things that are kept beside calls |
+//! | `figures` | numbers about calls; what services count besides |
 //! | `outbox`, `deliveries` | whom to tell; what is on its way |
 //! | `published`, `unpublished` | the documents' table; what could not be written there at once |
 //! | `linking`, `told` | telling tables of other programs how their calls went |
@@ -26,6 +27,7 @@ mod commit;
 mod deliveries;
 mod document;
 mod fault;
+mod figures;
 mod line;
 mod link;
 mod linking;
@@ -279,6 +281,7 @@ impl PostgresStore {
             }
         }
         while self.run(Kind::Scan, async |db| upkeep::purge_leftovers(&db, before, PURGE_STEP).await).await? >= PURGE_STEP {}
+        self.run(Kind::Scan, async |db| figures::forget_tallies(&db, before.0).await).await?;
         Ok(gone)
     }
 

@@ -28,6 +28,7 @@ const STEPS: &[(i64, &str)] = &[
     (1_005, include_str!("../migrations/postgres/0005_unpublished.sql")),
     (1_006, include_str!("../migrations/postgres/0006_outbox.sql")),
     (1_007, include_str!("../migrations/postgres/0007_documents.sql")),
+    (1_008, include_str!("../migrations/postgres/0008_figures.sql")),
 ];
 /// Who may see what; at each start.
 const ACCESS: &str = include_str!("../migrations/postgres/access.sql");

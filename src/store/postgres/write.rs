@@ -66,19 +66,24 @@ const REPEAT: &str = "INSERT INTO ringback.repeats (event, sent_at, received_at,
     AS i (id, sent_at, received_at, proof) JOIN ringback.events e ON e.id = i.id";
 const PUT: &str = "INSERT INTO ringback.calls (id, revision, version, created_at, updated_at, touched_at, ended_at, status, \
     call_status, data_status, assistant_id, provider_id, service_request_id, correlation_id, customer_digits, provider_digits, metadata, \
-    search, record, news) SELECT i.id, i.revision, i.version, i.created_at, i.updated_at, \
+    search, record, news, measured, marks, duration, cost, completion, fetches, score) SELECT i.id, i.revision, i.version, i.created_at, i.updated_at, \
     (extract(epoch FROM clock_timestamp()) * 1000)::bigint, i.ended_at, i.status, i.call_status, i.data_status, i.assistant_id, \
-    i.provider_id, i.service_request_id, i.correlation_id, i.customer_digits, i.provider_digits, i.metadata::jsonb, i.search, i.record, i.news \
+    i.provider_id, i.service_request_id, i.correlation_id, i.customer_digits, i.provider_digits, i.metadata::jsonb, i.search, i.record, i.news, \
+    i.revision, i.marks, i.duration, i.cost, i.completion, i.fetches, i.score \
     FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[], $8::text[], $9::text[], \
-    $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::text[], $18::bytea[], $19::bigint[]) \
+    $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::text[], $18::bytea[], $19::bigint[], \
+    $20::bigint[], $21::float8[], $22::float8[], $23::float8[], $24::bigint[], $25::float8[]) \
     AS i (id, revision, version, created_at, updated_at, ended_at, status, call_status, data_status, assistant_id, \
-    provider_id, service_request_id, correlation_id, customer_digits, provider_digits, metadata, search, record, news) \
+    provider_id, service_request_id, correlation_id, customer_digits, provider_digits, metadata, search, record, news, \
+    marks, duration, cost, completion, fetches, score) \
     ON CONFLICT (id) DO UPDATE SET revision = EXCLUDED.revision, version = EXCLUDED.version, \
     updated_at = EXCLUDED.updated_at, touched_at = EXCLUDED.touched_at, ended_at = EXCLUDED.ended_at, status = EXCLUDED.status, \
     call_status = EXCLUDED.call_status, data_status = EXCLUDED.data_status, assistant_id = EXCLUDED.assistant_id, \
     provider_id = EXCLUDED.provider_id, service_request_id = EXCLUDED.service_request_id, correlation_id = EXCLUDED.correlation_id, \
     customer_digits = EXCLUDED.customer_digits, provider_digits = EXCLUDED.provider_digits, metadata = EXCLUDED.metadata, \
-    search = EXCLUDED.search, record = EXCLUDED.record, news = EXCLUDED.news";
+    search = EXCLUDED.search, record = EXCLUDED.record, news = EXCLUDED.news, measured = EXCLUDED.measured, \
+    marks = EXCLUDED.marks, duration = EXCLUDED.duration, cost = EXCLUDED.cost, completion = EXCLUDED.completion, \
+    fetches = EXCLUDED.fetches, score = EXCLUDED.score";
 const DUE: &str = "INSERT INTO ringback.dues (call_id, reason, at) SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[]) \
     ON CONFLICT (call_id) DO UPDATE SET reason = EXCLUDED.reason, at = EXCLUDED.at, lease_until = NULL";
 const NOT_DUE: &str = "DELETE FROM ringback.dues WHERE call_id = ANY ($1::text[])";
@@ -290,6 +295,12 @@ fn call_values<'a>(writes: &'a [&'a EncodedWrite]) -> Vec<Value<'a>> {
         Value::texts(writes, |it| Some(&it.columns.search)),
         Value::blobs(writes, |it| Some(&it.record)),
         Value::wholes(writes, |it| Some(it.call.news.cast_signed())),
+        Value::wholes(writes, |it| Some(it.measures.marks)),
+        Value::numbers(writes, |it| it.measures.duration),
+        Value::numbers(writes, |it| it.measures.cost),
+        Value::numbers(writes, |it| it.measures.completion),
+        Value::wholes(writes, |it| Some(it.measures.fetches)),
+        Value::numbers(writes, |it| it.measures.score),
     ]
 }
 

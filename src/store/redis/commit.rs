@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::keys::{marks, moments};
+use super::{
+    figures,
+    keys::{marks, moments},
+};
 use crate::{
     call::{
         event::{CallEvent, Keep},
@@ -142,6 +145,7 @@ impl Arguments<'_> {
         self.list.push(self.packer.pack(columns.search.as_bytes())?);
         self.list.push(self.packer.seal_json(Place::Record(call.id.as_str()), &call.record)?);
         self.text(&call.news);
+        self.list.push(figures::written(call, self.packer.vault().is_locked()));
         self.text(&write.news.len());
         for item in &write.news {
             self.text(&item.at.0);

@@ -20,6 +20,7 @@
 //! | `ready`, `ready:*` | targets by when their first delivery can be leased; the deliveries of one |
 //! | `doc:kind:*` | a document |
 //! | `docs:all:kind`, `docs:due:kind`, `docs:leased:kind`, `docs:aliases:kind`, `docs:ends` | documents: all by `created_at`; those that are due: free ones, held ones; ids by alias; all that end |
+//! | `tallies`, `tally:*` | the hours in which something was counted; of an hour, counts by source and name |
 //! | `seq`, `news`, `answer:*` | counters of events and signals; answers of scripts, for some seconds |
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -37,6 +37,15 @@ pub(super) async fn list(lines: &Lines, filter: &CallFilter, packer: &Packer) ->
     Ok(CallPage { calls: load_all(lines, &ids, packer).await?, next })
 }
 
+/// Members of the list by `created_at` of at most `limit` calls that match, from a cursor on: the newest first.
+pub(super) async fn members(lines: &Lines, filter: &CallFilter, packer: &Packer) -> Result<Vec<String>, Fault> {
+    let wanted = wanted(filter);
+    let source = source(lines, &wanted).await?;
+    let mut found = Question { lines, filter, wanted, packer }.find(source).await?;
+    found.truncate(filter.limit);
+    Ok(found)
+}
+
 /// The smallest of the groups that are wanted, and how many calls its sets hold.
 struct Source {
     group: usize,

@@ -15,6 +15,7 @@
 //! | `news` | the log of what was told |
 //! | `outbox`, `deliveries` | whom to tell; what is on its way |
 //! | `document` | small things that are kept beside calls |
+//! | `figures` | numbers about calls; what services count besides |
 //! | `rows`, `list`, `upkeep` | hashes and what they mean; lists; due times, deletion, retention |
 //! | `moving` | what it takes to move a store and to rekey it |
 //! | `fault` | what went wrong, and what follows from it |
@@ -23,6 +24,7 @@ mod commit;
 mod deliveries;
 mod document;
 mod fault;
+mod figures;
 mod keys;
 mod link;
 mod list;
@@ -262,6 +264,7 @@ impl RedisStore {
             }
         }
         while upkeep::purge_leftovers(lines, scripts, before, PURGE_STEP).await? >= PURGE_STEP {}
+        figures::forget_tallies(lines, before).await?;
         Ok(gone)
     }
 

@@ -42,6 +42,7 @@ pub(super) struct Scripts {
     drop_document: Script,
     forget_documents: Script,
     reseal_documents: Script,
+    tally: Script,
 }
 
 impl fmt::Debug for Scripts {
@@ -86,6 +87,7 @@ impl Scripts {
             drop_document: of_documents(include_str!("scripts/drop_document.lua")),
             forget_documents: of_documents(include_str!("scripts/forget_documents.lua")),
             reseal_documents: of_documents(include_str!("scripts/reseal_documents.lua")),
+            tally: script(include_str!("scripts/tally.lua")),
         }
     }
 
@@ -193,6 +195,10 @@ impl Scripts {
 
     pub(super) fn reseal_documents(&self) -> ScriptInvocation<'_> {
         self.call(&self.reseal_documents)
+    }
+
+    pub(super) fn tally(&self) -> ScriptInvocation<'_> {
+        self.call(&self.tally)
     }
 
     pub(super) fn forget(&self) -> ScriptInvocation<'_> {

@@ -5,16 +5,18 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, named_params, params};
 
-use super::news;
+use super::{figures, news};
 use crate::{
     call::{
         event::{CallEvent, Keep},
         id::CallId,
+        measures::Measures,
         news::NewsItem,
         time::Millis,
     },
     store::{
         CallWrite, Columns, Commit, Committed, Due, StoreError, StoredCall,
+        figures::Packed,
         pack::Packer,
         tombstone::{TombstoneHash, TombstoneKey},
         vault::Place,
@@ -49,6 +51,7 @@ struct EncodedWrite {
     call: Arc<StoredCall>,
     expected: Option<u64>,
     columns: Columns,
+    measures: Packed,
     record: Vec<u8>,
     news: Vec<NewsItem>,
 }
@@ -57,10 +60,20 @@ struct EncodedWrite {
 struct Standing {
     n: i64,
     revision: u64,
+    steady: Steady,
+    due: Option<Due>,
+}
+
+/// What seldom changes and stands in indexes: SQLite rewrites the index of every column that is named, changed or not.
+#[derive(PartialEq)]
+struct Steady {
     ended_at: Option<i64>,
+    assistant_id: Option<String>,
+    provider_id: Option<String>,
     customer_digits: Option<String>,
     provider_digits: Option<String>,
-    due: Option<Due>,
+    /// `None`: nothing is counted yet.
+    measures: Option<Packed>,
 }
 
 impl EncodedCommit {
@@ -78,7 +91,8 @@ impl EncodedCommit {
             let record = packer.seal_json(Place::Record(write.call.id.as_str()), &write.call.record)?;
             packer.vault().hide(&write.call.id, &write.call.record, &mut write.columns);
             let CallWrite { call, expected, columns, news, .. } = write;
-            Ok(EncodedWrite { call, expected, columns, record, news })
+            let measures = Packed::of(&Measures::of(&call.record), packer.vault().is_locked());
+            Ok(EncodedWrite { call, expected, columns, measures, record, news })
         };
         Ok(Self { tombstone, cause, more, write: write.map(encode).transpose()? })
     }
@@ -230,18 +244,20 @@ fn length(body: &[u8]) -> i64 {
 
 fn standing(db: &Connection, id: &CallId) -> rusqlite::Result<Option<Standing>> {
     let mut find = db.prepare_cached(
-        "SELECT c.n, c.revision, c.ended_at, c.customer_digits, c.provider_digits, d.reason, d.at \
+        "SELECT c.n, c.revision, d.reason, d.at, c.ended_at, c.assistant_id, c.provider_id, c.customer_digits, c.provider_digits, \
+         c.marks, c.duration, c.cost, c.completion, c.fetches, c.score \
          FROM calls c LEFT JOIN dues d ON d.call = c.n WHERE c.id = ?1",
     )?;
     find.query_row([id.as_str()], |row| {
-        Ok(Standing {
-            n: row.get(0)?,
-            revision: row.get::<_, i64>(1)?.cast_unsigned(),
-            ended_at: row.get(2)?,
-            customer_digits: row.get(3)?,
-            provider_digits: row.get(4)?,
-            due: super::rows::due(row, 5)?,
-        })
+        let steady = Steady {
+            ended_at: row.get(4)?,
+            assistant_id: row.get(5)?,
+            provider_id: row.get(6)?,
+            customer_digits: row.get(7)?,
+            provider_digits: row.get(8)?,
+            measures: row.get::<_, Option<i64>>(9)?.map(|_| figures::packed(row, 9)).transpose()?,
+        };
+        Ok(Standing { n: row.get(0)?, revision: row.get::<_, i64>(1)?.cast_unsigned(), steady, due: super::rows::due(row, 2)? })
     })
     .optional()
 }
@@ -267,13 +283,27 @@ impl EncodedWrite {
         if standing.due == self.call.due { Ok(()) } else { put_due(db, standing.n, self.call.due) }
     }
 
+    fn steady(&self) -> Steady {
+        let columns = &self.columns;
+        Steady {
+            ended_at: columns.ended_at.map(|at| at.0),
+            assistant_id: columns.assistant_id.clone(),
+            provider_id: columns.provider_id.clone(),
+            customer_digits: columns.customer_digits.clone(),
+            provider_digits: columns.provider_digits.clone(),
+            measures: Some(self.measures),
+        }
+    }
+
     fn insert(&self, db: &Connection) -> rusqlite::Result<i64> {
-        let (call, columns) = (&self.call, &self.columns);
+        let (call, columns, measures) = (&self.call, &self.columns, &self.measures);
         let mut insert = db.prepare_cached(
             "INSERT INTO calls (id, revision, version, created_at, updated_at, ended_at, status, call_status, data_status, \
-             assistant_id, provider_id, service_request_id, correlation_id, customer_digits, provider_digits, metadata, news) VALUES (:id, \
+             assistant_id, provider_id, service_request_id, correlation_id, customer_digits, provider_digits, metadata, news, \
+             measured, marks, duration, cost, completion, fetches, score) VALUES (:id, \
              :revision, :version, :created_at, :updated_at, :ended_at, :status, :call_status, :data_status, :assistant_id, \
-             :provider_id, :service_request_id, :correlation_id, :customer_digits, :provider_digits, :metadata, :news)",
+             :provider_id, :service_request_id, :correlation_id, :customer_digits, :provider_digits, :metadata, :news, \
+             :revision, :marks, :duration, :cost, :completion, :fetches, :score)",
         )?;
         insert.insert(named_params! {
             ":id": call.id.as_str(),
@@ -293,16 +323,21 @@ impl EncodedWrite {
             ":provider_digits": columns.provider_digits,
             ":metadata": some_text(&columns.metadata),
             ":news": call.news.cast_signed(),
+            ":marks": measures.marks,
+            ":duration": measures.duration,
+            ":cost": measures.cost,
+            ":completion": measures.completion,
+            ":fetches": measures.fetches,
+            ":score": measures.score,
         })
     }
 
     fn update(&self, db: &Connection, standing: &Standing) -> rusqlite::Result<()> {
         let (call, columns) = (&self.call, &self.columns);
         let mut update = db.prepare_cached(
-            "UPDATE calls SET revision = :revision, version = :version, updated_at = :updated_at, \
-             status = :status, call_status = :call_status, data_status = :data_status, assistant_id = :assistant_id, \
-             provider_id = :provider_id, service_request_id = :service_request_id, correlation_id = :correlation_id, \
-             metadata = :metadata, news = :news WHERE n = :n",
+            "UPDATE calls SET revision = :revision, measured = :revision, version = :version, updated_at = :updated_at, \
+             status = :status, call_status = :call_status, data_status = :data_status, service_request_id = :service_request_id, \
+             correlation_id = :correlation_id, metadata = :metadata, news = :news WHERE n = :n",
         )?;
         update.execute(named_params! {
             ":n": standing.n,
@@ -312,22 +347,39 @@ impl EncodedWrite {
             ":status": columns.status,
             ":call_status": columns.call_status,
             ":data_status": columns.data_status,
-            ":assistant_id": columns.assistant_id,
-            ":provider_id": columns.provider_id,
             ":service_request_id": columns.service_request_id,
             ":correlation_id": columns.correlation_id,
             ":metadata": some_text(&columns.metadata),
             ":news": call.news.cast_signed(),
         })?;
-        // SQLite rewrites the index of every column that is named, changed or not; these three seldom change.
-        let ended_at = columns.ended_at.map(|at| at.0);
-        if (standing.ended_at, &standing.customer_digits, &standing.provider_digits)
-            != (ended_at, &columns.customer_digits, &columns.provider_digits)
-        {
-            db.prepare_cached("UPDATE calls SET ended_at = ?2, customer_digits = ?3, provider_digits = ?4 WHERE n = ?1")?
-                .execute(params![standing.n, ended_at, columns.customer_digits, columns.provider_digits])?;
-        }
-        Ok(())
+        let steady = self.steady();
+        if standing.steady == steady { Ok(()) } else { steady.put(db, standing.n, &self.measures) }
+    }
+}
+
+impl Steady {
+    fn put(&self, db: &Connection, n: i64, measures: &Packed) -> rusqlite::Result<()> {
+        let mut put = db.prepare_cached(
+            "UPDATE calls SET ended_at = ?2, assistant_id = ?3, provider_id = ?4, customer_digits = ?5, provider_digits = ?6, \
+             marks = ?7, duration = ?8, cost = ?9, completion = ?10, fetches = ?11, score = ?12 WHERE n = ?1",
+        )?;
+        let Self { ended_at, assistant_id, provider_id, customer_digits, provider_digits, .. } = self;
+        let Packed { marks, duration, cost, completion, fetches, score } = measures;
+        let values = params![
+            n,
+            ended_at,
+            assistant_id,
+            provider_id,
+            customer_digits,
+            provider_digits,
+            marks,
+            duration,
+            cost,
+            completion,
+            fetches,
+            score
+        ];
+        put.execute(values).map(drop)
     }
 }
 

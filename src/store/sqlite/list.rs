@@ -1,16 +1,24 @@
-//! Lists: a filter becomes SQL, except for words, which are looked for here.
+//! Lists: a filter becomes SQL, except for words, which are looked for here, in the calls that the sieve lets through.
 
-use rusqlite::{Connection, params_from_iter, types::Value};
+use std::collections::HashSet;
 
-use super::rows::{CallRow, call_id};
+use rusqlite::{Connection, OptionalExtension as _, params_from_iter, types::Value};
+
+use super::{
+    rows::{CallRow, call_id},
+    sieve,
+};
 use crate::{
     call::time::Millis,
     store::{CallFilter, CallPage, PageCursor, SortBy, StoreError, pack::Packer},
 };
 
+/// Of so many calls all that may be on the page are sorted and looked at; more are walked through in order.
+const FEW: usize = 32_768;
+
 /// Conditions and what is bound in them. Values never become part of the text.
 #[derive(Default)]
-struct Conditions {
+pub(super) struct Conditions {
     sql: String,
     values: Vec<Value>,
 }
@@ -29,7 +37,7 @@ impl Conditions {
     }
 
     /// Everything that is asked for but the number.
-    fn of(filter: &CallFilter) -> Self {
+    pub(super) fn of(filter: &CallFilter) -> Self {
         let mut all = Self::default();
         let moment = column(filter.by);
         if filter.by == SortBy::EndedAt {
@@ -86,19 +94,26 @@ impl Conditions {
         (parts.join(" UNION ") + " ORDER BY moment DESC, id DESC LIMIT ? OFFSET ?", values)
     }
 
-    /// The statement that looks at everything, with the words to look through.
-    fn walk(mut self, filter: &CallFilter) -> (String, Vec<Value>) {
+    /// With the number, too.
+    pub(super) fn with_phone(mut self, filter: &CallFilter) -> Self {
         if !filter.phone.is_empty() {
             let marks = marks(filter.phone.len());
             let either = format!("(c.customer_digits IN ({marks}) OR c.provider_digits IN ({marks}))");
             self.and(&either, texts(&filter.phone).chain(texts(&filter.phone)));
         }
-        let (moment, conditions) = (column(filter.by), self.sql);
-        let text = format!(
-            "SELECT c.n, {moment}, c.id, r.search FROM calls c JOIN records r ON r.call = c.n WHERE true{conditions} \
-             ORDER BY {moment} DESC, c.id DESC"
-        );
-        (text, self.values)
+        self
+    }
+
+    /// What follows a first condition, and its values.
+    pub(super) fn parts(self) -> (String, Vec<Value>) {
+        (self.sql, self.values)
+    }
+
+    /// The statement that goes through everything.
+    fn walk(self, filter: &CallFilter) -> (String, Vec<Value>) {
+        let (conditions, values) = self.with_phone(filter).parts();
+        let moment = column(filter.by);
+        (format!("SELECT c.n, {moment}, c.id FROM calls c WHERE true{conditions} ORDER BY {moment} DESC, c.id DESC"), values)
     }
 }
 
@@ -140,7 +155,7 @@ pub(super) fn list(db: &Connection, filter: &CallFilter, packer: &Packer) -> Res
 }
 
 /// Number, moment and id of the calls on the page, and of one more if there is one.
-fn matching(db: &Connection, filter: &CallFilter, packer: &Packer) -> Result<Vec<(i64, i64, String)>, StoreError> {
+fn matching(db: &Connection, filter: &CallFilter, packer: &Packer) -> Result<Vec<Place>, StoreError> {
     let conditions = Conditions::of(filter);
     let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
     if filter.words.is_empty() {
@@ -148,22 +163,77 @@ fn matching(db: &Connection, filter: &CallFilter, packer: &Packer) -> Result<Vec
         let mut find = db.prepare_cached(&text)?;
         return Ok(find.query_map(params_from_iter(values), row)?.collect::<rusqlite::Result<_>>()?);
     }
-    let (text, values) = conditions.walk(filter);
-    let wanted = filter.limit.saturating_add(1);
-    let mut find = db.prepare_cached(&text)?;
-    let mut rows = find.query(params_from_iter(values))?;
-    let (mut found, mut skip) = (Vec::new(), filter.offset);
-    while found.len() < wanted
-        && let Some(there) = rows.next()?
-    {
-        let search = packer.text(there.get_ref(3)?.as_blob().unwrap_or_default())?;
-        if !filter.matches_words(&search) {
-            continue;
-        }
-        match skip.checked_sub(1) {
-            Some(left) => skip = left,
-            None => found.push(row(there)?),
-        }
+    let through = sieve::through(db, &filter.words)?;
+    let mut finding = Finding { db, filter, packer, skip: filter.offset, found: Vec::new() };
+    match through {
+        Some(numbers) if numbers.len() <= FEW => finding.among(&numbers, conditions)?,
+        through => finding.walk(through, conditions)?,
     }
-    Ok(found)
+    Ok(finding.found)
+}
+
+/// Number, moment and id of a call.
+type Place = (i64, i64, String);
+
+/// A page of calls with some words in the making.
+struct Finding<'a> {
+    db: &'a Connection,
+    filter: &'a CallFilter,
+    packer: &'a Packer,
+    skip: usize,
+    found: Vec<Place>,
+}
+
+impl Finding<'_> {
+    /// Takes a call that has the words; tells whether that is enough: the page, and one more if there is one.
+    fn take(&mut self, call: Place) -> Result<bool, StoreError> {
+        let mut text = self.db.prepare_cached("SELECT search FROM records WHERE call = ?1")?;
+        let matches = text.query_row([call.0], |row| {
+            let text = self.packer.text(row.get_ref(0)?.as_blob().unwrap_or_default());
+            Ok(text.map(|text| self.filter.matches_words(&text)))
+        });
+        if matches?? {
+            match self.skip.checked_sub(1) {
+                Some(left) => self.skip = left,
+                None => self.found.push(call),
+            }
+        }
+        Ok(self.found.len() > self.filter.limit)
+    }
+
+    /// Looks at these calls alone.
+    fn among(&mut self, numbers: &[i64], conditions: Conditions) -> Result<(), StoreError> {
+        let moment = column(self.filter.by);
+        let (conditions, mut values) = conditions.with_phone(self.filter).parts();
+        let mut find = self.db.prepare_cached(&format!("SELECT c.n, {moment}, c.id FROM calls c WHERE c.n = ?{conditions}"))?;
+        values.insert(0, Value::Null);
+        let mut calls: Vec<Place> = Vec::new();
+        for n in numbers {
+            values[0] = Value::from(*n);
+            let call = find.query_row(params_from_iter(&values), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+            calls.extend(call.optional()?);
+        }
+        calls.sort_unstable_by(|a, b| (b.1, &b.2).cmp(&(a.1, &a.2)));
+        for call in calls {
+            if self.take(call)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes through all calls in order and looks at those that came through the sieve, or at each: where many have the words, the page is soon full.
+    fn walk(&mut self, through: Option<Vec<i64>>, conditions: Conditions) -> Result<(), StoreError> {
+        let (text, values) = conditions.walk(self.filter);
+        let through: Option<HashSet<i64>> = through.map(HashSet::from_iter);
+        let mut find = self.db.prepare_cached(&text)?;
+        let mut rows = find.query(params_from_iter(values))?;
+        while let Some(row) = rows.next()? {
+            let n = row.get(0)?;
+            if through.as_ref().is_none_or(|through| through.contains(&n)) && self.take((n, row.get(1)?, row.get(2)?))? {
+                break;
+            }
+        }
+        Ok(())
+    }
 }

@@ -11,7 +11,9 @@
 //! | `news` | the log of what was told |
 //! | `outbox`, `deliveries` | whom to tell; what is on its way |
 //! | `document` | small things that are kept beside calls |
+//! | `figures` | numbers about calls; what services count besides |
 //! | `readers`, `rows`, `list` | the pool of connections that read; rows and what they mean; lists |
+//! | `sieve` | what a search for words reads before it looks at texts |
 //! | `backup`, `snapshot`, `moving` | a copy of a running store, to keep or to read; what it takes to move and to rekey one |
 
 mod backup;
@@ -19,6 +21,7 @@ mod checkpoint;
 mod commit;
 mod deliveries;
 mod document;
+mod figures;
 mod inspect;
 mod list;
 mod moving;
@@ -28,6 +31,7 @@ mod outbox;
 mod readers;
 mod rows;
 mod schema;
+mod sieve;
 mod snapshot;
 mod upkeep;
 mod writer;
@@ -56,6 +60,7 @@ use super::{
     TimelineEntry, UnfoldedEvent, disk,
     pack::Packer,
     seldom::{Counts, Seldom},
+    tally::HOUR,
     tombstone::TombstoneKey,
 };
 use crate::call::{id::CallId, time::Millis};
@@ -101,6 +106,8 @@ struct Shared {
     writer: Writer,
     readers: Readers,
     seldom: Seldom,
+    /// Who does what was left for later takes turns.
+    tending: tokio::sync::Mutex<()>,
 }
 
 impl From<rusqlite::Error> for StoreError {
@@ -139,7 +146,8 @@ impl SqliteStore {
         upkeep::end_leases(&db)?;
         let readers = Readers::new(path.clone(), options.max_connections);
         let writer = Writer::start(db, &path, lock)?;
-        Ok(Self { shared: Arc::new(Shared { path, tombstones, packer, writer, readers, seldom: Seldom::default() }) })
+        let (seldom, tending) = (Seldom::default(), tokio::sync::Mutex::default());
+        Ok(Self { shared: Arc::new(Shared { path, tombstones, packer, writer, readers, seldom, tending }) })
     }
 
     async fn write<T: Send + 'static>(
@@ -232,6 +240,7 @@ impl SqliteStore {
             }
         }
         self.write_all(move |db| upkeep::purge_leftovers(db, before, PURGE_STEP)).await?;
+        self.purge_tallies(before.0.div_euclid(HOUR)).await?;
         Ok(gone)
     }
 

@@ -10,7 +10,7 @@ use super::{
     outbox,
     readers::Read,
     rows::{call_id, timeline_entry},
-    schema,
+    schema, sieve,
 };
 use crate::store::{
     StoreError, TimelineEntry,
@@ -195,6 +195,7 @@ impl SqliteStore {
     pub(in crate::store) async fn forget_keys(&self) -> Result<(), StoreError> {
         let packer = Arc::clone(&self.shared.packer);
         let forget = move |db: &Connection| {
+            sieve::clear(db)?;
             let Some(there) = note(db, RING)? else { return Ok(()) };
             packer.vault().rekeyed(&there).map_or(Ok(()), |next| set_note(db, RING, Some(&there), &next).map(drop))
         };

@@ -30,6 +30,8 @@ const STEPS: &[(i64, &str)] = &[
     (2_003, include_str!("../migrations/sqlite/0004_news.sql")),
     (2_004, include_str!("../migrations/sqlite/0005_outbox.sql")),
     (2_005, include_str!("../migrations/sqlite/0006_documents.sql")),
+    (2_006, include_str!("../migrations/sqlite/0007_figures.sql")),
+    (2_007, include_str!("../migrations/sqlite/0008_sieve.sql")),
 ];
 
 /// What to do about a schema that is behind.

@@ -51,7 +51,8 @@ const ASK_AGAIN: [u16; 4] = [202, 404, 429, 503];
 /// Nobody is to be kept waiting longer, in seconds.
 const LONGEST_RETRY_AFTER: u64 = 30;
 /// Where answers have a shape of their own when all went well.
-const OTHER_SHAPES: [&str; 11] = [
+const OTHER_SHAPES: [&str; 12] = [
+    "format=csv",
     "/dashboard/",
     "/events",
     "/vapi/deliveries",

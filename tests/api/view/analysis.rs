@@ -41,7 +41,7 @@ fn the_analysis_is_shown_as_it_is() {
     );
     assert_eq!(
         shown["session"],
-        json!({"summary": "The seedlings of order HG-114 are ready; they cost 62 euros.", "source": "vapi", "keyInsights": []})
+        json!({"summary": "The seedlings of order HG-114 are ready; they cost 62 euros.", "source": "vapi", "keyInsights": ["Price: 62", "Ready: yes", "Secret: stays, a model said it", "Seedlings ready: yes"]})
     );
     assert_eq!(shown["structuredOutputs"]["0f1e2d3c-4b5a-4968-8776-655443322110"], json!({"name": "Seedlings ready", "result": true}));
 }

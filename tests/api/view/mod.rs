@@ -4,6 +4,7 @@ mod analysis;
 mod defaults;
 mod keys;
 mod outcome;
+mod session;
 mod snapshot;
 mod times;
 mod words;

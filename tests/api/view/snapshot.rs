@@ -171,7 +171,11 @@ fn a_whole_result() {
       },
       "serviceRequestId": "req-77",
       "session": {
-        "keyInsights": [],
+        "keyInsights": [
+          "Price: 62",
+          "Ready: yes",
+          "Seedlings ready: yes"
+        ],
         "source": "vapi",
         "summary": "Forty trays of seedlings wait for the club, for 62 euros."
       },

@@ -6,7 +6,7 @@ local DONE, DUPLICATE, CONFLICT, DELETED = 0, 1, 2, 3
 local EVENT = { 'id', 'call', 'keep', 'source', 'at', 'folded', 'app', 'length', 'meta', 'told', 'note', 'body' }
 local WRITE = {
   'id', 'expected', 'revision', 'version', 'created', 'updated', 'kind', 'due', 'moments', 'marks', 'search', 'record',
-  'news',
+  'news', 'measures',
 }
 local ITEM = { 'at', 'sequence', 'kind', 'about' }
 
@@ -113,7 +113,8 @@ end
 local function put(write, standing)
   call('HSET', prefix .. 'call:' .. write.id, 'revision', write.revision, 'version', write.version,
     'created', write.created, 'updated', write.updated, 'kind', write.kind, 'due', write.due, 'moments', write.moments,
-    'marks', write.marks, 'search', write.search, 'record', write.record, 'news', write.news)
+    'marks', write.marks, 'search', write.search, 'record', write.record, 'news', write.news,
+    'measures', write.measures)
   list(write.id, standing.moments, standing.marks, write.moments, write.marks)
   -- A lease goes on as long as the due time stays.
   if standing.kind ~= write.kind or standing.due ~= write.due then
