@@ -16,6 +16,10 @@ use crate::store::{StoreError, disk::filesystem_forgets};
 pub(super) const PRIVATE: u32 = 0o600;
 /// How long a connection waits for another one's lock. Only checkpoints ever make one wait.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_millis(500);
+/// Whoever just let go of the file may have started a program in that moment, which holds the lock until it runs: it is tried again so often.
+const LOCK_TRIES: u32 = 10;
+/// And so long apart.
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 /// Statements kept ready in each connection.
 const STATEMENTS: usize = 64;
 /// Page cache of the writer, in KiB: the upper pages of every index fit.
@@ -48,7 +52,15 @@ pub(super) fn lock(path: &Path) -> Result<File, StoreError> {
     let file = private_file(&lock_path).map_err(|error| {
         StoreError::Unusable(format!("{} can't be created: {error}. Does its folder exist, and is it writable?", lock_path.display()))
     })?;
-    match file.try_lock() {
+    let mut taken = file.try_lock();
+    for _ in 0..LOCK_TRIES {
+        if !matches!(taken, Err(TryLockError::WouldBlock)) {
+            break;
+        }
+        std::thread::sleep(LOCK_PAUSE);
+        taken = file.try_lock();
+    }
+    match taken {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StoreError::Unusable(format!(
             "{} is in use by another Ringback process: stop that one first, or choose another DATABASE_URL",
