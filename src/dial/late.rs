@@ -29,16 +29,17 @@ impl Dialer {
         let parts = &self.0.parts;
         let (registry, now) = (parts.registry.clone(), parts.clock.now());
         let mut writing = parts.lifecycle.spawn_quiet(async move { registry.store().put_documents(writes, now).await });
-        let error = match timeout(STORE_DEADLINE, &mut writing).await {
+        let in_time = timeout(STORE_DEADLINE, &mut writing).await;
+        let is_late = in_time.is_err();
+        let error = match in_time {
             Ok(Ok(Ok(written))) => return Ok(written),
             Ok(Ok(Err(error))) => error,
             Ok(Err(crash)) => StoreError::Unavailable(format!("the write ended early: {crash}")),
-            Err(_late) => StoreError::Unavailable(format!("no answer within {} s", STORE_DEADLINE.as_secs())),
+            Err(_late) => StoreError::late(STORE_DEADLINE),
         };
         let dialer = self.clone();
         let undo = async move {
-            // It may have ended already; then there is nothing to wait for.
-            if !writing.is_finished() && matches!(writing.await, Ok(Ok(false))) {
+            if is_late && matches!(writing.await, Ok(Ok(false))) {
                 return;
             }
             for _ in 0..TRIES {

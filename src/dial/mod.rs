@@ -344,8 +344,7 @@ impl Dialer {
     }
 
     async fn in_time<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-        let late = |_elapsed| Err(StoreError::Unavailable(format!("no answer within {} s", STORE_DEADLINE.as_secs())));
-        timeout(STORE_DEADLINE, work).await.unwrap_or_else(late)
+        timeout(STORE_DEADLINE, work).await.unwrap_or_else(|_elapsed| Err(StoreError::late(STORE_DEADLINE)))
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
     vapi::client::{Refusal, RefusalReason},
 };
 
-/// Whoever is told goes so long before their placing does.
+/// Whoever is told goes so many milliseconds before their placing or batch does.
 const BEFORE_THE_END: i64 = 3_600 * SECOND;
 
 impl Dialer {
@@ -48,5 +48,10 @@ impl Dialer {
 
 /// When whoever is told of a placing has to go, if anybody is.
 pub(super) fn release_at(says: &Placing, document: &Document) -> Option<Millis> {
-    document.expires_at.filter(|_| says.called_back).map(|ends| ends.plus(-BEFORE_THE_END))
+    document.expires_at.filter(|_| says.called_back).map(before)
+}
+
+/// When whoever is told has to go, of something that goes at a moment.
+pub(super) fn before(ends: Millis) -> Millis {
+    ends.plus(-BEFORE_THE_END)
 }

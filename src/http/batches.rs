@@ -187,7 +187,7 @@ pub(super) async fn read(
     tag = "Batches",
     params(
         ("id" = String, Path, description = "The batch's id"),
-        ("wait" = Option<f64>, Query, description = "Seconds to wait, 0 (default) to WAIT_MAX_SECONDS", example = 30),
+        super::docs::WaitParameter,
         super::docs::ViewParameter,
     ),
     responses(

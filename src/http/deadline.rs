@@ -11,6 +11,5 @@ pub(super) const CHANGE_DEADLINE: Duration = Duration::from_secs(5);
 
 /// What came of a change, if it came in time. The change must go on by itself when nobody waits for it any more.
 pub(super) async fn in_time<T>(deadline: Duration, change: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-    let late = |_elapsed| Err(StoreError::Unavailable(format!("no answer within {} s", deadline.as_secs())));
-    timeout(deadline, change).await.unwrap_or_else(late)
+    timeout(deadline, change).await.unwrap_or_else(|_elapsed| Err(StoreError::late(deadline)))
 }

@@ -28,6 +28,32 @@ pub(super) struct ViewParameter {
     pub(super) view: Option<String>,
 }
 
+/// How long an answer may wait.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct WaitParameter {
+    /// Seconds to wait, 0 (default) to `WAIT_MAX_SECONDS`
+    #[param(example = 30)]
+    #[expect(dead_code, reason = "read for the document only")]
+    wait: Option<f64>,
+}
+
+/// Which events a stream has.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "read for the document only")]
+pub(super) struct StreamParameters {
+    /// Types of events, separated by commas; all unless given
+    types: Option<String>,
+    /// Assistants that talked, separated by commas
+    #[param(rename = "assistantId")]
+    assistant_id: Option<String>,
+    /// Numbers of customer or provider, separated by commas
+    phone: Option<String>,
+    /// How the call turned out, separated by commas
+    status: Option<String>,
+}
+
 /// The API, as a document.
 #[derive(OpenApi)]
 #[openapi(

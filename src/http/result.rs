@@ -35,7 +35,7 @@ use crate::{
     tag = "Calls",
     params(
         ("id" = String, Path, description = "The call's id"),
-        ("wait" = Option<f64>, Query, description = "Seconds to wait, 0 (default) to WAIT_MAX_SECONDS", example = 30),
+        super::docs::WaitParameter,
         super::docs::ViewParameter,
     ),
     responses(

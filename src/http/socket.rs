@@ -54,10 +54,7 @@ impl FromRequestParts<Api> for OwnOrigin {
     operation_id = "streamCallsBySocket",
     tag = "Streams",
     params(
-        ("types" = Option<String>, Query, description = "Types of events, separated by commas; all unless given"),
-        ("assistantId" = Option<String>, Query, description = "Assistants that talked, separated by commas"),
-        ("phone" = Option<String>, Query, description = "Numbers of customer or provider, separated by commas"),
-        ("status" = Option<String>, Query, description = "How the call turned out, separated by commas"),
+        super::docs::StreamParameters,
         ("close" = Option<String>, Query, description = "`done`: the socket closes after the first call.done"),
         ("last_event_id" = Option<String>, Query, description = "Go on after this event"),
         ("access_token" = Option<String>, Query, description = "A read token, for clients that can't send a header"),

@@ -107,10 +107,7 @@ impl Drop for Counted {
     tag = "Streams",
     params(
         ("id" = String, Path, description = "The call's id"),
-        ("types" = Option<String>, Query, description = "Types of events, separated by commas; all unless given"),
-        ("assistantId" = Option<String>, Query, description = "Assistants that talked, separated by commas"),
-        ("phone" = Option<String>, Query, description = "Numbers of customer or provider, separated by commas"),
-        ("status" = Option<String>, Query, description = "How the call turned out, separated by commas"),
+        super::docs::StreamParameters,
         ("close" = Option<String>, Query, description = "`done`: the stream ends after call.done"),
         ("last_event_id" = Option<String>, Query, description = "Go on after this event; the header Last-Event-ID outranks it"),
         ("access_token" = Option<String>, Query, description = "A poll or read token, for clients that can't send a header"),
@@ -157,10 +154,7 @@ pub(super) async fn one(
     operation_id = "streamCalls",
     tag = "Streams",
     params(
-        ("types" = Option<String>, Query, description = "Types of events, separated by commas; all unless given"),
-        ("assistantId" = Option<String>, Query, description = "Assistants that talked, separated by commas"),
-        ("phone" = Option<String>, Query, description = "Numbers of customer or provider, separated by commas"),
-        ("status" = Option<String>, Query, description = "How the call turned out, separated by commas"),
+        super::docs::StreamParameters,
         ("close" = Option<String>, Query, description = "`done`: the stream ends after the first call.done"),
         ("last_event_id" = Option<String>, Query, description = "Go on after this event; the header Last-Event-ID outranks it"),
         ("access_token" = Option<String>, Query, description = "A read token, for clients that can't send a header"),

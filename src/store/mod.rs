@@ -144,6 +144,13 @@ pub enum StoreError {
     Unusable(String),
 }
 
+impl StoreError {
+    /// It took longer than this.
+    pub(crate) fn late(deadline: Duration) -> Self {
+        Self::Unavailable(format!("no answer within {} s", deadline.as_secs()))
+    }
+}
+
 /// The engines. A closed set: an enum, not a generic.
 #[derive(Debug, Clone)]
 pub enum Store {

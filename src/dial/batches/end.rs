@@ -3,10 +3,10 @@
 use tracing::{debug, info};
 
 use super::{
-    BEFORE_THE_END, LEASE, Parts,
+    LEASE, Parts,
     shift::{Shift, Stop},
 };
-use crate::{batch::letter, call::time::Millis, store::DocumentKind};
+use crate::{batch::letter, call::time::Millis, dial::promise::before, store::DocumentKind};
 
 impl Shift {
     /// Everything is done: that is noted first, then told, then what is not needed any more goes. Until all of that happened the batch is due.
@@ -22,7 +22,7 @@ impl Shift {
         registry.store().drop_document(DocumentKind::Orders, &id).await?;
         let ends: Option<Millis> = keep_ms.map(|keep| finished_at.plus(keep));
         self.batch.document.expires_at = ends;
-        let due = ends.filter(|_| self.batch.says.called_back).map(|ends| ends.plus(-BEFORE_THE_END));
+        let due = ends.filter(|_| self.batch.says.called_back).map(before);
         self.save(due).await?;
         info!(batch_id = id, calls = self.batch.says.entries.len(), canceled = self.batch.says.canceled, "A batch is done");
         Ok(())

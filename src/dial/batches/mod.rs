@@ -77,8 +77,6 @@ const LONGEST_SLEEP: i64 = 5 * SECOND;
 const STORE_PAUSE: Duration = Duration::from_secs(2);
 /// Where no signals come from other instances, whoever waits looks this often.
 const LOOK_AGAIN: Duration = Duration::from_millis(900);
-/// Whoever is told goes so long before the batch does.
-const BEFORE_THE_END: i64 = 3_600 * SECOND;
 
 /// Works through batches; a cheap handle.
 #[derive(Clone)]
@@ -373,18 +371,21 @@ fn first(NewBatch { draft, token, .. }: &NewBatch) -> Batch {
     }
 }
 
-/// The write of a new document of a batch. It stays until the batch is done, however long that takes.
 /// Takes a batch back of which somebody was told that it was not made.
 async fn drop_batch(dialer: Dialer, id: &str, answer: Option<&str>) -> Result<(), StoreError> {
     let store = dialer.0.parts.registry.store();
     store.drop_document(DocumentKind::Batch, id).await?;
     store.drop_document(DocumentKind::Orders, id).await?;
-    if let Some(answer) = answer {
+    // By now the key may stand for another batch.
+    if let Some(answer) = answer
+        && dialer.answered(answer).await?.is_some_and(|answer| answer.says.placement_id == id)
+    {
         store.drop_document(DocumentKind::Answer, answer).await?;
     }
     Ok(())
 }
 
+/// The write of a new document of a batch. It stays until the batch is done, however long that takes.
 fn made(kind: DocumentKind, id: &str, says: &impl serde::Serialize, now: Millis) -> DocumentWrite {
     let due = (kind == DocumentKind::Batch).then_some(now.plus(UNSURE));
     let (id, body) = (id.to_owned(), written(says));

@@ -2,7 +2,7 @@
 
 use axum::{
     extract::State,
-    http::{HeaderName, HeaderValue, StatusCode},
+    http::{HeaderValue, StatusCode},
     response::{IntoResponse, Response},
 };
 use serde_json::Value;
@@ -19,7 +19,7 @@ use crate::{
         calls::json_answer,
         deadline::{CHANGE_DEADLINE, in_time},
         observe::Told,
-        place::IdempotencyKey,
+        place::{IDEMPOTENT_REPLAYED, IdempotencyKey},
         sent::Sent,
     },
     store::Loaded,
@@ -29,7 +29,6 @@ use crate::{
 /// What a key was used for here: what a client chose, and what is made of its body.
 const ROUTE: &str = "vapi/call";
 const BODY: &str = "vapi/call:body";
-const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// Places a call as Vapi's `POST /call` does, once: the same bytes by the same token within 10 seconds are the same call.
 ///
