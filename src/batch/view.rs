@@ -112,7 +112,8 @@ impl Stats {
 #[expect(clippy::cast_precision_loss, reason = "there are hundreds")]
 fn average(minutes: &[f64]) -> f64 {
     let average = minutes.iter().sum::<f64>() / minutes.len().max(1) as f64;
-    (average * 1e4).round() / 1e4
+    // The sum of nothing is -0.0.
+    (average * 1e4).round() / 1e4 + 0.0
 }
 
 impl BatchResult {

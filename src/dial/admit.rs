@@ -42,6 +42,15 @@ impl Dialer {
         Ok(())
     }
 
+    /// Waits until Vapi may be asked once more, by whom it is asked here.
+    pub(super) async fn turn(&self, order: &Order) -> Result<(), DialError> {
+        match (&self.0.parts.client, order.method) {
+            (Some(client), CallMethod::DirectVapi) => client.turn().await.map_err(DialError::Refused),
+            (None, CallMethod::DirectVapi) => Err(DialError::NoKey),
+            (_, CallMethod::Kestra) => Ok(()),
+        }
+    }
+
     /// What Vapi is to be asked for, by whomever.
     pub(super) fn body(&self, order: &Order, id: &str) -> Result<Value, DialError> {
         let mut body = self.0.parts.writer.call(&order.wanted, id)?;

@@ -27,6 +27,7 @@
 //! | `admit` | may this be placed at all? |
 //! | [`batches`] | works through calls that are placed together |
 //! | `flow` | has Kestra place calls, and looks how its flow does |
+//! | `late` | takes back what was written too late |
 //! | `memory` | how long a key means the same order |
 //! | `order` | what is ordered, and what becomes of it |
 //! | `placing` | the documents |
@@ -38,6 +39,7 @@ mod admit;
 pub mod asked;
 pub mod batches;
 mod flow;
+mod late;
 mod memory;
 mod order;
 mod placing;
@@ -147,7 +149,7 @@ impl Dialer {
             return Err(DialError::Stopping);
         }
         let dialer = self.clone();
-        let work = self.0.parts.lifecycle.spawn_quiet(async move { dialer.settle(order).await });
+        let work = self.0.parts.lifecycle.spawn_quiet(async move { Box::pin(dialer.settle(order)).await });
         work.await.unwrap_or_else(|crash| Err(StoreError::Unavailable(format!("the placing ended early: {crash}")).into()))
     }
 
@@ -170,6 +172,7 @@ impl Dialer {
             }
             if !std::mem::replace(&mut admitted, true) {
                 self.admit(&order).await?;
+                self.turn(&order).await?;
             }
             let id = placing::new_id();
             let body = self.body(&order, &id)?;
@@ -206,7 +209,7 @@ impl Dialer {
         body: &Value,
         key: Option<(&str, Option<u64>, Option<i64>)>,
     ) -> Result<bool, DialError> {
-        let Parts { registry, clock, keep_ms, .. } = &self.0.parts;
+        let Parts { clock, keep_ms, .. } = &self.0.parts;
         let now = clock.now();
         let asked = crate::vapi::call::redacted(body.to_string().as_bytes()).unwrap_or_default();
         let (token, called_back, method, sent_at) = (order.token.clone(), order.callback.is_some(), order.method, now);
@@ -217,7 +220,12 @@ impl Dialer {
             let says = Remembered::of(&order.hash, id);
             writes.push(placing::remembered(answer_id, &says, before, (now, kept)));
         }
-        Ok(self.in_time(registry.store().put_documents(writes, now)).await?)
+        let written = id.to_owned();
+        let take_back = move |dialer: Self| {
+            let id = written.clone();
+            async move { dialer.never_sent(&id).await }
+        };
+        Ok(self.write_or(writes, take_back).await?)
     }
 
     /// What an order's key stands for by now, if anything was placed by it.

@@ -67,13 +67,15 @@ impl Dialer {
 
     /// A placing became this call: its record hears of it first, then the placing says so.
     pub(super) async fn note_call(&self, id: &str, call: &CallId, answer: Option<crate::call::event::CallEvent>) -> Result<(), StoreError> {
-        self.0.known.insert(id.to_owned(), call.clone());
         let Parts { registry, clock, writer, .. } = &self.0.parts;
-        let Some(placing) = self.placing(id).await? else { return Ok(()) };
-        let at = clock.now();
-        if placing.says.state == State::Lost {
+        let placing = self.placing(id).await;
+        if matches!(&placing, Ok(Some(placing)) if placing.says.state == State::Lost) {
             return Ok(());
         }
+        // Also when the store can't be asked any more: there is a call.
+        self.0.known.insert(id.to_owned(), call.clone());
+        let Some(placing) = placing? else { return Ok(()) };
+        let at = clock.now();
         if placing.says.state != State::Placed {
             let mut event = vapi::call::placed(&placing.says.asked, event_id(id), call, at);
             // Whoever sends its messages to us owes a report, heard of or not.

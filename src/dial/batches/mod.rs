@@ -60,6 +60,9 @@ use crate::{
     },
 };
 
+/// A batch is begun when it is certain that it was written; until then nobody works on it for so many milliseconds. A write that took too long is
+/// taken back before.
+const UNSURE: i64 = 60 * SECOND;
 /// What an idempotency key was used for here.
 const ROUTE: &str = "batches";
 /// Whoever works on a batch says so at least this often, or another instance goes on with it.
@@ -141,7 +144,7 @@ impl Batches {
     /// # Errors
     /// [`DialError`] when there is no such batch, and nothing is placed.
     pub async fn create(&self, new: NewBatch) -> Result<Made, DialError> {
-        let Parts { client, lifecycle, registry, .. } = self.parts();
+        let Parts { client, lifecycle, .. } = self.parts();
         if lifecycle.is_stopping() {
             return Err(DialError::Stopping);
         }
@@ -165,18 +168,38 @@ impl Batches {
                 };
             }
             let (id, now) = (batch::new_id(), self.now());
+            let answer = key.clone();
             let mut writes =
                 vec![made(DocumentKind::Batch, &id, &first(&new), now), made(DocumentKind::Orders, &id, &new.draft.orders, now)];
             writes.extend(key.as_ref().map(|key| {
                 let before = before.map(|it| it.document.revision);
                 placing::remembered(key, &Remembered::of(&new.hash, &id), before, (now, Some(REMEMBERED)))
             }));
-            if dialer.in_time(registry.store().put_documents(writes, now)).await? {
-                self.0.due.announce(now);
+            let written = id.clone();
+            let take_back = move |dialer: Dialer| {
+                let (id, answer) = (written.clone(), answer.clone());
+                async move { drop_batch(dialer, &id, answer.as_deref()).await }
+            };
+            if dialer.write_or(writes, take_back).await? {
+                self.begin(&id).await;
                 return Ok(Made { id, replayed: false });
             }
         }
         Err(StoreError::Unavailable("the answer to the key kept changing under us".to_owned()).into())
+    }
+
+    /// Has a batch worked on at once that is written down for certain. If that can't be noted, it begins [`UNSURE`] after it was made.
+    async fn begin(&self, id: &str) {
+        let now = self.now();
+        let begun = async {
+            let Some(mut batch) = self.read(id).await? else { return Ok(true) };
+            batch.document.due = Some(now);
+            self.0.dialer.in_time(self.parts().registry.store().put_documents(vec![batch.write()], now)).await
+        };
+        if let Err(error) = begun.await {
+            warn!(%error, batch_id = id, "A batch can't be begun at once; it begins within a minute");
+        }
+        self.0.due.announce(now);
     }
 
     /// A batch as it stands; `None` when there is none of this id.
@@ -351,8 +374,19 @@ fn first(NewBatch { draft, token, .. }: &NewBatch) -> Batch {
 }
 
 /// The write of a new document of a batch. It stays until the batch is done, however long that takes.
+/// Takes a batch back of which somebody was told that it was not made.
+async fn drop_batch(dialer: Dialer, id: &str, answer: Option<&str>) -> Result<(), StoreError> {
+    let store = dialer.0.parts.registry.store();
+    store.drop_document(DocumentKind::Batch, id).await?;
+    store.drop_document(DocumentKind::Orders, id).await?;
+    if let Some(answer) = answer {
+        store.drop_document(DocumentKind::Answer, answer).await?;
+    }
+    Ok(())
+}
+
 fn made(kind: DocumentKind, id: &str, says: &impl serde::Serialize, now: Millis) -> DocumentWrite {
-    let due = (kind == DocumentKind::Batch).then_some(now);
+    let due = (kind == DocumentKind::Batch).then_some(now.plus(UNSURE));
     let (id, body) = (id.to_owned(), written(says));
     DocumentWrite {
         document: Document { kind, id, revision: 1, alias: None, due, created_at: now, expires_at: None, body },

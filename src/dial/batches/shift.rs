@@ -10,7 +10,7 @@ use tracing::{error, info, warn};
 
 use super::{
     Batches, LEASE, MOST_CONFLICTS, Parts, STORE_PAUSE,
-    watch::{Event, failed, followed, hung_up, placed, refused},
+    watch::{Event, failed, followed, hung_up, placed, recalled, refused},
 };
 use crate::{
     batch::{Batch, Ending, Orders},
@@ -183,7 +183,7 @@ impl Shift {
                     self.work.push(hung_up(self.batches.clone(), id.clone()).boxed());
                 }
                 Some(_) => {}
-                None if canceled => self.end(index, Ending::Canceled),
+                None if canceled => self.cancel(index),
                 None if self.pause.is_some() || self.under_way() >= max_concurrent => {}
                 None => match self.order(index) {
                     Ok(order) => {
@@ -193,6 +193,17 @@ impl Shift {
                     Err(ending) => self.end(index, ending),
                 },
             }
+        }
+    }
+
+    /// It is not placed any more; unless it was, and somebody was killed before that could be noted.
+    fn cancel(&mut self, index: usize) {
+        match self.order(index) {
+            Ok(order) => {
+                self.placing.insert(index);
+                self.work.push(recalled(self.batches.clone(), index, order).boxed());
+            }
+            Err(_broken) => self.end(index, Ending::Canceled),
         }
     }
 
@@ -232,6 +243,10 @@ impl Shift {
             }
             Event::Found(index, id) => self.follow(index, id),
             Event::Unplaced(index) => self.batch.says.entries[index].call_id = None,
+            Event::Unbegun(index) => {
+                self.placing.remove(&index);
+                self.end(index, Ending::Canceled);
+            }
             Event::Ended(index, ending) => self.end(index, ending),
             Event::HungUp => {}
         }

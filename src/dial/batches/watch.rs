@@ -38,6 +38,8 @@ pub(super) enum Event {
     Unplaced(usize),
     /// There is nothing left to wait for.
     Ended(usize, Ending),
+    /// It was never placed, and the batch is canceled.
+    Unbegun(usize),
     /// It was hung up, or that was given up.
     HungUp,
 }
@@ -55,6 +57,15 @@ pub(super) async fn placed(batches: Batches, index: usize, order: Order) -> Even
         Err(error) => Err(error.into()),
     };
     Event::Placed(index, outcome)
+}
+
+/// What was placed for an entry of a canceled batch, if anything was.
+pub(super) async fn recalled(batches: Batches, index: usize, order: Order) -> Event {
+    match batches.0.dialer.recalled(&order).await {
+        Ok(Some(named)) => Event::Placed(index, Ok(Outcome { named, replayed: true })),
+        Ok(None) => Event::Unbegun(index),
+        Err(error) => Event::Placed(index, Err(error.into())),
+    }
 }
 
 /// Waits for the end of a call that was placed at a moment.

@@ -7,6 +7,7 @@ mod erased;
 mod faults;
 mod kestra;
 mod keys;
+mod late;
 mod limits;
 mod many;
 mod once;
