@@ -16,7 +16,7 @@ const MOST_SLICES: usize = 8_192;
 /// Slices of a block that says next to nothing.
 const FEWEST_SLICES: usize = 64;
 /// A block has as many slices as keep no more than one bit in so many set: more would let too much through, fewer would take more room.
-const ONE_IN: usize = 4;
+const ONE_IN: usize = 8;
 /// Grams looked for, at most: more make no difference.
 const MOST_GRAMS: usize = 24;
 /// Characters of a gram.
