@@ -34,6 +34,7 @@ use crate::{
     call::time::{Millis, SECOND},
     clock::Clock,
     config::{Config, WebhookConfig},
+    kestra::Kestra,
     store::{StoreError, StoreHealth},
     vapi::client::VapiClient,
 };
@@ -53,11 +54,12 @@ const ALIASES: [&str; 4] = ["/api/v1/vapi/webhook", "/api/v1/vapi/webhooks/vapi"
 const STANDARD_PREFIX: &str = "whsec_";
 
 /// Examines. Has what it needs of the configuration.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Doctor {
     webhook: WebhookConfig,
     needs: Needs,
     client: Option<VapiClient>,
+    kestra: Option<Kestra>,
     clock: Clock,
     warnings: Vec<String>,
 }
@@ -74,7 +76,7 @@ pub struct Examination {
 impl Doctor {
     /// For a service with this configuration.
     #[must_use]
-    pub fn new(config: &Config, client: Option<VapiClient>, clock: Clock) -> Self {
+    pub fn new(config: &Config, client: Option<VapiClient>, kestra: Option<Kestra>, clock: Clock) -> Self {
         let webhook = config.webhook.clone();
         let bases = config.http.public_url.iter();
         let paths: Vec<&str> = ALIASES.into_iter().chain(webhook.path.as_deref()).collect();
@@ -89,7 +91,7 @@ impl Doctor {
             proofs: webhook.auth.clone(),
             tools: !config.tools.tools.is_empty(),
         };
-        Self { webhook, needs, client, clock, warnings: config.warnings.clone() }
+        Self { webhook, needs, client, kestra, clock, warnings: config.warnings.clone() }
     }
 
     /// What webhooks must be like to be taken here.
@@ -102,6 +104,9 @@ impl Doctor {
     pub async fn examine(&self, named: &Named) -> Examination {
         let mut findings = self.configuration();
         findings.extend(door::examine(&self.webhook, &self.clock).await);
+        if let Some(kestra) = &self.kestra {
+            findings.push(of_kestra(kestra).await);
+        }
         let mut plans = Vec::new();
         if let Some(client) = &self.client {
             let house = House::visit(client, &self.clock, named).await;
@@ -137,6 +142,20 @@ impl Doctor {
         } else {
             Finding::ok("clock", "this machine's clock agrees with Vapi's")
         })
+    }
+}
+
+/// Somebody relies on Kestra: for calls to be placed, or at least for those who sleep until a call is done.
+async fn of_kestra(kestra: &Kestra) -> Finding {
+    let advice = "look at KESTRA_URL, and at the Kestra there";
+    match kestra.health().await {
+        Ok(()) => Finding::ok("kestra", "Kestra answers at KESTRA_URL"),
+        Err(why) if kestra.places() => {
+            Finding::error("kestra", &format!("{why}; with KESTRA_ENABLED no call is placed meanwhile")).advise(advice)
+        }
+        Err(why) => {
+            Finding::warning("kestra", &format!("{why}; executions that sleep until a call is done are not resumed")).advise(advice)
+        }
     }
 }
 

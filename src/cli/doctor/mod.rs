@@ -109,8 +109,7 @@ pub(super) async fn run(args: &DoctorArgs, environment: &Environment) -> ExitCod
 
 fn open(environment: &Environment) -> Result<Practice, Vec<String>> {
     let config = Config::from_env(|name| environment.get(name)).map_err(|ConfigError { problems }| problems)?;
-    let client = app::preflight(&config, &Clock::System).map_err(|error| vec![error.to_string()])?;
-    let doctor = Doctor::new(&config, client.clone(), Clock::System);
+    let (doctor, client) = app::doctor(&config, &Clock::System).map_err(|error| vec![error.to_string()])?;
     let service = ClientConfig::from_env(|name| environment.get(name)).ok();
     Ok(Practice { config, client, doctor, service })
 }

@@ -238,3 +238,21 @@ async fn who_places_is_said_in_words_that_there_are() {
     }
     app.finish().await;
 }
+
+#[tokio::test]
+async fn whoever_watches_is_told_how_kestra_is() {
+    let kestra = kestra().await;
+    let app = story(Engine::Memory, &kestra).with("KESTRA_ENABLED", "true").begin().await;
+    let checks = app.get("/readyz?verbose").await.json()["checks"].take();
+    assert_eq!(checks["kestra"], json!({"ok": true, "places": true, "error": null}));
+    app.finish().await;
+    kestra.breaks(Some(503));
+    let app = story(Engine::Memory, &kestra).with("KESTRA_ENABLED", "true").begin().await;
+    let verbose = app.get("/readyz?verbose").await.json();
+    assert_eq!(verbose["checks"]["kestra"], json!({"ok": false, "places": true, "error": "Kestra answered 503"}));
+    assert_eq!(verbose["status"], "ok", "results are still taken and told");
+    app.finish().await;
+    let app = Story::on(Engine::Memory).begin().await;
+    assert_eq!(app.get("/readyz?verbose").await.json()["checks"]["kestra"], Value::Null, "there is none");
+    app.finish().await;
+}
