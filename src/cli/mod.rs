@@ -15,6 +15,7 @@ mod moving;
 mod openapi;
 mod parse;
 mod progress;
+mod reason;
 pub mod replay;
 mod result;
 mod serve;

@@ -251,3 +251,20 @@ fn a_terminal_has_colours_unless_they_are_not_wanted() {
         assert_eq!(ended.stdout.contains("\x1b[32mcall.done"), coloured, "{ended:?}");
     }
 }
+
+#[test]
+fn whoever_listens_to_a_call_that_nobody_has_heard_of_is_told_that_they_wait() {
+    let home = Home::new();
+    let service = Program::guarded(&home).serve();
+    let call = new_call();
+    let listening = Listening::begin(&home, &service.url(), &format!("--call {call}"));
+    listened_to(&service, 1);
+    live(&service, &call);
+    listening.says("call.done");
+    let said = listening.interrupted();
+    assert!(said.contains(&format!("nothing was heard of call {call} yet")), "{said}");
+    let again = Listening::begin(&home, &service.url(), &format!("--call {call}"));
+    listened_to(&service, 1);
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(again.interrupted(), "", "now it is known");
+}
