@@ -35,10 +35,10 @@ const TRIES: u32 = 6;
 #[derive(Debug, clap::Args)]
 pub(super) struct BackfillArgs {
     /// Calls that changed then or later: a time (2026-01-31T12:00:00Z), a day (2026-01-31), or how long ago (90m, 12h, 30d)
-    #[arg(long, value_name = "TIME", value_parser = parse::moment)]
+    #[arg(long, value_name = "TIME", value_parser = parse::moment, allow_hyphen_values = true)]
     since: parse::Moment,
     /// Calls that were made then or earlier
-    #[arg(long, value_name = "TIME", value_parser = parse::moment)]
+    #[arg(long, value_name = "TIME", value_parser = parse::moment, allow_hyphen_values = true)]
     until: Option<parse::Moment>,
     /// All calls of the organisation, not only those that the service takes for its own
     #[arg(long)]

@@ -45,7 +45,7 @@ pub(super) struct CallArgs {
     #[arg(long)]
     no_wait: bool,
     /// Seconds to wait for the call to be done
-    #[arg(long, value_name = "SECONDS", default_value = "1800", value_parser = super::parse::seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "1800", value_parser = super::parse::seconds, allow_negative_numbers = true)]
     wait: f64,
     /// Print the whole result as JSON
     #[arg(long)]

@@ -29,7 +29,7 @@ pub(super) struct ResultArgs {
     #[arg(value_parser = CallId::parse)]
     id: CallId,
     /// Seconds to wait for the call to be done
-    #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = super::parse::seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = super::parse::seconds, allow_negative_numbers = true)]
     wait: f64,
     #[command(flatten)]
     remote: Remote,
