@@ -34,7 +34,12 @@ const VARIABLES: &[Variable] = &[
         SERVE,
         "Address to listen on: an IP address or `localhost`; `::` or `0.0.0.0` for all. Anything else is ignored with a warning.",
     ),
-    variable("PORT", "8000", "serve, doctor, and where `RINGBACK_URL` is not set its commands", "Port to listen on; `0` picks a free one."),
+    variable(
+        "PORT",
+        "8000",
+        "serve, healthcheck, call, result, listen, backfill, doctor, simulate, replay",
+        "Port to listen on; `0` picks a free one.",
+    ),
     variable(
         "PUBLIC_URL",
         "",

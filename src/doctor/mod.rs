@@ -34,7 +34,7 @@ use crate::{
     call::time::{Millis, SECOND},
     clock::Clock,
     config::{Config, WebhookConfig},
-    kestra::Kestra,
+    kestra::{Kestra, Looked},
     store::{StoreError, StoreHealth},
     vapi::client::VapiClient,
 };
@@ -52,6 +52,8 @@ const NOTABLE_SKEW: i64 = 10 * SECOND;
 const ALIASES: [&str; 4] = ["/api/v1/vapi/webhook", "/api/v1/vapi/webhooks/vapi", "/api/v1/webhooks/vapi", "/api/v1/sessions/vapi/webhook"];
 /// How the keys begin that serve Standard Webhooks only.
 const STANDARD_PREFIX: &str = "whsec_";
+/// A label that no execution has.
+const LOOK: (&str, &str) = ("ringback_placement", "doctor");
 
 /// Examines. Has what it needs of the configuration.
 #[derive(Clone)]
@@ -145,18 +147,24 @@ impl Doctor {
     }
 }
 
-/// Somebody relies on Kestra: for calls to be placed, or at least for those who sleep until a call is done.
+/// Somebody relies on Kestra: for calls to be placed, or at least for those who sleep until a call is done. How it is it tells everybody, of its
+/// executions only those that it lets in.
 async fn of_kestra(kestra: &Kestra) -> Finding {
-    let advice = "look at KESTRA_URL, and at the Kestra there";
-    match kestra.health().await {
-        Ok(()) => Finding::ok("kestra", "Kestra answers at KESTRA_URL"),
-        Err(why) if kestra.places() => {
-            Finding::error("kestra", &format!("{why}; with KESTRA_ENABLED no call is placed meanwhile")).advise(advice)
+    let health = kestra.health().await;
+    let (why, advice) = match health {
+        Err(why) => (why, "look at KESTRA_URL, and at the Kestra there"),
+        Ok(()) if kestra.labelled(LOOK).await == Looked::NotAsked => {
+            let advice = "look at KESTRA_USERNAME and KESTRA_PASSWORD, or KESTRA_API_TOKEN, and at KESTRA_TENANT";
+            ("Kestra answers, but does not tell us of its executions".to_owned(), advice)
         }
-        Err(why) => {
-            Finding::warning("kestra", &format!("{why}; executions that sleep until a call is done are not resumed")).advise(advice)
-        }
-    }
+        Ok(()) => return Finding::ok("kestra", "Kestra answers at KESTRA_URL, and lets us in"),
+    };
+    let finding = if kestra.places() {
+        Finding::error("kestra", &format!("{why}; with KESTRA_ENABLED no call is placed meanwhile"))
+    } else {
+        Finding::warning("kestra", &format!("{why}; executions that sleep until a call is done are not resumed"))
+    };
+    finding.advise(advice)
 }
 
 /// How the store is doing, as it says itself.

@@ -1,6 +1,9 @@
 //! Calls that a flow of Kestra's places: once each, found whatever was lost, and never placed by somebody else instead.
 
-use ringback::simulate::Stage;
+use ringback::{
+    doctor::{Doctor, Severity, house::Named},
+    simulate::Stage,
+};
 use serde_json::{Value, json};
 
 use super::{asking, id, place, request, sent};
@@ -255,4 +258,18 @@ async fn whoever_watches_is_told_how_kestra_is() {
     let app = Story::on(Engine::Memory).begin().await;
     assert_eq!(app.get("/readyz?verbose").await.json()["checks"]["kestra"], Value::Null, "there is none");
     app.finish().await;
+}
+
+#[tokio::test]
+async fn the_doctor_is_let_in_or_says_that_it_is_not() {
+    let kestra = kestra().await;
+    for (password, severity, found) in [("Kestra2026", Severity::Ok, "lets us in"), ("wrong", Severity::Error, "does not tell us")] {
+        let app = story(Engine::Memory, &kestra).with("KESTRA_ENABLED", "true").with("KESTRA_PASSWORD", password).begin().await;
+        let api = app.api();
+        let doctor = Doctor::new(&api.config, None, api.dialer.kestra().cloned(), api.clock.clone());
+        let findings = doctor.examine(&Named::default()).await.findings;
+        let told = findings.iter().find(|finding| finding.check == "kestra").expect("it is looked at");
+        assert!(told.severity == severity && told.found.contains(found), "{told:?}");
+        app.finish().await;
+    }
 }
