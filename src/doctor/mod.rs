@@ -1,4 +1,4 @@
-//! Is everything as it must be for webhooks to arrive: our configuration, the store, the clock, the public address, Vapi's settings?
+//! Is everything as it must be for webhooks to arrive: our configuration, the store, Kestra, the clock, the public address, Vapi's settings?
 //!
 //! Wanted: an examination changes nothing, anywhere. What it finds has a stable name, says what is and what to do, and shows no secret and no
 //! control character, whatever stands in Vapi's settings. Changes ([`fix`]) are worked out apart from it, and made only to objects that somebody
