@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::{EXIT_INTERRUPTED, Remote, failed, interrupted, parse, reason::reason};
+use super::{EXIT_INTERRUPTED, EXIT_USAGE, Remote, failed, interrupted, parse, reason::reason};
 use crate::{
     call::time::{Millis, YEAR_2020},
     clock::Clock,
@@ -22,8 +22,6 @@ use crate::{
     vapi::client::plain_http,
 };
 
-/// A mistake on the command line.
-const EXIT_USAGE: u8 = 2;
 /// One page may take so long: Vapi's answer, fifty commits, and everybody in a hurry before it.
 const PAGE_PATIENCE: Duration = Duration::from_mins(2);
 /// A page that failed is asked for again after this time, and then after twice as long each time.

@@ -29,6 +29,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{ClientConfig, Environment};
 
+/// A mistake on the command line.
+const EXIT_USAGE: u8 = 2;
 /// The configuration can't be used (`EX_CONFIG` of sysexits).
 const EXIT_CONFIGURATION: u8 = 78;
 /// The time given was not enough.

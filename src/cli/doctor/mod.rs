@@ -7,7 +7,7 @@ mod store;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use super::{EXIT_CONFIGURATION, failed};
+use super::{EXIT_CONFIGURATION, EXIT_USAGE, failed};
 use crate::{
     app,
     clock::Clock,
@@ -15,9 +15,6 @@ use crate::{
     doctor::{Doctor, Examination, Finding, Severity, fix::is_id, house::Named},
     vapi::client::VapiClient,
 };
-
-/// A mistake on the command line.
-const EXIT_USAGE: u8 = 2;
 
 /// What `ringback doctor` is told.
 #[derive(Debug, clap::Args)]
