@@ -85,7 +85,7 @@ impl App {
         let ground = Ground::lay(&config, clock, collector).await?;
         let keeper = ground.keeper(&config);
         let collector = ground.collector.clone();
-        let kestra = config.outbound.kestra.clone().map(|config| Kestra::new(config, outbound.clone()));
+        let kestra = kestra(&config, &outbound);
         let push = ground.push(&config, outbound.clone(), kestra.clone());
         let dialer = ground.dialer(&config, writer, push.clone(), kestra);
         let shared = Shared {
@@ -155,7 +155,7 @@ impl App {
         lifecycle.spawn("reconcile", api.reconciler.clone().run());
         lifecycle.spawn("analytics", api.analyst.clone().run(lifecycle.clone()));
         if let Some(every) = api.config.doctor_every {
-            let doctor = Doctor::new(&api.config, api.client.clone(), api.clock.clone());
+            let doctor = Doctor::new(&api.config, api.client.clone(), api.dialer.kestra().cloned(), api.clock.clone());
             let rounds = Rounds::new(doctor, api.registry.store().clone(), api.metrics.clone());
             lifecycle.spawn("doctor", rounds.run(every, lifecycle.clone()));
         }
@@ -224,13 +224,19 @@ async fn refold(registry: &Registry) {
     }
 }
 
-/// What of a configuration is only found wrong when the parts are made of it. Makes nothing else, and asks nobody.
+/// A doctor without a service, and who asks Vapi for it. Finds what of a configuration is only found wrong when the parts are made of it; asks nobody.
 ///
 /// # Errors
 /// [`StartError`] as [`App::build`] has it.
-pub fn preflight(config: &Config, clock: &Clock) -> Result<Option<VapiClient>, StartError> {
+pub fn doctor(config: &Config, clock: &Clock) -> Result<(Doctor, Option<VapiClient>), StartError> {
     verifier(config)?;
-    vapi_client(config, clock, &Metrics::new())
+    let outbound = Outbound::new(config.outbound.allowed.clone())?;
+    let client = vapi_client(config, clock, &Metrics::new())?;
+    Ok((Doctor::new(config, client.clone(), kestra(config, &outbound), clock.clone()), client))
+}
+
+fn kestra(config: &Config, outbound: &Outbound) -> Option<Kestra> {
+    config.outbound.kestra.clone().map(|config| Kestra::new(config, outbound.clone()))
 }
 
 fn vapi_client(config: &Config, clock: &Clock, metrics: &Metrics) -> Result<Option<VapiClient>, StartError> {

@@ -52,9 +52,9 @@ pub enum ApiError {
     /// 403: a page of another origin wants to write.
     #[error("Foreign origin")]
     ForeignOrigin,
-    /// 404: never heard of the call.
+    /// 404: there is no such call.
     #[error("Call not found")]
-    CallNotFound(CallId),
+    CallNotFound(CallId, Absent),
     /// 404: the call is known, its result is not.
     #[error("Call result not ready")]
     CallNotReady(CallId),
@@ -123,6 +123,32 @@ pub enum ApiError {
     Internal(String),
 }
 
+/// Why there is no call of an id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Absent {
+    /// Nothing was heard of it yet.
+    Unheard,
+    /// It was deleted here.
+    Deleted,
+    /// Vapi says that it knows none either.
+    UnknownToVapi,
+    /// It looks like the id of a placing, and there is no such placing.
+    NoPlacing,
+}
+
+impl Absent {
+    fn advice(self) -> &'static str {
+        match self {
+            Self::Unheard => "Nothing was heard of this call yet. Ask again later, or wait at /calls/{id}/result?wait=30.",
+            Self::Deleted => "This call was deleted here: nothing of it is kept, and there will be no result.",
+            Self::UnknownToVapi => {
+                "Vapi knows no call of this id. Check the id, and that VAPI_API_KEY is of the organisation that placed the call."
+            }
+            Self::NoPlacing => "No call has this id: it looks like that of a placing, and nothing was placed here under it.",
+        }
+    }
+}
+
 /// Why Vapi places no call, as its own status and code.
 fn refused(reason: RefusalReason) -> (StatusCode, &'static str) {
     match reason {
@@ -167,7 +193,7 @@ impl ApiError {
             Self::Forbidden(_) => (StatusCode::FORBIDDEN, "FORBIDDEN"),
             Self::AuthNotConfigured(_) => (StatusCode::FORBIDDEN, "AUTH_NOT_CONFIGURED"),
             Self::ForeignOrigin => (StatusCode::FORBIDDEN, "FOREIGN_ORIGIN"),
-            Self::CallNotFound(_) => (StatusCode::NOT_FOUND, "CALL_NOT_FOUND"),
+            Self::CallNotFound(..) => (StatusCode::NOT_FOUND, "CALL_NOT_FOUND"),
             Self::CallNotReady(_) => (StatusCode::NOT_FOUND, "CALL_NOT_READY"),
             Self::RecordingNotAvailable(_) => (StatusCode::NOT_FOUND, "RECORDING_NOT_AVAILABLE"),
             Self::RouteNotFound => (StatusCode::NOT_FOUND, "ROUTE_NOT_FOUND"),
@@ -207,9 +233,7 @@ impl ApiError {
             Self::VapiRefused(refusal) => advice_on(refusal.reason).to_owned(),
             Self::TooManyCalls => "This instance has placed DIAL_MAX_PER_MINUTE calls within a minute. Try again later.".to_owned(),
             Self::ForeignOrigin => "A page of another origin may not write here; list the origin in CORS_ORIGINS to let it. If it is our own page behind a proxy, set PUBLIC_URL to its address.".to_owned(),
-            Self::CallNotFound(_) => {
-                "Nothing was heard of this call yet. Ask again later, or wait at /calls/{id}/result?wait=30.".to_owned()
-            }
+            Self::CallNotFound(_, why) => why.advice().to_owned(),
             Self::CallNotReady(_) => "The call is known but has no result yet. Wait for it at /calls/{id}/result?wait=30.".to_owned(),
             Self::RecordingNotAvailable(_) => "Vapi has no such recording of this call, or not yet.".to_owned(),
             Self::RouteNotFound => "See /docs for the routes.".to_owned(),
@@ -229,7 +253,7 @@ impl ApiError {
 
     fn call_id(&self) -> Option<CallId> {
         match self {
-            Self::CallNotFound(id)
+            Self::CallNotFound(id, _)
             | Self::CallNotReady(id)
             | Self::CallEnded(id)
             | Self::RecordingNotAvailable(id)

@@ -14,6 +14,8 @@ pub struct Millis(pub i64);
 pub const SECOND: i64 = 1_000;
 /// Milliseconds in one day.
 pub const DAY: i64 = 86_400 * SECOND;
+/// 2020-01-01T00:00:00Z. There was no Vapi before, so an earlier moment is a mistake.
+pub const YEAR_2020: Millis = Millis(1_577_836_800_000);
 
 impl Millis {
     /// This moment and `milliseconds` more.

@@ -14,9 +14,9 @@ use serde_json::Value;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::{EXIT_INTERRUPTED, Remote, failed, interrupted, parse};
+use super::{EXIT_INTERRUPTED, EXIT_USAGE, Remote, failed, interrupted, parse, reason::reason};
 use crate::{
-    call::time::Millis,
+    call::time::{Millis, YEAR_2020},
     clock::Clock,
     config::{ClientConfig, Environment},
     vapi::client::plain_http,
@@ -33,10 +33,10 @@ const TRIES: u32 = 6;
 #[derive(Debug, clap::Args)]
 pub(super) struct BackfillArgs {
     /// Calls that changed then or later: a time (2026-01-31T12:00:00Z), a day (2026-01-31), or how long ago (90m, 12h, 30d)
-    #[arg(long, value_name = "TIME", value_parser = parse::moment)]
+    #[arg(long, value_name = "TIME", value_parser = parse::moment, allow_hyphen_values = true)]
     since: parse::Moment,
     /// Calls that were made then or earlier
-    #[arg(long, value_name = "TIME", value_parser = parse::moment)]
+    #[arg(long, value_name = "TIME", value_parser = parse::moment, allow_hyphen_values = true)]
     until: Option<parse::Moment>,
     /// All calls of the organisation, not only those that the service takes for its own
     #[arg(long)]
@@ -99,6 +99,10 @@ enum End {
 pub(super) async fn run(args: BackfillArgs, environment: &Environment) -> ExitCode {
     let now = Clock::System.now();
     let (since, until) = (args.since.at(now), args.until.map(|until| until.at(now)));
+    if let Some(mistake) = mistake(since, now) {
+        eprintln!("error: {mistake}\n\nFor more information, try '--help'.");
+        return ExitCode::from(EXIT_USAGE);
+    }
     let config = match args.remote.resolve(environment) {
         Ok(config) => config,
         Err(code) => return code,
@@ -110,9 +114,8 @@ pub(super) async fn run(args: BackfillArgs, environment: &Environment) -> ExitCo
     let service = Service { http, config, since, until, all: args.all };
     let mut counts = Counts::default();
     let end = service.pages(&mut counts, &interrupted()).await;
-    let summary = if args.json { serde_json::to_string(&counts).unwrap_or_default() } else { counts.words() };
-    // What was fetched stays, however it ended.
-    let told = writeln!(std::io::stdout(), "{summary}");
+    // What was fetched stays, however it ended. To have seen nothing is a result only of who came to the end.
+    let told = if matches!(end, End::Done) || counts.seen > 0 { tell(&counts, args.json) } else { Ok(()) };
     match end {
         End::Done if told.is_ok() => ExitCode::SUCCESS,
         End::Done => ExitCode::FAILURE,
@@ -122,6 +125,19 @@ pub(super) async fn run(args: BackfillArgs, environment: &Environment) -> ExitCo
         }
         End::Failed(why) => failed(&why),
     }
+}
+
+/// What the reader of the command line can't tell.
+fn mistake(since: Millis, now: Millis) -> Option<String> {
+    if since > now {
+        return Some(format!("--since is in the future: {since}"));
+    }
+    (since < YEAR_2020).then(|| format!("--since is before there was a Vapi: {since}. Take 2020-01-01 for all there is"))
+}
+
+fn tell(counts: &Counts, as_json: bool) -> std::io::Result<()> {
+    let summary = if as_json { serde_json::to_string(counts).unwrap_or_default() } else { counts.words() };
+    writeln!(std::io::stdout(), "{summary}")
 }
 
 /// The service, and what it is asked for.
@@ -162,9 +178,14 @@ impl Service {
     /// A page, asked for again while what is wrong may pass.
     async fn patiently(&self, cursor: Option<&str>) -> Result<Value, String> {
         let mut pause = FIRST_PAUSE;
-        for _ in 1..TRIES {
+        for attempt in 1..TRIES {
             match self.page(cursor).await {
-                Err((_, true)) => sleep(pause).await,
+                Err((why, true)) => {
+                    if attempt == 1 {
+                        eprintln!("ringback: {why}; trying again for a minute");
+                    }
+                    sleep(pause).await;
+                }
                 answer => return answer.map_err(|(why, _)| why),
             }
             pause *= 2;
@@ -186,7 +207,7 @@ impl Service {
         if let Some(token) = &self.config.token {
             request = request.bearer_auth(token.expose_secret());
         }
-        let broken = |error: reqwest::Error| (format!("{url} does not answer: {}", error.without_url()), true);
+        let broken = |error: reqwest::Error| (format!("{url} does not answer: {}", reason(error)), true);
         let answer = request.send().await.map_err(broken)?;
         let status = answer.status();
         let body = answer.bytes().await.map_err(broken)?;

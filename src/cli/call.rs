@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::{EXIT_INTERRUPTED, EXIT_TIMED_OUT, Remote, failed, interrupted, result};
+use super::{EXIT_INTERRUPTED, EXIT_TIMED_OUT, Remote, failed, interrupted, reason::reason, result};
 use crate::{
     call::id::CallId,
     config::{ClientConfig, Environment},
@@ -45,7 +45,7 @@ pub(super) struct CallArgs {
     #[arg(long)]
     no_wait: bool,
     /// Seconds to wait for the call to be done
-    #[arg(long, value_name = "SECONDS", default_value = "1800", value_parser = super::parse::seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "1800", value_parser = super::parse::seconds, allow_negative_numbers = true)]
     wait: f64,
     /// Print the whole result as JSON
     #[arg(long)]
@@ -134,7 +134,7 @@ async fn place(service: &Service, body: &str, key: &str) -> Result<CallId, Strin
         let answer = match request.body(body.to_owned()).timeout(PLACED_WITHIN).send().await {
             Ok(answer) => answer,
             Err(error) => {
-                why = format!("{} does not answer: {}", service.config.url, error.without_url());
+                why = format!("{} does not answer: {}", service.config.url, reason(error));
                 continue;
             }
         };
@@ -184,7 +184,7 @@ async fn interrupt(service: &Service, id: &CallId) -> ExitCode {
             Ok(answer) if answer.status().is_success() => eprintln!("ringback: hung up"),
             Ok(answer) if answer.status() == StatusCode::CONFLICT => eprintln!("ringback: the call has ended"),
             Ok(answer) => eprintln!("ringback: not hung up: {} answers {}", service.config.url, answer.status().as_u16()),
-            Err(error) => eprintln!("ringback: not hung up: {}", error.without_url()),
+            Err(error) => eprintln!("ringback: not hung up: {}", reason(error)),
         }
     } else {
         eprintln!("ringback: the call goes on; `ringback result {id}` has its result later");

@@ -2,7 +2,7 @@
 
 use std::{process::ExitCode, time::Duration};
 
-use super::failed;
+use super::{failed, reason::reason};
 use crate::{config::ClientConfig, vapi::client::plain_http};
 
 /// A probe that takes longer is a failed one.
@@ -17,6 +17,6 @@ pub(super) async fn run(config: &ClientConfig) -> ExitCode {
     match asked {
         Ok(answer) if answer.status().is_success() => ExitCode::SUCCESS,
         Ok(answer) => failed(&format!("{url} answers {}", answer.status().as_u16())),
-        Err(error) => failed(&format!("{url} does not answer: {}", error.without_url())),
+        Err(error) => failed(&format!("{url} does not answer: {}", reason(error))),
     }
 }

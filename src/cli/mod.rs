@@ -15,6 +15,7 @@ mod moving;
 mod openapi;
 mod parse;
 mod progress;
+mod reason;
 pub mod replay;
 mod result;
 mod serve;
@@ -28,6 +29,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{ClientConfig, Environment};
 
+/// A mistake on the command line.
+const EXIT_USAGE: u8 = 2;
 /// The configuration can't be used (`EX_CONFIG` of sysexits).
 const EXIT_CONFIGURATION: u8 = 78;
 /// The time given was not enough.
@@ -35,9 +38,16 @@ const EXIT_TIMED_OUT: u8 = 124;
 /// Somebody pressed Ctrl-C.
 const EXIT_INTERRUPTED: u8 = 130;
 
+/// What `--help` ends with.
+const AFTER_HELP: &str = "\
+Exit codes: 0 done (for `call`: the call was completed), 1 failed, 2 wrong arguments, 3 the call ended otherwise,
+78 the configuration can't be used, 124 not done in time, 130 interrupted.
+Settings come from the environment or a file `.env`; `.env.example` and the README list them.
+To try it without a Vapi account: `ringback simulate`, and in another terminal what it prints in front of `ringback`.";
+
 /// One reliable result per Vapi call, for everyone who waits.
 #[derive(Debug, Parser)]
-#[command(name = "ringback", version, about, max_term_width = 100)]
+#[command(name = "ringback", version, about, max_term_width = 100, after_help = AFTER_HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -83,7 +93,7 @@ enum Command {
 #[derive(Debug, Default, clap::Args)]
 struct Remote {
     /// Address of the service [default: `RINGBACK_URL`, `BACKEND_URL` or `http://127.0.0.1:$PORT`]
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = parse::service)]
     url: Option<String>,
     /// API token [default: `RINGBACK_TOKEN`]
     #[arg(long)]
@@ -94,11 +104,8 @@ impl Remote {
     fn resolve(self, environment: &Environment) -> Result<ClientConfig, ExitCode> {
         let configured = ClientConfig::from_env(|name| environment.get(name));
         match (configured, self.url) {
-            (Ok(config), url) => Ok(ClientConfig {
-                url: url.map_or(config.url, |url| url.trim_end_matches('/').to_owned()),
-                token: self.token.or(config.token),
-            }),
-            (Err(_), Some(url)) => Ok(ClientConfig { url: url.trim_end_matches('/').to_owned(), token: self.token }),
+            (Ok(config), url) => Ok(ClientConfig { url: url.unwrap_or(config.url), token: self.token.or(config.token) }),
+            (Err(_), Some(url)) => Ok(ClientConfig { url, token: self.token }),
             (Err(error), None) => Err(unusable(&error)),
         }
     }

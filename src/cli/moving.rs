@@ -43,6 +43,8 @@ pub(super) struct ImportArgs {
 /// Why a command ended early.
 enum Failure {
     Config(String),
+    /// The file that was named.
+    File(String),
     Work(TransferError),
 }
 
@@ -69,6 +71,7 @@ fn ended(outcome: Result<String, Failure>) -> ExitCode {
             eprintln!("ringback: {}", TransferError::Stopped);
             ExitCode::from(EXIT_INTERRUPTED)
         }
+        Err(Failure::File(why)) => failed(&why),
         Err(Failure::Work(error)) => failed(&error.to_string()),
     }
 }
@@ -81,7 +84,7 @@ async fn try_export(file: &Path, environment: &Environment) -> Result<String, Fa
     let config = config(environment)?;
     let is_stdout = file == Path::new("-");
     if !is_stdout && file.exists() {
-        return Err(Failure::Work(TransferError::Refused(format!("{} exists already; nothing is written over", file.display()))));
+        return Err(Failure::File(format!("{} exists already; nothing is written over", file.display())));
     }
     let part = with_suffix(file, ".part");
     let snapshot = open_snapshot(&config).map_err(|error| Failure::Config(format!("DATABASE_URL: {error}")))?;
@@ -113,8 +116,9 @@ fn with_suffix(file: &Path, suffix: &str) -> PathBuf {
 }
 
 /// Opens what an earlier run left, at its end; or a new file.
-fn unfinished(part: &Path) -> Result<(Written, Box<dyn Write + Send>), TransferError> {
-    let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(PRIVATE).open(part)?;
+fn unfinished(part: &Path) -> Result<(Written, Box<dyn Write + Send>), Failure> {
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(PRIVATE).open(part);
+    let mut file = file.map_err(|error| Failure::File(format!("{} can't be written: {error}", part.display())))?;
     file.try_lock().map_err(|_held| TransferError::Refused(format!("{} is being written by another process", part.display())))?;
     let written = export::written(BufReader::new(&file))?;
     file.set_len(written.bytes)?;

@@ -37,12 +37,14 @@ pub(super) fn target(text: &str) -> Result<Url, String> {
     if text.contains("://") { address(text) } else { address(&format!("http://{text}")) }
 }
 
+/// The address of a service, without a slash at its end.
+pub(super) fn service(text: &str) -> Result<String, String> {
+    address(text).map(|_| text.trim().trim_end_matches('/').to_owned())
+}
+
 fn address(text: &str) -> Result<Url, String> {
-    let url: Url = text.trim().parse().map_err(|error| format!("no address: {error}"))?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err("an address begins with http:// or https://".to_owned());
-    }
-    Ok(url)
+    let url = text.trim().parse().ok().filter(|url: &Url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    url.ok_or_else(|| "give an address that begins with http:// or https://, such as https://ringback.example.com".to_owned())
 }
 
 /// An http or https address; one without a path means the service's webhook route.
@@ -104,7 +106,7 @@ fn number(text: &str) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Millis, Moment, moment, pace, probability, rate, target, webhook_url};
+    use super::{Millis, Moment, moment, pace, probability, rate, service, target, webhook_url};
 
     #[test]
     fn a_moment_is_a_time_a_day_or_a_while_ago() {
@@ -126,6 +128,14 @@ mod tests {
         assert_eq!(read("https://host/elsewhere?a=b"), Ok("https://host/elsewhere?a=b".into()));
         for wrong in ["", "host", "ftp://host/", "/path"] {
             assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_service_is_known_by_its_address_alone() {
+        assert_eq!(service(" http://127.0.0.1:8000/ "), Ok("http://127.0.0.1:8000".into()));
+        for wrong in ["", "host", "localhost:8000", "ftp://host", "http://"] {
+            assert!(service(wrong).is_err_and(|why| why.contains("https://")), "{wrong}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! `ringback replay FILE…`: posts recorded webhooks again, signed afresh.
 
 use std::{
+    collections::BTreeSet,
     fmt,
     io::{self, IsTerminal, Write},
     path::{Path, PathBuf},
@@ -14,7 +15,7 @@ use secrecy::SecretString;
 use serde_json::{Value, value::RawValue};
 use tokio::time::MissedTickBehavior;
 
-use super::parse;
+use super::{parse, reason::reason};
 use crate::{
     clock::Clock,
     simulate::{self, Auth, sign},
@@ -25,6 +26,8 @@ use crate::{
 const BAD_FILE: u8 = 2;
 /// How long an answer may take: as long as Vapi waits for it.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
+/// Characters of somebody's explanation that are shown.
+const LONGEST_WHY: usize = 300;
 
 /// What `ringback replay` is told.
 #[derive(Debug, Args)]
@@ -103,15 +106,19 @@ pub async fn replay(args: ReplayArgs, ringback_url: &str, clock: &Clock, out: &m
     if let Some(ticks) = &mut ticks {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     }
-    let (count, mut all_taken) = (bodies.len(), true);
+    let (count, mut all_taken, mut told) = (bodies.len(), true, BTreeSet::new());
     for (index, body) in bodies.into_iter().enumerate() {
         if let Some(ticks) = &mut ticks {
             ticks.tick().await;
         }
         let what = What::of(&body);
-        let status = sender.post(body, clock).await;
+        let (status, why) = sender.post(body, clock).await;
         all_taken &= (200..300).contains(&status);
         writeln!(out, "{status:03} {what}")?;
+        // Once: of a thousand bodies each would be told the same.
+        if let Some(why) = why.filter(|why| told.insert(why.clone())) {
+            eprintln!("ringback replay: {}: {why}", sender.place());
+        }
         if io::stderr().is_terminal() {
             eprint!("\r{} of {count}", index + 1);
         }
@@ -130,22 +137,31 @@ struct Sender {
 }
 
 impl Sender {
-    /// The answer's status, or 0 if there was none.
-    async fn post(&self, body: String, clock: &Clock) -> u16 {
+    /// The answer's status, or 0 if there was none; and why it is no 2xx.
+    async fn post(&self, body: String, clock: &Clock) -> (u16, Option<String>) {
         let mut request = self.http.post(self.url.clone()).timeout(ANSWER_TIMEOUT).header(CONTENT_TYPE, "application/json");
         if let Some(secret) = &self.secret {
             for (name, value) in sign::headers(self.auth, secret, body.as_bytes(), clock.now()) {
                 request = request.header(name, value);
             }
         }
-        match request.body(body).send().await {
-            Ok(response) => response.status().as_u16(),
-            Err(error) => {
-                let why = if error.is_timeout() { "no answer in time" } else { "no connection" };
-                eprintln!("ringback replay: {why}");
-                0
-            }
+        let answer = match request.body(body).send().await {
+            Ok(answer) => answer,
+            Err(error) => return (0, Some(reason(error))),
+        };
+        let status = answer.status();
+        if status.is_success() {
+            return (status.as_u16(), None);
         }
+        let said: Value = answer.json().await.unwrap_or_default();
+        let words = said["message"].as_str().unwrap_or(status.canonical_reason().unwrap_or("no explanation"));
+        let words: String = words.chars().filter(|it| !it.is_control()).take(LONGEST_WHY).collect();
+        (status.as_u16(), Some(format!("{}: {words}", status.as_u16())))
+    }
+
+    /// Where it posts to, without what may let one in.
+    fn place(&self) -> String {
+        format!("{}{}", self.url.origin().ascii_serialization(), self.url.path())
     }
 }
 

@@ -7,7 +7,7 @@ use secrecy::ExposeSecret as _;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-use super::{EXIT_TIMED_OUT, Remote, failed};
+use super::{EXIT_TIMED_OUT, Remote, failed, reason::reason};
 use crate::{
     call::id::CallId,
     config::{ClientConfig, Environment},
@@ -29,7 +29,7 @@ pub(super) struct ResultArgs {
     #[arg(value_parser = CallId::parse)]
     id: CallId,
     /// Seconds to wait for the call to be done
-    #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = super::parse::seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = super::parse::seconds, allow_negative_numbers = true)]
     wait: f64,
     #[command(flatten)]
     remote: Remote,
@@ -49,7 +49,7 @@ pub(super) async fn run(args: ResultArgs, environment: &Environment) -> ExitCode
         let left = deadline.saturating_duration_since(Instant::now()).min(LONGEST_QUESTION);
         let Failure { why, passes } = match ask(&http, &config, &args.id, left).await {
             Ok((StatusCode::OK, answer)) => return print(&answer["data"], ExitCode::SUCCESS),
-            Ok((_, answer)) if Instant::now() >= deadline => return print(&answer["data"], ExitCode::from(EXIT_TIMED_OUT)),
+            Ok((_, answer)) if Instant::now() >= deadline => return not_done(&args.id, args.wait, &answer["data"]),
             Ok(_) => continue,
             Err(failure) => failure,
         };
@@ -58,6 +58,23 @@ pub(super) async fn run(args: ResultArgs, environment: &Environment) -> ExitCode
         }
         sleep(PAUSE).await;
     }
+}
+
+/// What there is of a call that is not done. Of one that nobody has heard of there is nothing: whoever did not wait for it asked for the wrong one.
+fn not_done(id: &CallId, wait: f64, data: &Value) -> ExitCode {
+    if !is_unheard(data) {
+        return print(data, ExitCode::from(EXIT_TIMED_OUT));
+    }
+    if wait > 0.0 {
+        eprintln!("ringback: nothing was heard of call {id}, so far");
+        return ExitCode::from(EXIT_TIMED_OUT);
+    }
+    failed(&format!("not found: nothing was heard of call {id}. If it is new, wait for it: `ringback result {id} --wait 60`"))
+}
+
+/// Did nobody hear of this call yet?
+pub(super) fn is_unheard(data: &Value) -> bool {
+    data["createdAt"].is_null()
 }
 
 /// Why there is no result to tell, and whether that may pass, as a restart does.
@@ -74,9 +91,9 @@ pub(super) async fn ask(http: &Client, config: &ClientConfig, id: &CallId, wait:
     if let Some(token) = &config.token {
         request = request.bearer_auth(token.expose_secret());
     }
-    let answer = request.send().await.map_err(|error| broken(format!("{} does not answer: {}", config.url, error.without_url())))?;
+    let answer = request.send().await.map_err(|error| broken(format!("{} does not answer: {}", config.url, reason(error))))?;
     let status = answer.status();
-    let body = answer.bytes().await.map_err(|error| broken(format!("the answer was cut: {}", error.without_url())))?;
+    let body = answer.bytes().await.map_err(|error| broken(format!("the answer was cut: {}", reason(error))))?;
     let passes = matches!(status.as_u16(), 429 | 502..=504);
     let code = status.as_u16();
     let Ok(answer) = serde_json::from_slice::<Value>(&body) else {

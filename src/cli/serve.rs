@@ -45,7 +45,11 @@ async fn serve(config: Config) -> u8 {
     };
     let listener = match listen(host, port).await {
         Ok(listener) => listener,
-        Err(error) => return refuse(&format!("HOST and PORT: can't listen on {host} port {port}: {error}")),
+        Err(error) => {
+            return refuse(&format!(
+                "HOST and PORT: can't listen on {host} port {port}: {error}. Choose others, or stop what listens there"
+            ));
+        }
     };
     if let Err(error) = app.lifecycle().watch_signals() {
         return refuse(&format!("signals can't be handled: {error}"));

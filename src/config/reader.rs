@@ -2,7 +2,13 @@
 //!
 //! A problem names the variable and what to do. It never repeats a value: what stands in the wrong variable may be a secret.
 
-use std::{fmt::Display, io::Read as _, ops::RangeInclusive, str::FromStr, time::Duration};
+use std::{
+    fmt::Display,
+    io::{ErrorKind, Read as _},
+    ops::RangeInclusive,
+    str::FromStr,
+    time::Duration,
+};
 
 use super::variables;
 
@@ -91,6 +97,12 @@ impl<'a> Reader<'a> {
         self.plain(name).or_else(|| path.and_then(|path| self.content(name, &path)))
     }
 
+    /// Where the value of `name` stands, in words; asked once it was read, so a path is one.
+    pub(super) fn origin(&self, name: &str) -> String {
+        let path = self.plain(&format!("{name}_FILE")).filter(|_| self.plain(name).is_none());
+        path.map_or_else(|| name.to_owned(), |path| format!("{name}_FILE ({path})"))
+    }
+
     fn content(&mut self, name: &str, path: &str) -> Option<String> {
         let mut content = Vec::new();
         match std::fs::File::open(path).and_then(|file| file.take(VALUE_FILE_BYTES + 1).read_to_end(&mut content)) {
@@ -102,7 +114,7 @@ impl<'a> Reader<'a> {
                 }
                 self.warn(format!("{name}_FILE names an empty file, so {name} counts as unset"));
             }
-            Err(error) => self.problem(format!("{name}_FILE must name a file that can be read ({})", error.kind())),
+            Err(error) => self.problem(format!("{name}_FILE must name a file that can be read ({})", unreadable(error.kind()))),
         }
         None
     }
@@ -144,6 +156,14 @@ impl<'a> Reader<'a> {
     /// The parts of a comma separated list, trimmed; empty parts are left out.
     pub(super) fn list(&mut self, name: &'static str) -> Vec<String> {
         parts(&self.text(name).unwrap_or_else(|| variables::default_of(name).to_owned())).filter(|part| !part.is_empty()).collect()
+    }
+}
+
+fn unreadable(kind: ErrorKind) -> String {
+    match kind {
+        ErrorKind::NotFound => "there is none of that name; a path is seen from the working directory".to_owned(),
+        ErrorKind::PermissionDenied => "whoever runs this may not".to_owned(),
+        other => other.to_string(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! `TOOLS`: who answers what the assistant asks.
 //!
-//! The whole file is checked at the start. A sentence about it names the line or the entry, and never repeats a value: a URL may hold a token.
+//! The whole file is checked at the start. A sentence about it names the file, the line or the entry, the field, and what was expected; it never repeats
+//! a value: a URL may hold a token.
 
 use std::{collections::BTreeMap, fmt, ops::RangeInclusive, time::Duration};
 
@@ -35,6 +36,11 @@ const REQUESTS: [&str; 7] = [
     "transfer-destination-request",
     "voice-request",
 ];
+
+/// How the entries of the file begin.
+const ENTRIES: [&str; 3] = ["[tools.", "[requests.", "[relay"];
+/// What stands in them.
+const FIELDS: [&str; 6] = ["url", "secret_env", "timeout_seconds", "fallback", "format", "answer"];
 
 /// Who answers.
 #[derive(Debug, Clone, Default)]
@@ -168,11 +174,13 @@ impl ToolsConfig {
         let file: File = match toml::from_str(&text) {
             Ok(file) => file,
             Err(error) => {
-                reader.problem(complaint(&error, &text));
+                let origin = reader.origin("TOOLS");
+                reader.problem(format!("{origin}: {}", complaint(&error, &text)));
                 return Self::default();
             }
         };
-        let mut check = Check { reader, place: String::new() };
+        let origin = reader.origin("TOOLS");
+        let mut check = Check { reader, origin, place: String::new() };
         let tools = file.tools.into_iter().filter_map(|(name, tool)| Some((name.clone(), check.tool(&name, tool)?))).collect();
         let requests = file.requests.into_iter().filter_map(|(kind, it)| Some((kind.clone(), check.request(&kind, it)?))).collect();
         let relay = file.relay.and_then(|relay| check.relay(&relay));
@@ -180,35 +188,62 @@ impl ToolsConfig {
     }
 }
 
-/// What is wrong with the file, without a word of what stands in it.
+/// What is wrong with the file: where, and what was expected there; without a value that stands in it.
 fn complaint(error: &toml::de::Error, text: &str) -> String {
-    let line = error.span().and_then(|span| text.get(..span.start)).map(|before| before.split('\n').count());
-    let line = line.map(|line| format!("line {line}: ")).unwrap_or_default();
-    format!("TOOLS: {line}{}", without_values(error.message()))
+    let place = error.span().and_then(|span| place(text, span.start));
+    let place = place.map(|place| format!("{place}: ")).unwrap_or_default();
+    format!("{place}{}", without_values(error.message()))
+}
+
+/// Line and column, and the entry and the field there, where they are words that we know.
+fn place(text: &str, offset: usize) -> Option<String> {
+    let before = text.get(..offset)?;
+    let line = before.split('\n').count();
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    let heads = text.lines().take(line).map(str::trim).filter(|line| line.starts_with('['));
+    let head =
+        heads.last().and_then(|head| Some(head.split_once(']')?.0)).filter(|head| ENTRIES.iter().any(|entry| head.starts_with(entry)));
+    let key = text.lines().nth(line - 1).and_then(|line| line.split_once('=')).map(|(key, _)| key.trim());
+    let head = head.map(|head| format!(", {head}]")).unwrap_or_default();
+    let key = key.filter(|key| FIELDS.contains(key)).map(|key| format!(" {key}")).unwrap_or_default();
+    Some(format!("line {line} column {column}{head}{key}"))
 }
 
 /// A sentence of the parser without what it repeats: values, and names, which may be misplaced values. What it expected comes last, and is ours.
 fn without_values(message: &str) -> String {
     let message = message.lines().next().unwrap_or_default();
     let begins = |word: &str| message.starts_with(word);
+    let cut = |text: &str| text.split(['`', '"', '\'']).next().unwrap_or_default().trim_end().to_owned();
     match message.rsplit_once(", expected ") {
         Some((_, expected)) if begins("unknown field") => format!("unknown field, expected {expected}"),
-        Some((_, expected)) if begins("invalid ") || begins("unknown ") => format!("expected {expected}"),
+        Some((_, expected)) if begins("invalid type") || begins("unknown ") => format!("expected {}", in_toml(expected)),
+        Some((what, expected)) => format!("{}, expected {expected}", cut(what)),
         // Only our own names are ever missing.
-        _ if begins("missing field") => message.to_owned(),
-        _ => message.split(['`', '"', '\'']).next().unwrap_or_default().trim_end().to_owned(),
+        None if begins("missing field") => message.to_owned(),
+        None => cut(message),
+    }
+}
+
+/// What Rust's words for types mean in TOML.
+fn in_toml(expected: &str) -> &str {
+    match expected {
+        "f64" => "a number",
+        "a map" => "a table",
+        other if other.starts_with("struct ") => "a table",
+        other => other,
     }
 }
 
 /// Checks one entry after another.
 struct Check<'r, 'a> {
     reader: &'r mut Reader<'a>,
+    origin: String,
     place: String,
 }
 
 impl Check<'_, '_> {
     fn wrong(&mut self, what: &str) {
-        self.reader.problem(format!("TOOLS: {}: {what}", self.place));
+        self.reader.problem(format!("{}: {}: {what}", self.origin, self.place));
     }
 
     fn tool(&mut self, name: &str, raw: RawTool) -> Option<Tool> {

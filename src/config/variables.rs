@@ -15,12 +15,12 @@ pub struct Variable {
     pub commands: &'static str,
 }
 
-const SERVE: &str = "serve";
-const STORE: &str = "serve, migrate, backup, export, import, rekey";
-const RECORDS: &str = "serve, migrate, export, import, rekey";
-const CLIENT: &str = "healthcheck, call, result, backfill";
-const ASSISTANT: &str = "serve, assistant-config";
-const ALL: &str = "all";
+/// `doctor` checks all that `serve` reads.
+const SERVE: &str = "serve, doctor";
+const STORE: &str = "serve, doctor, migrate, export, import, rekey";
+const CLIENT: &str = "healthcheck, call, result, listen, backfill, doctor";
+const ADDRESS: &str = "healthcheck, call, result, listen, backfill, doctor, simulate, replay";
+const ASSISTANT: &str = "serve, doctor, assistant-config";
 
 const fn variable(name: &'static str, default: &'static str, commands: &'static str, meaning: &'static str) -> Variable {
     Variable { name, default, meaning, commands }
@@ -34,17 +34,22 @@ const VARIABLES: &[Variable] = &[
         SERVE,
         "Address to listen on: an IP address or `localhost`; `::` or `0.0.0.0` for all. Anything else is ignored with a warning.",
     ),
-    variable("PORT", "8000", "serve, healthcheck, call, result, backfill", "Port to listen on; `0` picks a free one."),
+    variable(
+        "PORT",
+        "8000",
+        "serve, healthcheck, call, result, listen, backfill, doctor, simulate, replay",
+        "Port to listen on; `0` picks a free one.",
+    ),
     variable(
         "PUBLIC_URL",
         "",
-        "serve, import, rekey, assistant-config",
+        "serve, doctor, import, rekey, assistant-config",
         "Base address under which the world reaches this service. On Railway `https://$RAILWAY_PUBLIC_DOMAIN` without being set.",
     ),
     variable(
         "DATABASE_URL",
         "sqlite:ringback.db",
-        STORE,
+        "serve, doctor, migrate, backup, export, import, rekey",
         "Where calls are kept: `sqlite:PATH`, `postgres://USER:PASSWORD@HOST/DATABASE` or `redis://USER:PASSWORD@HOST/NUMBER` (any number of instances; `rediss://` with TLS), or `memory:` (gone after a restart). Off loopback, a path on an overlay or tmpfs, and a Redis that may lose what it took, need `?ephemeral=true` behind it.",
     ),
     variable(
@@ -53,7 +58,12 @@ const VARIABLES: &[Variable] = &[
         STORE,
         "Connections that read the store at the same time. For PostgreSQL each instance has three more: two write, one listens; for Redis four.",
     ),
-    variable("MIGRATE", "auto", SERVE, "`auto` brings an older schema up to date at the start, `check` refuses to start on one."),
+    variable(
+        "MIGRATE",
+        "auto",
+        "serve, doctor, export, import, rekey",
+        "`auto` brings an older schema up to date at the start, `check` refuses to start on one.",
+    ),
     variable("CACHE_TTL_SECONDS", "1800", SERVE, "How long an answer stays in memory after its last change."),
     variable(
         "CACHE_MAX_MB",
@@ -72,7 +82,7 @@ const VARIABLES: &[Variable] = &[
     variable(
         "DATA_KEY",
         "",
-        RECORDS,
+        STORE,
         "Encrypts what is stored: 32 bytes in base64 (`openssl rand -base64 32`). Several, newest first: the first encrypts, all decrypt. Without one, records are stored in clear.",
     ),
     variable(
@@ -209,16 +219,16 @@ const VARIABLES: &[Variable] = &[
         "After SIGTERM, how long new connections are still taken while `/readyz` says no; `0` when unset on loopback.",
     ),
     variable("SHUTDOWN_GRACE_SECONDS", "25", SERVE, "How long running requests may then take to finish."),
-    variable("RUST_LOG", "info", ALL, "What is logged: a level, or levels by module, such as `info,ringback::store=debug`."),
-    variable("LOG_FORMAT", "text", ALL, "`text`, or `json` with one object a line."),
+    variable("RUST_LOG", "info", SERVE, "What is logged: a level, or levels by module, such as `info,ringback::store=debug`."),
+    variable("LOG_FORMAT", "text", SERVE, "`text`, or `json` with one object a line."),
     variable(
         "OTEL_EXPORTER_OTLP_ENDPOINT",
         "",
         SERVE,
         "Base address of an OpenTelemetry collector that takes traces as OTLP over HTTP, such as `http://localhost:4318`; unset: no traces.",
     ),
-    variable("RINGBACK_URL", "", CLIENT, "The running service that client commands talk to; unset: `http://127.0.0.1:$PORT`."),
-    variable("BACKEND_URL", "", CLIENT, "The older name of `RINGBACK_URL`, which goes before it."),
+    variable("RINGBACK_URL", "", ADDRESS, "The running service that client commands talk to; unset: `http://127.0.0.1:$PORT`."),
+    variable("BACKEND_URL", "", ADDRESS, "The older name of `RINGBACK_URL`, which goes before it."),
     variable("RINGBACK_TOKEN", "", CLIENT, "The token that client commands show."),
 ];
 

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::words::clean;
 
 /// The names of all checks. Stable: scripts and alerts rely on them.
-pub const CHECKS: [&str; 18] = [
+pub const CHECKS: [&str; 19] = [
     "config",
     "store",
     "store_schema",
@@ -18,6 +18,7 @@ pub const CHECKS: [&str; 18] = [
     "webhook_time",
     "vapi_api",
     "clock",
+    "kestra",
     "server_url",
     "server_timeout",
     "server_retries",

@@ -1,4 +1,4 @@
-//! Is everything as it must be for webhooks to arrive: our configuration, the store, the clock, the public address, Vapi's settings?
+//! Is everything as it must be for webhooks to arrive: our configuration, the store, Kestra, the clock, the public address, Vapi's settings?
 //!
 //! Wanted: an examination changes nothing, anywhere. What it finds has a stable name, says what is and what to do, and shows no secret and no
 //! control character, whatever stands in Vapi's settings. Changes ([`fix`]) are worked out apart from it, and made only to objects that somebody
@@ -34,6 +34,7 @@ use crate::{
     call::time::{Millis, SECOND},
     clock::Clock,
     config::{Config, WebhookConfig},
+    kestra::{Kestra, Looked},
     store::{StoreError, StoreHealth},
     vapi::client::VapiClient,
 };
@@ -51,13 +52,16 @@ const NOTABLE_SKEW: i64 = 10 * SECOND;
 const ALIASES: [&str; 4] = ["/api/v1/vapi/webhook", "/api/v1/vapi/webhooks/vapi", "/api/v1/webhooks/vapi", "/api/v1/sessions/vapi/webhook"];
 /// How the keys begin that serve Standard Webhooks only.
 const STANDARD_PREFIX: &str = "whsec_";
+/// A label that no execution has.
+const LOOK: (&str, &str) = ("ringback_placement", "doctor");
 
 /// Examines. Has what it needs of the configuration.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Doctor {
     webhook: WebhookConfig,
     needs: Needs,
     client: Option<VapiClient>,
+    kestra: Option<Kestra>,
     clock: Clock,
     warnings: Vec<String>,
 }
@@ -74,7 +78,7 @@ pub struct Examination {
 impl Doctor {
     /// For a service with this configuration.
     #[must_use]
-    pub fn new(config: &Config, client: Option<VapiClient>, clock: Clock) -> Self {
+    pub fn new(config: &Config, client: Option<VapiClient>, kestra: Option<Kestra>, clock: Clock) -> Self {
         let webhook = config.webhook.clone();
         let bases = config.http.public_url.iter();
         let paths: Vec<&str> = ALIASES.into_iter().chain(webhook.path.as_deref()).collect();
@@ -89,7 +93,7 @@ impl Doctor {
             proofs: webhook.auth.clone(),
             tools: !config.tools.tools.is_empty(),
         };
-        Self { webhook, needs, client, clock, warnings: config.warnings.clone() }
+        Self { webhook, needs, client, kestra, clock, warnings: config.warnings.clone() }
     }
 
     /// What webhooks must be like to be taken here.
@@ -102,6 +106,9 @@ impl Doctor {
     pub async fn examine(&self, named: &Named) -> Examination {
         let mut findings = self.configuration();
         findings.extend(door::examine(&self.webhook, &self.clock).await);
+        if let Some(kestra) = &self.kestra {
+            findings.push(of_kestra(kestra).await);
+        }
         let mut plans = Vec::new();
         if let Some(client) = &self.client {
             let house = House::visit(client, &self.clock, named).await;
@@ -138,6 +145,26 @@ impl Doctor {
             Finding::ok("clock", "this machine's clock agrees with Vapi's")
         })
     }
+}
+
+/// Somebody relies on Kestra: for calls to be placed, or at least for those who sleep until a call is done. How it is it tells everybody, of its
+/// executions only those that it lets in.
+async fn of_kestra(kestra: &Kestra) -> Finding {
+    let health = kestra.health().await;
+    let (why, advice) = match health {
+        Err(why) => (why, "look at KESTRA_URL, and at the Kestra there"),
+        Ok(()) if kestra.labelled(LOOK).await == Looked::NotAsked => {
+            let advice = "look at KESTRA_USERNAME and KESTRA_PASSWORD, or KESTRA_API_TOKEN, and at KESTRA_TENANT";
+            ("Kestra answers, but does not tell us of its executions".to_owned(), advice)
+        }
+        Ok(()) => return Finding::ok("kestra", "Kestra answers at KESTRA_URL, and lets us in"),
+    };
+    let finding = if kestra.places() {
+        Finding::error("kestra", &format!("{why}; with KESTRA_ENABLED no call is placed meanwhile"))
+    } else {
+        Finding::warning("kestra", &format!("{why}; executions that sleep until a call is done are not resumed"))
+    };
+    finding.advise(advice)
 }
 
 /// How the store is doing, as it says itself.

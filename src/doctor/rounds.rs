@@ -16,7 +16,6 @@ const STORE_DEADLINE: Duration = Duration::from_secs(10);
 type Key = (&'static str, Option<String>, String);
 
 /// Examines again and again. It reads from Vapi what one list each of assistants and numbers tells, and sends itself two small events.
-#[derive(Debug)]
 pub struct Rounds {
     doctor: Doctor,
     store: Store,

@@ -15,11 +15,14 @@ use super::{
     parameters::Parameters,
 };
 use crate::{
-    call::time::Millis,
+    call::time::{Millis, SECOND, YEAR_2020},
     envelope::{Envelope, NoData},
     error::ApiError,
     reconcile::{Backfill, BackfillError, walk::Walk},
 };
+
+/// Whoever asks may be ahead of us by so many milliseconds.
+const CLOCKS_DIFFER: i64 = 60 * SECOND;
 
 /// What one page brought.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -64,7 +67,7 @@ pub(super) struct BackfillStep {
     security(("bearer" = ["admin"]))
 )]
 pub(super) async fn page(State(api): State<Api>, caller: Caller<Admin>, parameters: Parameters) -> Result<Response, ApiError> {
-    let page = api.reconciler.backfill(wanted(&parameters)?).await.map_err(|error| match error {
+    let page = api.reconciler.backfill(wanted(&parameters, api.clock.now())?).await.map_err(|error| match error {
         BackfillError::Denied => ApiError::VapiAccount,
         BackfillError::Vapi(why) => ApiError::VapiUnavailable(why),
         BackfillError::Store(error) => error.into(),
@@ -82,9 +85,12 @@ pub(super) async fn page(State(api): State<Api>, caller: Caller<Admin>, paramete
     Ok((axum::Extension(told), Json(Envelope::of(data))).into_response())
 }
 
-fn wanted(parameters: &Parameters) -> Result<Backfill, ApiError> {
-    let missing = || ApiError::InvalidParameter("since must be a time like 2026-01-31T12:00:00Z.".to_owned());
-    let since: Millis = parameters.moment("since")?.ok_or_else(missing)?;
+fn wanted(parameters: &Parameters, now: Millis) -> Result<Backfill, ApiError> {
+    let wrong = |why: &str| ApiError::InvalidParameter(why.to_owned());
+    let since: Millis = parameters.moment("since")?.ok_or_else(|| wrong("since is missing: a time like 2026-01-31T12:00:00Z."))?;
+    if since < YEAR_2020 || since.since(now) > CLOCKS_DIFFER {
+        return Err(wrong("since must be 2020-01-01 or later, and not in the future."));
+    }
     let new = Backfill::new(since, parameters.moment("until")?, parameters.switch("all"));
     Ok(match parameters.text("cursor") {
         Some(cursor) => Backfill { walk: decoded(cursor)?, ..new },

@@ -27,7 +27,7 @@ use crate::{
     },
     dial::{Named, is_placement_id},
     envelope::{Envelope, NoData},
-    error::ApiError,
+    error::{Absent, ApiError},
     registry::{CachedCall, Known, never_heard_of},
 };
 
@@ -44,7 +44,7 @@ pub(super) const RETRY_AFTER: u32 = 2;
     responses(
         (status = 200, description = "There is a result; `done` tells whether more is to come", body = Envelope<CallResult>),
         (status = 304, description = "The version in If-None-Match still stands"),
-        (status = 404, description = "CALL_NOT_FOUND: nothing heard of it; CALL_NOT_READY: it has no result yet", body = Envelope<NoData>),
+        (status = 404, description = "CALL_NOT_FOUND: nothing heard of it, or it was deleted; CALL_NOT_READY: it has no result yet", body = Envelope<NoData>),
         (status = 503, description = "STORE_UNAVAILABLE", body = Envelope<NoData>),
     ),
     security(("bearer" = ["poll"]))
@@ -60,10 +60,10 @@ pub(super) async fn read(
     let answer = look_up(&api, &id).await.and_then(|known| match known {
         Known::Call(call) if call.has_result => shown(&call, &parameters, &if_none_match, StatusCode::OK),
         Known::Call(_) => Err(ApiError::CallNotReady(id)),
-        Known::Deleted => Err(ApiError::CallNotFound(id)),
+        Known::Deleted => Err(ApiError::CallNotFound(id, Absent::Deleted)),
         Known::Nothing => {
             api.enricher.somebody_asks_for(&id);
-            Err(ApiError::CallNotFound(id))
+            Err(ApiError::CallNotFound(id, Absent::Unheard))
         }
     });
     // Most polls are answered 404: the log is to say whose they are.
@@ -197,7 +197,7 @@ pub(super) async fn fetch(State(api): State<Api>, caller: Caller<Place>, AnyPath
     }
     let id = match api.dialer.named(&id).await? {
         Named::Call(id) => id,
-        Named::Nothing => return Err(ApiError::CallNotFound(id)),
+        Named::Nothing => return Err(ApiError::CallNotFound(id, Absent::NoPlacing)),
         Named::Open(id) => {
             api.dialer.hurry(&id).await?;
             let told = Told { token: caller.token, call_id: Some(id.clone()), ..Told::default() };

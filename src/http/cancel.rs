@@ -18,7 +18,7 @@ use crate::{
     call::{record::FetchReason, view::CallResult},
     dial::is_placement_id,
     envelope::{Envelope, NoData},
-    error::ApiError,
+    error::{Absent, ApiError},
     registry::{Known, never_heard_of},
     vapi::client::Canceled,
 };
@@ -45,7 +45,7 @@ pub(super) async fn cancel(State(api): State<Api>, caller: Caller<Place>, CallPa
         Known::Deleted => return Err(ApiError::CallDeleted(id)),
         Known::Call(call) if call.has_result => return Err(ApiError::CallEnded(id)),
         // A lost placing is no call that could be called off.
-        _ if is_placement_id(id.as_str()) => return Err(ApiError::CallNotFound(id)),
+        _ if is_placement_id(id.as_str()) => return Err(ApiError::CallNotFound(id, Absent::NoPlacing)),
         Known::Call(_) | Known::Nothing => {}
     }
     let outcome = client.cancel(&id).await;
@@ -58,7 +58,7 @@ pub(super) async fn cancel(State(api): State<Api>, caller: Caller<Place>, CallPa
     match outcome {
         Canceled::Done => {}
         Canceled::Ended => return Err(ApiError::CallEnded(id)),
-        Canceled::Unknown => return Err(ApiError::CallNotFound(id)),
+        Canceled::Unknown => return Err(ApiError::CallNotFound(id, Absent::UnknownToVapi)),
         Canceled::Denied => return Err(ApiError::VapiAccount),
         Canceled::Failed(why) => return Err(ApiError::VapiUnavailable(why)),
     }

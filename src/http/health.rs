@@ -19,21 +19,29 @@ use super::{
 use crate::{
     call::view::At,
     error::{ApiError, RETRY_SOON},
+    kestra::Kestra,
     store::{Store, StoreHealth},
     telemetry::exposition,
+    vapi::client::VapiClient,
 };
 
 /// The store is asked at most this often on behalf of probes, which are open to everyone: each look costs a write.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
+/// Kestra is asked at most this often; one that is down keeps whoever asks waiting for seconds.
+const LOOK_AT_KESTRA_EVERY: Duration = Duration::from_secs(10);
+
 /// Looks at the store for probes and metrics, and remembers for a moment what it saw.
 #[derive(Debug, Default)]
-pub struct Probe(Mutex<Option<(Instant, Option<StoreHealth>)>>);
+pub struct Probe {
+    store: Mutex<Option<(Instant, Option<StoreHealth>)>>,
+    kestra: Mutex<Option<(Instant, Result<(), String>)>>,
+}
 
 impl Probe {
     /// How the store is doing; `None` when it does not answer.
     async fn look(&self, store: &Store) -> Option<StoreHealth> {
-        let mut last = self.0.lock().await;
+        let mut last = self.store.lock().await;
         if let Some((at, seen)) = *last
             && at.elapsed() < LOOK_EVERY
         {
@@ -41,6 +49,19 @@ impl Probe {
         }
         let seen = store.health().await.ok();
         *last = Some((Instant::now(), seen));
+        seen
+    }
+
+    /// Is Kestra well? If not, why.
+    async fn look_at(&self, kestra: &Kestra) -> Result<(), String> {
+        let mut last = self.kestra.lock().await;
+        if let Some((at, seen)) = &*last
+            && at.elapsed() < LOOK_AT_KESTRA_EVERY
+        {
+            return seen.clone();
+        }
+        let seen = kestra.health().await;
+        *last = Some((Instant::now(), seen.clone()));
         seen
     }
 }
@@ -86,7 +107,7 @@ pub(super) async fn ready(
         body["checks"] = json!({
             "store": {"ok": health.is_some(), "sizeBytes": health_now.size_bytes},
             "disk": {"ok": !health_now.is_low_on_disk(), "freeBytes": health_now.free_bytes},
-            "vapi": {"ok": api.client.is_none() || !api.enricher.is_denied(), "keyConfigured": api.client.is_some()},
+            "vapi": vapi(&api),
             "clock": {"ok": true, "now": At(api.clock.now())},
             "webhooks": {"lastReceivedAt": api.metrics.last_webhook().map(At)},
             "backlog": {"pendingFetches": health_now.pending, "oldestDueAt": health_now.oldest_due.map(At), "waiters": api.registry.waiters().count()},
@@ -94,11 +115,32 @@ pub(super) async fn ready(
             "stopping": api.lifecycle.is_stopping(),
         });
     }
+    if let (true, Some(kestra)) = (body["checks"].is_object(), api.dialer.kestra()) {
+        let health = api.probe.look_at(kestra).await;
+        body["checks"]["kestra"] = json!({"ok": health.is_ok(), "places": kestra.places(), "error": health.err()});
+    }
     let mut response = (status, Json(body)).into_response();
     if !ready {
         response.headers_mut().insert(header::RETRY_AFTER, RETRY_SOON.into());
     }
     Ok(response)
+}
+
+/// How Vapi's REST does, as this instance last saw it: nobody is asked for it.
+fn vapi(api: &Api) -> Value {
+    let contact = api.client.as_ref().map(VapiClient::contact).unwrap_or_default();
+    let error = if api.enricher.is_denied() {
+        Some("Vapi refuses VAPI_API_KEY; correct it and restart")
+    } else {
+        contact.is_failing.then_some("the last request to Vapi failed; see https://status.vapi.ai and VAPI_API_URL")
+    };
+    json!({
+        "ok": error.is_none(),
+        "keyConfigured": api.client.is_some(),
+        "lastAnsweredAt": contact.answered_at.map(At),
+        "lastFailedAt": contact.failed_at.map(At),
+        "error": error,
+    })
 }
 
 /// How the search for lost webhooks goes.

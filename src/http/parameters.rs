@@ -15,7 +15,7 @@ use super::Api;
 use crate::{
     call::{id::CallId, time::Millis, view::View},
     dial::Named,
-    error::ApiError,
+    error::{Absent, ApiError},
 };
 
 /// Values in one comma separated list at most: stores bind each of them.
@@ -40,7 +40,7 @@ impl FromRequestParts<Api> for CallPath {
         match api.dialer.named(&id).await? {
             Named::Call(id) => Ok(Self(id)),
             Named::Open(id) => Err(ApiError::CallNotReady(id)),
-            Named::Nothing => Err(ApiError::CallNotFound(id)),
+            Named::Nothing => Err(ApiError::CallNotFound(id, Absent::NoPlacing)),
         }
     }
 }

@@ -23,7 +23,7 @@ use crate::{
     },
     dial::Named,
     envelope::{Envelope, NoData},
-    error::ApiError,
+    error::{Absent, ApiError},
     registry::{Known, never_heard_of},
 };
 
@@ -69,16 +69,16 @@ pub(super) async fn wait(
             let told = Told { token: caller.token, call_id: Some(id.clone()), waited: started.elapsed(), ..Told::default() };
             return Ok((axum::Extension(told), json_answer(StatusCode::ACCEPTED, never_heard_of(&id), None)).into_response());
         }
-        Ok(Named::Nothing) => return Err(ApiError::CallNotFound(id)),
+        Ok(Named::Nothing) => return Err(ApiError::CallNotFound(id, Absent::NoPlacing)),
         Err(error) => (id, Err(error.into())),
     };
     // Told of refusals too: they have been waited for as well.
     let told = Told { token: caller.token, call_id: Some(id.clone()), waited: started.elapsed(), ..Told::default() };
     let answer = known.and_then(|known| match known {
         Known::Deleted => Err(ApiError::CallDeleted(id)),
-        Known::Nothing if api.enricher.is_unknown_to_vapi(&id) => Err(ApiError::CallNotFound(id)),
+        Known::Nothing if api.enricher.is_unknown_to_vapi(&id) => Err(ApiError::CallNotFound(id, Absent::UnknownToVapi)),
         Known::Nothing => Ok(json_answer(StatusCode::ACCEPTED, never_heard_of(&id), None)),
-        Known::Call(call) if call.unknown_to_vapi => Err(ApiError::CallNotFound(id)),
+        Known::Call(call) if call.unknown_to_vapi => Err(ApiError::CallNotFound(id, Absent::UnknownToVapi)),
         Known::Call(call) => {
             let status = if call.done { StatusCode::OK } else { StatusCode::ACCEPTED };
             shown(&call, &parameters, &if_none_match, status)

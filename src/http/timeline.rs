@@ -19,7 +19,7 @@ use super::{
 use crate::{
     call::view::At,
     envelope::{Envelope, NoData, Pagination},
-    error::ApiError,
+    error::{Absent, ApiError},
     registry::Known,
     store::{Attempt, Delivery, DeliveryFilter, TimelineEntry},
 };
@@ -87,7 +87,7 @@ pub(super) async fn read(
     match api.registry.look_up(&id).await? {
         Known::Call(_) => {}
         Known::Deleted => return Err(ApiError::CallDeleted(id)),
-        Known::Nothing => return Err(ApiError::CallNotFound(id)),
+        Known::Nothing => return Err(ApiError::CallNotFound(id, Absent::Unheard)),
     }
     let bodies = parameters.switch("body");
     let entries = api.registry.store().timeline(&id, bodies).await?;

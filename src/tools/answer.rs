@@ -35,6 +35,14 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Characters of a tool's name and id that the timeline shows.
 const LONGEST_NAME: usize = 64;
 
+/// Why there is a fallback, where the endpoint did answer.
+const NO_RESULT: &str = "its answer has no result for this tool call";
+/// The same, where somebody else had claimed the tool call.
+const NOT_TOLD: &str = "it was asked before, and what it answered was not stored";
+
+/// An entry of `results`, and what it says.
+type Said = (Value, ToolAnswer);
+
 /// The entries of `results` for a group, and the whole answer where it can go out as it is.
 #[derive(Debug, Default)]
 pub(super) struct Answered {
@@ -105,7 +113,7 @@ impl Tools {
         }
         let calls: Vec<(String, String)> = ours.iter().map(|(lead, name)| (lead.key.id.clone(), name.clone())).collect();
         let others: Vec<&str> = others.iter().map(String::as_str).collect();
-        let (mut told, mut whole) = (Vec::new(), None);
+        let (mut told, mut whole, mut lack) = (Vec::new(), None, NO_RESULT);
         match self.told(heard, target, &calls, &others).await {
             Ok(answer) => {
                 (told, whole) = (answer.entries, answer.whole);
@@ -113,11 +121,14 @@ impl Tools {
                     warn!(tool = target.label, "A tool's answer has no result for what was asked; its fallback went out");
                 }
             }
-            Err(why) => warn!(tool = target.label, why, "A tool gave no answer; its fallback went out"),
+            Err(why) => {
+                lack = why;
+                warn!(tool = target.label, why, "A tool gave no answer; its fallback went out");
+            }
         }
         let recorded = ours.into_iter().map(|(lead, name)| {
             let found = told.iter_mut().find(|(id, _)| *id == lead.key.id).and_then(|(_, said)| said.take());
-            self.recorded(target, lead, name, found)
+            self.recorded(target, (lead, name), found.ok_or(lack))
         });
         let recorded = join_all(recorded).await;
         if recorded.iter().any(|(_, _, first)| !first) {
@@ -127,16 +138,19 @@ impl Tools {
     }
 
     /// Records an answer, and tells everybody who asks for it. False if another one was recorded before: then that is the answer.
-    async fn recorded(&self, target: &Target, lead: Lead, name: String, said: Option<(Value, ToolAnswer)>) -> (String, Value, bool) {
+    ///
+    /// Why there was no answer goes into the record with the fallback, and only there: Vapi would have the assistant say it.
+    async fn recorded(&self, target: &Target, (lead, name): (Lead, String), said: Result<Said, &'static str>) -> (String, Value, bool) {
         let result = match &said {
-            Some((_, ToolAnswer::Result(_))) => "result",
-            Some((_, ToolAnswer::Error(_))) => "error",
-            None => "fallback",
+            Ok((_, ToolAnswer::Result(_))) => "result",
+            Ok((_, ToolAnswer::Error(_))) => "error",
+            Err(_) => "fallback",
         };
         self.0.parts.metrics.tool_called(&target.label, result);
+        let lack = said.as_ref().err().map(|why| format!("The fallback was said: {why}."));
         let fallback = || ToolAnswer::Result(target.fallback.clone());
-        let (said, answer) = said.unwrap_or_else(|| (entry(&lead.key.id, &name, &fallback()), fallback()));
-        let facts = answered(&lead.key.id, &name, &answer, self.0.parts.clock.now());
+        let (said, answer) = said.unwrap_or_else(|_| (entry(&lead.key.id, &name, &fallback()), fallback()));
+        let facts = answered((&lead.key.id, &name), &answer, lack.as_deref(), self.0.parts.clock.now());
         let event = self.event(&lead.key, "answer", &name, facts);
         let before = match timeout(RECORD_PATIENCE, self.0.parts.registry.apply(event)).await {
             Ok(Ok(Applied::Duplicate)) => self.in_record(&lead.key).await.ok().flatten(),
@@ -178,7 +192,7 @@ impl Tools {
                 Ok(Err(_)) | Err(_) => break,
             }
         }
-        let (id, said, _) = self.recorded(target, lead, name, None).await;
+        let (id, said, _) = self.recorded(target, (lead, name), Err(NOT_TOLD)).await;
         (id, said)
     }
 

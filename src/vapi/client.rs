@@ -11,6 +11,7 @@
 pub mod answer;
 pub mod cancel;
 pub mod change;
+mod contact;
 pub mod create;
 mod limit;
 pub mod list;
@@ -29,11 +30,13 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::{call::id::CallId, clock::Clock, trace};
 
+use contact::Contacts;
 use limit::Limiter;
 
 pub use answer::{Fetched, RecordingKind, RecordingLink};
 pub use cancel::Canceled;
 pub use change::Changed;
+pub use contact::Contact;
 pub use create::{Created, Refusal, RefusalReason};
 pub use list::{ListQuery, Listed, ListedCall};
 pub use relay::{NotRelayed, Relay, Relayed};
@@ -105,6 +108,7 @@ struct Shared {
     timeout: Duration,
     create_timeout: Duration,
     clock: Clock,
+    contacts: Contacts,
 }
 
 impl VapiClient {
@@ -127,6 +131,7 @@ impl VapiClient {
             timeout: settings.timeout,
             create_timeout: settings.create_timeout,
             clock,
+            contacts: Contacts::default(),
         };
         Ok(Self { shared: Arc::new(shared), observer: None })
     }
@@ -183,9 +188,7 @@ impl VapiClient {
         let shared = &*self.shared;
         let asked = tokio::time::timeout(shared.timeout, shared.get(path, query)).await;
         let outcome = asked.unwrap_or_else(|_| Err(format!("no whole answer from Vapi within {} s", shared.timeout.as_secs_f32())));
-        if let Some(observer) = &self.observer {
-            observer(operation, outcome.as_ref().ok().map(|whole| whole.status.as_u16()));
-        }
+        self.asked(operation, outcome.as_ref().ok().map(|whole| whole.status.as_u16()));
         outcome
     }
 }

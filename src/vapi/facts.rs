@@ -253,6 +253,5 @@ pub fn stated_moment(node: &Node<'_>) -> Option<Millis> {
 /// absent.
 #[must_use]
 pub fn sent_at(node: &Node<'_>, now: Millis) -> Option<Millis> {
-    const YEAR_2020: Millis = Millis(1_577_836_800_000);
-    stated_moment(node).filter(|at| *at >= YEAR_2020 && at.since(now) <= crate::call::time::DAY)
+    stated_moment(node).filter(|at| *at >= crate::call::time::YEAR_2020 && at.since(now) <= crate::call::time::DAY)
 }

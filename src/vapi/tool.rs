@@ -46,16 +46,19 @@ fn is_nothing(value: &Value) -> bool {
     value.is_null() || value.as_str().is_some_and(|text| text.trim().is_empty()) || value.as_object().is_some_and(serde_json::Map::is_empty)
 }
 
-/// What an answer of ours states. JSON in it is redacted: what is stored holds no secret, whoever sent it.
+/// What an answer of ours states; `fallback` says why it is only what stands in for one. JSON in it is redacted: what is stored holds no secret,
+/// whoever sent it.
 #[must_use]
-pub fn answered(id: &str, name: &str, answer: &ToolAnswer, at: Millis) -> CallRecord {
+pub fn answered((id, name): (&str, &str), answer: &ToolAnswer, fallback: Option<&str>, at: Millis) -> CallRecord {
     let answer = match answer {
         ToolAnswer::Result(text) => ToolAnswer::Result(redacted(text)),
         ToolAnswer::Error(text) => ToolAnswer::Error(redacted(text)),
     };
     let name = (!name.is_empty()).then(|| Stamped { value: name.to_owned(), rank: Rank::OTHER, sent_at: Some(at) });
     let answer = Some(Stamped { value: answer, rank: Rank::OWN_ANSWER, sent_at: Some(at) });
-    let call = ToolCall { name, answer, ..ToolCall::default() };
+    let fallback = fallback.map(|why| Stamped { value: why.to_owned(), rank: Rank::OWN_ANSWER, sent_at: Some(at) });
+    // The question itself may not say when it was put; then it was a moment ago.
+    let call = ToolCall { name, answer, fallback, at: Some(at), ..ToolCall::default() };
     CallRecord { tool_calls: [(id.to_owned(), call)].into(), ..CallRecord::default() }
 }
 

@@ -98,7 +98,14 @@ async fn failures_say_what_to_do_and_the_same_page_can_be_had_again() {
     page(&app, since).await.refused(502, "VAPI_ACCOUNT");
     app.vapi.fail_next(Fault::Answer(200, "application/json", "{\"results\":[]}".to_owned()));
     page(&app, since).await.refused(502, "VAPI_UNAVAILABLE");
-    for wrong in ["", "since=yesterday", "since=2026-09-26T00:00:00Z&cursor=x", "since=2026-09-26T00:00:00Z&until=x"] {
+    for wrong in [
+        "",
+        "since=yesterday",
+        "since=2026-09-26T00:00:00Z&cursor=x",
+        "since=2026-09-26T00:00:00Z&until=x",
+        "since=2999-01-01T00:00:00Z",
+        "since=1999-01-01T00:00:00Z",
+    ] {
         page(&app, wrong).await.refused(400, "INVALID_PARAMETER");
     }
     assert_eq!(page(&app, since).await.data(200)["imported"], 1);

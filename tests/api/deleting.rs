@@ -29,7 +29,8 @@ async fn what_is_erased_is_gone_everywhere(engine: Engine) {
     app.hears_report(&talk(CALL)).await;
     app.hears_report(&talk("other")).await;
     assert_eq!(erase(&app, CALL, "").await, json!({"deleted": true, "scope": "all"}));
-    app.poll(CALL).await.refused(404, "CALL_NOT_FOUND");
+    let told = app.poll(CALL).await.refused(404, "CALL_NOT_FOUND").json()["message"].to_string();
+    assert!(told.contains("deleted") && !told.contains("later"), "nobody is told to come again: {told}");
     assert_eq!(app.ask("HEAD", &path(CALL)).send().await.status, 404);
     for gone in [result(CALL, ""), result(CALL, "wait=5"), format!("{}/timeline", path(CALL)), format!("{}/recording", path(CALL))] {
         let answer = app.get(&gone).await.refused(410, "CALL_DELETED");

@@ -130,6 +130,7 @@ async fn a_refused_key_settles_at_once_and_is_tried_again_at_the_next_start(engi
     assert_eq!(text(&call, "fetchError"), "Vapi refuses VAPI_API_KEY (401); correct it and restart");
     let verbose = app.get("/readyz?verbose").await.json();
     assert_eq!((&verbose["status"], &verbose["checks"]["vapi"]["ok"]), (&json!("ok"), &json!(false)));
+    assert!(text(&verbose["checks"]["vapi"], "error").contains("VAPI_API_KEY"), "{verbose}");
     app.live_through(60).await;
     assert_eq!(app.fetches(CALL), 1);
     app.vapi.recover();
@@ -215,5 +216,25 @@ async fn a_vapi_that_says_to_the_last_that_the_call_goes_on_is_a_failure_with_a_
     let call = app.call(CALL).await;
     assert_eq!((text(&call, "dataStatus"), text(&call, "callStatus")), ("fetch_failed", "ended"));
     assert!(!text(&call, "fetchError").is_empty() && call["error"] == call["fetchError"], "{call}");
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn whoever_watches_is_told_when_vapi_last_answered_and_when_it_did_not() {
+    let app = Story::new().begin().await;
+    let vapi = async || app.get("/readyz?verbose").await.json()["checks"]["vapi"].take();
+    let before = vapi().await;
+    assert_eq!((&before["ok"], &before["lastAnsweredAt"], &before["lastFailedAt"]), (&json!(true), &Value::Null, &Value::Null), "{before}");
+    app.vapi_knows(&talk(CALL), Stage::Analysed);
+    app.vapi.fail_always(Fault::Status(503));
+    app.hears_report(&late_talk(CALL)).await;
+    app.advance(4.0).await;
+    let down = vapi().await;
+    assert!(down["ok"] == false && down["lastFailedAt"].is_string() && down["error"].is_string(), "{down}");
+    app.vapi.recover();
+    app.live_through(60).await;
+    let up = vapi().await;
+    assert!(up["ok"] == true && up["lastAnsweredAt"].is_string() && up["lastFailedAt"] == down["lastFailedAt"], "{up}");
+    assert_eq!(up["error"], Value::Null);
     app.finish().await;
 }

@@ -11,7 +11,7 @@ const TABLE_BEGINS: &str = "<!-- configuration: begin";
 const TABLE_ENDS: &str = "<!-- configuration: end -->";
 
 /// Words of capitals in the README that are neither variables of ours nor codes: other people's variables, and places to fill in.
-const FOREIGN_WORDS: [&str; 11] = [
+const FOREIGN_WORDS: [&str; 12] = [
     "ASSISTANT_ID",
     "BACKEND_API_URL",
     "NAME_FILE",
@@ -21,6 +21,7 @@ const FOREIGN_WORDS: [&str; 11] = [
     "RAILWAY_PUBLIC_DOMAIN",
     "RAILWAY_RUN_UID",
     "RINGBACK_BLESS",
+    "RINGBACK_SKIP_CLIENTS",
     "SECRET_RINGBACK_TOKEN",
     "SHOP_KEY",
 ];

@@ -173,6 +173,9 @@ pub struct ToolCall {
     /// What came back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answer: Field<ToolAnswer>,
+    /// Why the answer is only what is said in place of one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fallback: Field<String>,
     /// When it was asked, earliest heard.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at: Option<Millis>,
@@ -186,6 +189,7 @@ impl ToolCall {
             name: best(self.name, other.name),
             arguments: best(self.arguments, other.arguments),
             answer: best(self.answer, other.answer),
+            fallback: best(self.fallback, other.fallback),
             at: earliest(self.at, other.at),
         }
     }

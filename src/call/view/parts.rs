@@ -82,10 +82,11 @@ impl<'a> AnalysisView<'a> {
     }
 }
 
-/// Structured data as kept; of a provider call over the defaults that its readers expect. The defaults are never stored and prove nothing.
+/// Structured data as kept; of a provider call with a result over the defaults that its readers expect. Before, they would say what nobody knows yet.
+/// The defaults are never stored and prove nothing.
 fn structured_data(record: &CallRecord) -> Cow<'_, Json> {
     let kept = record.structured_data.as_ref().map(|it| &it.value);
-    let of_provider = metadata_text(record, "providerName").is_some();
+    let of_provider = record.has_result() && metadata_text(record, "providerName").is_some();
     match (kept, of_provider) {
         (Some(kept), false) => Cow::Borrowed(kept),
         (None, false) => Cow::Owned(Json::from_value(&json!({}))),
@@ -235,9 +236,9 @@ pub struct ToolCallView<'a> {
     /// What it was asked.
     #[schema(value_type = Object)]
     pub arguments: Open<'a>,
-    /// What it answered.
+    /// What it answered; beside an `error`, the fallback that was said instead.
     pub result: Option<&'a str>,
-    /// Why it did not.
+    /// Why it did not answer.
     pub error: Option<&'a str>,
     /// When it was asked.
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -251,7 +252,7 @@ impl<'a> ToolCallView<'a> {
             name: text(&call.name),
             arguments: Open::Whole(call.arguments.as_ref().map(|it| &it.value)),
             result: answer(call, |it| if let ToolAnswer::Result(text) = it { Some(text) } else { None }),
-            error: answer(call, |it| if let ToolAnswer::Error(text) = it { Some(text) } else { None }),
+            error: answer(call, |it| if let ToolAnswer::Error(text) = it { Some(text) } else { None }).or_else(|| text(&call.fallback)),
             at: call.at.map(At),
         }
     }

@@ -7,7 +7,7 @@ mod store;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use super::{EXIT_CONFIGURATION, failed};
+use super::{EXIT_CONFIGURATION, EXIT_USAGE, failed};
 use crate::{
     app,
     clock::Clock,
@@ -15,9 +15,6 @@ use crate::{
     doctor::{Doctor, Examination, Finding, Severity, fix::is_id, house::Named},
     vapi::client::VapiClient,
 };
-
-/// A mistake on the command line.
-const EXIT_USAGE: u8 = 2;
 
 /// What `ringback doctor` is told.
 #[derive(Debug, clap::Args)]
@@ -109,8 +106,7 @@ pub(super) async fn run(args: &DoctorArgs, environment: &Environment) -> ExitCod
 
 fn open(environment: &Environment) -> Result<Practice, Vec<String>> {
     let config = Config::from_env(|name| environment.get(name)).map_err(|ConfigError { problems }| problems)?;
-    let client = app::preflight(&config, &Clock::System).map_err(|error| vec![error.to_string()])?;
-    let doctor = Doctor::new(&config, client.clone(), Clock::System);
+    let (doctor, client) = app::doctor(&config, &Clock::System).map_err(|error| vec![error.to_string()])?;
     let service = ClientConfig::from_env(|name| environment.get(name)).ok();
     Ok(Practice { config, client, doctor, service })
 }

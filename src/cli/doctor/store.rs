@@ -2,6 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
+use rustix::fs::{Access, access};
 use tokio::time::timeout;
 
 use crate::{
@@ -44,9 +45,25 @@ fn of_file(path: &Path, may_forget: bool, migrate: Migrate) -> Vec<Finding> {
     }
     match inspect(path) {
         Ok(Some(seen)) => of_inspection(&seen, migrate),
-        Ok(None) => vec![Finding::ok("store", "there is no store yet; `serve` makes one")],
+        Ok(None) => vec![of_no_file(path)],
         Err(error) => of_store(&Err(error)),
     }
+}
+
+/// `serve` makes a store, but no folder for it.
+fn of_no_file(path: &Path) -> Finding {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let folder = absolute.parent().unwrap_or(&absolute);
+    if folder.is_dir() {
+        if access(folder, Access::WRITE_OK | Access::EXEC_OK).is_err() {
+            let words = format!("there is no store yet, and whoever runs this can't write to its folder: {}", folder.display());
+            return Finding::warning("store", &words).advise("see that the user who runs `serve` can write there, or correct DATABASE_URL");
+        }
+        return Finding::ok("store", "there is no store yet; `serve` makes one");
+    }
+    let what = if folder.exists() { "is no folder" } else { "does not exist" };
+    let words = format!("the folder of the store {what}: {}", folder.display());
+    Finding::error("store", &words).advise("make that folder, or correct DATABASE_URL; `serve` does not start without it")
 }
 
 fn of_inspection(seen: &Inspection, migrate: Migrate) -> Vec<Finding> {

@@ -8,7 +8,12 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::sse::{Event, Parser};
-use crate::{config::ClientConfig, vapi::client::plain_http};
+use crate::{
+    call::id::CallId,
+    cli::{reason::reason, result},
+    config::ClientConfig,
+    vapi::client::plain_http,
+};
 
 /// How long the head of an answer may take.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -66,6 +71,12 @@ impl Connection {
         self.open.is_some()
     }
 
+    /// Did the service hear nothing of this call yet? No, if it can't be asked.
+    pub(super) async fn is_unheard(&self, id: &CallId) -> bool {
+        let asked = result::ask(&self.http, &self.config, id, Duration::ZERO).await;
+        asked.is_ok_and(|(_, answer)| result::is_unheard(&answer["data"]))
+    }
+
     /// What is heard next. Dropped before it is done, it loses nothing but a try.
     pub(super) async fn next(&mut self) -> Result<Next, Failure> {
         let Some((answer, parser)) = &mut self.open else {
@@ -117,7 +128,7 @@ impl Connection {
         let base = &self.config.url;
         let silent = |why: String| Failure { why: format!("{base} does not answer: {why}"), passes: true, patience: Duration::ZERO };
         let answer = timeout(HEAD_TIMEOUT, request.send()).await.map_err(|_late| silent("no answer in time".to_owned()))?;
-        let answer = answer.map_err(|error| silent(error.without_url().to_string()))?;
+        let answer = answer.map_err(|error| silent(reason(error)))?;
         match answer.status() {
             StatusCode::OK if is_stream(&answer) => Ok(Some(answer)),
             StatusCode::NO_CONTENT => Ok(None),

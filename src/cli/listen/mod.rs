@@ -195,6 +195,11 @@ impl Listener {
         if io::stderr().is_terminal() {
             eprintln!("ringback: listening; Ctrl-C ends it");
         }
+        if let Some(id) = &self.args.call
+            && connection.is_unheard(id).await
+        {
+            eprintln!("ringback: nothing was heard of call {id} yet; waiting for it");
+        }
         loop {
             let has_room = self.forward.as_ref().is_none_or(Forward::has_room);
             let next = tokio::select! {

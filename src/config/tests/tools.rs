@@ -47,19 +47,19 @@ fn a_whole_file_is_taken() {
 fn a_file_that_is_wrong_is_told_where_and_never_repeated() {
     let url = "url = \"https://x.example/hidden\"\n";
     for (file, told) in [
-        ("[tools.a]\nurl = hidden".to_owned(), "line 2"),
-        ("[tools.a]\n".to_owned(), "missing field `url`"),
-        (format!("[tools.a]\n{url}hidden = 3"), "line 3: unknown field, expected one of `url`"),
-        ("[\"hidden\"]".to_owned(), "line 1: unknown field, expected one of `tools`, `requests`, `relay`"),
-        ("[tools.a]\n\"x, expected hidden\" = 1".to_owned(), "line 2: unknown field, expected one of `url`"),
-        ("[tools.a]\nhidden = 1\nhidden = 2".to_owned(), "line 3: duplicate key"),
-        (format!("[tools.a]\n{url}timeout_seconds = \"hidden\""), "expected f64"),
+        ("[tools.a]\nurl = hidden".to_owned(), "line 2 column 7, [tools.a] url: string values must be quoted"),
+        ("[tools.a]\n".to_owned(), "line 1 column 1, [tools.a]: missing field `url`"),
+        (format!("[tools.a]\n{url}hidden = 3"), "line 3 column 1, [tools.a]: unknown field, expected one of `url`"),
+        ("[\"hidden\"]".to_owned(), "line 1 column 2: unknown field, expected one of `tools`, `requests`, `relay`"),
+        ("[tools.a]\n\"x, expected hidden\" = 1".to_owned(), "line 2 column 1, [tools.a]: unknown field, expected one of `url`"),
+        ("[tools.a]\nhidden = 1\nhidden = 2".to_owned(), "line 3 column 1, [tools.a]: duplicate key"),
+        (format!("[tools.a]\n{url}timeout_seconds = \"hidden\""), "line 3 column 19, [tools.a] timeout_seconds: expected a number"),
         (format!("[tools.a]\n{url}timeout_seconds = 0.5"), "[tools.a]: timeout_seconds must be a number from 1 to 18"),
         (format!("[tools.a]\n{url}timeout_seconds = nan"), "from 1 to 18"),
         (format!("[tools.a]\n{url}timeout_seconds = 19"), "from 1 to 18"),
         (format!("[tools.a]\n{url}fallback = \"\""), "fallback must be one line"),
         (format!("[tools.a]\n{url}fallback = \"a\\nb\""), "fallback must be one line"),
-        (format!("[tools.a]\n{url}format = \"hidden\""), "expected `ringback` or `vapi`"),
+        (format!("[tools.a]\n{url}format = \"hidden\""), "line 3 column 10, [tools.a] format: expected `ringback` or `vapi`"),
         (format!("[tools.a]\n{url}secret_env = \"NOT_SET\""), "secret_env must name a variable that is set"),
         (format!("[tools.a]\n{url}secret_env = \"SHORT\""), "a variable that holds `whsec_`"),
         ("[tools.a]\nurl = \"ftp://hidden\"".to_owned(), "url must be an http or https address"),
@@ -74,6 +74,10 @@ fn a_file_that_is_wrong_is_told_where_and_never_repeated() {
         (format!("[requests.assistant-request]\n{url}timeout_seconds = 6"), "at most 5"),
         ("[relay]\nurl = \"hidden\"".to_owned(), "[relay]: url must be"),
         ("[relays]".to_owned(), "unknown field"),
+        ("hidden".to_owned(), "line 1 column 7: key with no value, expected `=`"),
+        ("[tools.a\n".to_owned(), "unclosed table, expected `]`"),
+        ("[tools]\na = 5".to_owned(), "line 2 column 5: expected a table"),
+        ("tools = 5".to_owned(), "line 1 column 9: expected a table"),
         (format!("[tools.a]\n{url}secret_env = \"whsec_hidden\""), "[tools.a]: secret_env must name a variable"),
     ] {
         let error = config(&[("TOOLS", &file), ("SHORT", "whsec_c2hvcnQ=")]).expect_err(&file);
@@ -81,6 +85,20 @@ fn a_file_that_is_wrong_is_told_where_and_never_repeated() {
         assert!(problem.starts_with("TOOLS: ") && problem.contains(told), "{file}: {problem}");
         assert!(!problem.contains("hidden"), "{file}: {problem}");
     }
+}
+
+#[test]
+fn a_file_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tools.toml");
+    let told = |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        config(&[("TOOLS_FILE", path.to_str().unwrap())]).unwrap_err().problems.concat()
+    };
+    let name = format!("TOOLS_FILE ({}): ", path.display());
+    assert_eq!(told("[tools.a]\nurl = 5"), format!("{name}line 2 column 7, [tools.a] url: expected a string"));
+    assert_eq!(told("[tools.a]\nurl = \"x\""), format!("{name}[tools.a]: url must be an http or https address"));
+    assert!(config(&[("TOOLS_FILE", "no/such/file")]).unwrap_err().to_string().contains("seen from the working directory"));
 }
 
 #[test]

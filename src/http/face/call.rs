@@ -18,7 +18,7 @@ use crate::{
         record::{Fetch, FetchOutcome, FetchReason},
     },
     dial::Named,
-    error::{ApiError, VapiError},
+    error::{Absent, ApiError, VapiError},
     http::{
         Api,
         auth::{Caller, FaceAdmin, FaceRead},
@@ -54,7 +54,7 @@ pub(in crate::http) async fn read(State(api): State<Api>, caller: Caller<FaceRea
     let named = match api.dialer.named(&id).await? {
         Named::Call(id) => id,
         Named::Open(id) => return Ok((about(caller.token, id.clone()), Json(unknown_yet(&id))).into_response()),
-        Named::Nothing => return Err(ApiError::CallNotFound(id)),
+        Named::Nothing => return Err(ApiError::CallNotFound(id, Absent::NoPlacing)),
     };
     let call = match stored(&api, &named).await? {
         Some(call) => call,
@@ -70,7 +70,7 @@ async fn stored(api: &Api, id: &CallId) -> Result<Option<Arc<StoredCall>>, ApiEr
     }
     match in_time(CHANGE_DEADLINE, api.registry.store().load(id)).await? {
         Loaded::Found(call) => Ok(Some(call)),
-        Loaded::Deleted => Err(ApiError::CallNotFound(id.clone())),
+        Loaded::Deleted => Err(ApiError::CallNotFound(id.clone(), Absent::Deleted)),
         Loaded::Missing => Ok(None),
     }
 }
@@ -78,11 +78,11 @@ async fn stored(api: &Api, id: &CallId) -> Result<Option<Arc<StoredCall>>, ApiEr
 /// The call that Vapi tells of.
 async fn found(api: &Api, id: &CallId) -> Result<Arc<StoredCall>, ApiError> {
     if api.enricher.is_unknown_to_vapi(id) {
-        return Err(ApiError::CallNotFound(id.clone()));
+        return Err(ApiError::CallNotFound(id.clone(), Absent::UnknownToVapi));
     }
     let late = |_elapsed| Ok(Some(FetchOutcome::Failed { error: "Vapi did not answer in time".to_owned() }));
     match timeout(LOOK_FOR, api.enricher.look_for(id)).await.unwrap_or_else(late)? {
-        None | Some(FetchOutcome::Unknown) => Err(ApiError::CallNotFound(id.clone())),
+        None | Some(FetchOutcome::Unknown) => Err(ApiError::CallNotFound(id.clone(), Absent::UnknownToVapi)),
         Some(FetchOutcome::Denied { .. }) => Err(ApiError::VapiAccount),
         Some(FetchOutcome::Failed { error }) => Err(ApiError::VapiUnavailable(error)),
         Some(FetchOutcome::Live | FetchOutcome::Ended { .. }) => {
@@ -179,7 +179,7 @@ pub(in crate::http) async fn remove(
 /// Vapi did not do it, and says why.
 fn refused(id: &CallId, outcome: Changed) -> Result<Response, ApiError> {
     match outcome {
-        Changed::Unknown => Err(ApiError::CallNotFound(id.clone())),
+        Changed::Unknown => Err(ApiError::CallNotFound(id.clone(), Absent::UnknownToVapi)),
         Changed::Refused { status: 401 | 403, .. } => Err(ApiError::VapiAccount),
         Changed::Refused { status, message } => {
             Ok(VapiError::new(StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY), message).into_response())

@@ -44,9 +44,7 @@ impl VapiClient {
             (Some("scheduled"), _) | (_, None) => ("delete", self.within(self.shared.delete(id)).await),
             (_, Some(control)) => ("control", self.within(self.shared.control(control)).await),
         };
-        if let Some(observer) = &self.observer {
-            observer(operation, outcome.as_ref().ok().copied());
-        }
+        self.asked(operation, outcome.as_ref().ok().copied());
         match outcome {
             Ok(200..300) => Canceled::Done,
             Ok(401 | 403) => Canceled::Denied,

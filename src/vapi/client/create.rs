@@ -93,9 +93,7 @@ impl VapiClient {
         let answered = tokio::time::timeout(shared.create_timeout, shared.post(body)).await;
         let late = || Err(Lost::Sent(format!("no whole answer from Vapi within {} s", shared.create_timeout.as_secs_f32())));
         let answered = answered.unwrap_or_else(|_| late());
-        if let Some(observer) = &self.observer {
-            observer("create", answered.as_ref().ok().map(|whole| whole.status.as_u16()));
-        }
+        self.asked("create", answered.as_ref().ok().map(|whole| whole.status.as_u16()));
         match answered {
             Ok(whole) => {
                 let mut created = of_create(whole, |whole| answer::retry_after(&whole.headers, shared.clock.now()));

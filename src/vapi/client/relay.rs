@@ -87,10 +87,8 @@ impl VapiClient {
             request.body(relay.body).send().await
         };
         let outcome = timeout(PATIENCE, sent).await;
-        if let Some(observer) = &self.observer {
-            let status = outcome.as_ref().ok().and_then(|answer| answer.as_ref().ok()).map(|answer| answer.status().as_u16());
-            observer("passthrough", status);
-        }
+        let status = outcome.as_ref().ok().and_then(|answer| answer.as_ref().ok()).map(|answer| answer.status().as_u16());
+        self.asked("passthrough", status);
         let answer = outcome.map_err(|_late| NotRelayed::Late)?.map_err(|error| NotRelayed::Failed(in_words(&error)))?;
         let key = self.key();
         let mut headers = kept(answer.headers().clone(), &OF_VAPI);

@@ -1,6 +1,9 @@
 //! Calls that a flow of Kestra's places: once each, found whatever was lost, and never placed by somebody else instead.
 
-use ringback::simulate::Stage;
+use ringback::{
+    doctor::{Doctor, Severity, house::Named},
+    simulate::Stage,
+};
 use serde_json::{Value, json};
 
 use super::{asking, id, place, request, sent};
@@ -237,4 +240,36 @@ async fn who_places_is_said_in_words_that_there_are() {
         assert_eq!(refused["details"][0]["field"], "callMethod", "{method}");
     }
     app.finish().await;
+}
+
+#[tokio::test]
+async fn whoever_watches_is_told_how_kestra_is() {
+    let kestra = kestra().await;
+    let app = story(Engine::Memory, &kestra).with("KESTRA_ENABLED", "true").begin().await;
+    let checks = app.get("/readyz?verbose").await.json()["checks"].take();
+    assert_eq!(checks["kestra"], json!({"ok": true, "places": true, "error": null}));
+    app.finish().await;
+    kestra.breaks(Some(503));
+    let app = story(Engine::Memory, &kestra).with("KESTRA_ENABLED", "true").begin().await;
+    let verbose = app.get("/readyz?verbose").await.json();
+    assert_eq!(verbose["checks"]["kestra"], json!({"ok": false, "places": true, "error": "Kestra answered 503"}));
+    assert_eq!(verbose["status"], "ok", "results are still taken and told");
+    app.finish().await;
+    let app = Story::on(Engine::Memory).begin().await;
+    assert_eq!(app.get("/readyz?verbose").await.json()["checks"]["kestra"], Value::Null, "there is none");
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn the_doctor_is_let_in_or_says_that_it_is_not() {
+    let kestra = kestra().await;
+    for (password, severity, found) in [("Kestra2026", Severity::Ok, "lets us in"), ("wrong", Severity::Error, "does not tell us")] {
+        let app = story(Engine::Memory, &kestra).with("KESTRA_ENABLED", "true").with("KESTRA_PASSWORD", password).begin().await;
+        let api = app.api();
+        let doctor = Doctor::new(&api.config, None, api.dialer.kestra().cloned(), api.clock.clone());
+        let findings = doctor.examine(&Named::default()).await.findings;
+        let told = findings.iter().find(|finding| finding.check == "kestra").expect("it is looked at");
+        assert!(told.severity == severity && told.found.contains(found), "{told:?}");
+        app.finish().await;
+    }
 }

@@ -78,7 +78,10 @@ async fn whatever_an_endpoint_does_vapi_gets_one_line_in_time() {
         let entry = only(&app.hears(&tool_calls(&[asks("t1", "look_up")])).await);
         assert_eq!(entry, json!({"toolCallId": "t1", "name": "look_up", field: said}), "{url}");
         assert!(begun.elapsed() < Duration::from_millis(1_900), "{url} took {:?}", begun.elapsed());
-        assert_eq!(app.call(CALL).await["toolCalls"][0][field], said, "{url}");
+        let kept = app.call(CALL).await["toolCalls"][0].take();
+        assert_eq!(kept[field], said, "{url}");
+        assert_eq!(kept["error"].is_null(), field == "result" && said != FALLBACK, "the record tells a fallback from an answer: {kept}");
+        assert!(kept["at"].is_string(), "{kept}");
         app.finish().await;
     }
     assert_eq!(endpoint.hits().iter().filter(|hit| hit.path == "/fast").count(), 1, "the redirect was not followed");
@@ -166,6 +169,11 @@ async fn a_function_call_of_old_gets_a_result() {
     for body in [message("function-call", CALL, question.clone()), message_of_no_call("function-call", question)] {
         assert_eq!(app.hears(&body).await, json!({"result": r#"{"day":"Monday"} by look_up"#}));
     }
+    let mut untimed = message("tool-calls", "untimed", json!({"toolCallList": [asks("t1", "look_up")]}));
+    untimed["message"].as_object_mut().unwrap().remove("timestamp");
+    app.hears(&untimed).await;
+    let kept = app.call("untimed").await["toolCalls"][0].take();
+    assert!(kept["at"].is_string() && kept["error"].is_null(), "a question without a timestamp was asked when we answered it: {kept}");
     app.finish().await;
 }
 

@@ -61,7 +61,8 @@ fn backfill_fetches_every_call_page_by_page_and_sums_up() {
     nobody.signal(Signal::INT);
     let ended = nobody.ended();
     assert_eq!(ended.code, INTERRUPTED, "Vapi is gone, and it tried again: {}", ended.stderr);
-    assert!(ended.stdout.starts_with("0 seen") && ended.stderr.contains("stopped"), "{} {}", ended.stdout, ended.stderr);
+    assert!(ended.stderr.contains("trying again") && ended.stderr.contains("stopped"), "{}", ended.stderr);
+    assert_eq!(ended.stdout, "", "nothing was found out");
     service.is_well();
 }
 
@@ -70,8 +71,14 @@ fn backfill_says_what_is_wrong_by_its_exit_code() {
     let home = Home::new();
     let service = Program::guarded(&home).serve();
     let ended = backfill(&home, &service, "--since 1h").run();
-    assert_eq!(ended.code, FAILED);
+    assert_eq!((ended.code, ended.stdout.as_str()), (FAILED, ""), "a failure has seen nothing");
     assert!(ended.stderr.contains("VAPI_API_KEY"), "{}", ended.stderr);
+    for (wrong, why) in
+        [("2999-01-01", "in the future"), ("30000d", "before there was a Vapi"), ("2019-12-31", "before"), ("1y", "how long ago")]
+    {
+        let ended = backfill(&home, &service, &format!("--since {wrong}")).run();
+        assert!(ended.code == USAGE && ended.stderr.contains(why), "{wrong}: {}", ended.stderr);
+    }
     for wrong in ["--since yesterday", "--until 1h", "--since 1h --until x"] {
         let ended = backfill(&home, &service, wrong).run();
         assert_eq!((ended.code, ended.stdout.as_str()), (USAGE, ""), "{wrong}: {}", ended.stderr);

@@ -117,6 +117,17 @@ fn result_says_by_124_that_the_time_was_not_enough_and_prints_what_there_is() {
 }
 
 #[test]
+fn result_prints_nothing_of_a_call_that_nobody_has_heard_of() {
+    let home = Home::new();
+    let service = Program::guarded(&home).serve();
+    for (words, code) in [("result nope", FAILED), ("result nope --wait 0.3", TIMED_OUT)] {
+        let ended = asking(&home, &service, words).run();
+        assert_eq!((ended.code, ended.stdout.as_str()), (code, ""), "{words}");
+        assert!(ended.stderr.contains("nothing was heard of call nope"), "{}", ended.stderr);
+    }
+}
+
+#[test]
 fn result_says_by_1_that_it_can_not_be_told() {
     let home = Home::new();
     let service = Program::guarded(&home).set("API_TOKENS", format!("poll:me={TOKEN}")).serve();
@@ -135,7 +146,7 @@ fn result_says_by_1_that_it_can_not_be_told() {
 
     let silent = Program::in_home(&home).set("RINGBACK_URL", nowhere()).with(words.split(' ')).run();
     assert_eq!((silent.code, silent.stdout.as_str()), (FAILED, ""));
-    assert!(silent.stderr.contains("does not answer"), "{}", silent.stderr);
+    assert!(silent.stderr.contains("does not answer: Connection refused"), "{}", silent.stderr);
 }
 
 #[test]

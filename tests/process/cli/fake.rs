@@ -71,6 +71,8 @@ fn replay_posts_recorded_bodies_in_every_way_of_proving_them() {
         let wrong = replay("another-secret-hunter2");
         assert_eq!(wrong.code, FAILED);
         assert!(wrong.stdout.lines().all(|line| line.starts_with("401 ")), "{}", wrong.stdout);
+        assert!(wrong.stderr.contains(&service.url()) && wrong.stderr.contains("401: "), "told where and why: {}", wrong.stderr);
+        assert_eq!(wrong.stderr.lines().count(), 1, "and once: {}", wrong.stderr);
         let taken = replay(SECRET);
         assert_eq!(taken.code, DONE, "{auth}: {}{}", taken.stdout, taken.stderr);
         let told: Vec<String> = life.iter().map(|message| format!("200 {} {call}", message.kind)).collect();
@@ -100,4 +102,5 @@ fn replay_posts_nothing_of_a_bad_file_and_says_when_nobody_listens() {
     let silent = Program::in_home(&home).with(["replay", "--url", &url]).with([&good]).run();
     assert_eq!(silent.code, FAILED);
     assert_eq!(silent.stdout, format!("000 end-of-call-report {call}\n"));
+    assert!(silent.stderr.contains(&format!("{url}: Connection refused")), "{}", silent.stderr);
 }

@@ -45,7 +45,7 @@ fn a_running_store_is_exported_and_imported_elsewhere() {
     assert!(exported.stderr.contains("exported 3 calls") && exported.stderr.contains("personal data"), "{}", exported.stderr);
     assert_eq!(fs::metadata(home.file("calls.jsonl")).expect("it is there").permissions().mode() & 0o777, 0o600);
     let again = Program::in_home(&home).with(["export", "calls.jsonl"]).run();
-    assert_eq!(again.code, CONFIGURATION, "nothing is written over: {}", again.stderr);
+    assert_eq!(again.code, FAILED, "nothing is written over: {}", again.stderr);
     let printed = Program::in_home(&home).with(["export"]).run();
     assert_eq!((printed.code, printed.stdout.lines().count()), (DONE, 5), "{}", printed.stderr);
     let calls = all_calls(&service);

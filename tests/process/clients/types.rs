@@ -7,13 +7,12 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::is_there;
+use super::{is_there, left_out, unavailable};
 use crate::support::{
     home::Home,
     messages::{WEBHOOK, life_of, new_call},
     program::Program,
     service::Service,
-    skipped,
     target::Target,
 };
 
@@ -81,8 +80,12 @@ fn run(home: &Home, program: &str, words: &[&str]) -> Result<(), String> {
 #[test]
 #[ignore = "downloads the SDK from npm; ./.ci/test runs it"]
 fn answers_to_questions_have_the_types_of_the_vapi_sdk() {
+    const WHAT: &str = "the SDK's types";
+    if left_out(WHAT) {
+        return;
+    }
     if !is_there("npm") {
-        return skipped("the SDK's types: npm is not installed");
+        unavailable(WHAT, "npm is not installed");
     }
     let (home, works) = (Home::new(), Target::serving(200, "{\"result\":\"Done.\"}"));
     let config = format!("[tools.works]\nurl = \"{}\"\n[tools.fails]\nurl = \"http://127.0.0.1:1/\"\n", works.url);
@@ -93,7 +96,7 @@ fn answers_to_questions_have_the_types_of_the_vapi_sdk() {
     home.write("package.json", r#"{"private": true, "type": "module"}"#);
     let install = ["install", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error", PACKAGES[0], PACKAGES[1]];
     if let Err(why) = run(&home, "npm", &install) {
-        return skipped(&format!("the SDK's types: npm can't install them: {why}"));
+        unavailable(WHAT, &format!("npm can't install them: {why}"));
     }
     let compile = |script: &str| {
         home.write("answers.ts", script);

@@ -7,7 +7,7 @@ use ringback::{
 };
 use serde_json::{Value, json};
 
-use super::{ASSISTANT, House, NUMBER, complaints, examined, found, text};
+use super::{ASSISTANT, House, NUMBER, complaints, examined, found, free_port, text};
 use crate::support::{SECRET, messages::now};
 
 #[test]
@@ -237,4 +237,16 @@ fn a_configuration_that_cant_be_used_is_told_whole_with_exit_code_78() {
     assert_eq!(examined(&plan, &["--json"]).code, 78);
     let warned = examined(&house.program.clone().set("HOST", "conda"), &["--json"]);
     assert_eq!(text(&super::findings(&warned)[0], "severity"), "warning", "{}", warned.stdout);
+}
+
+#[test]
+fn a_kestra_that_is_to_place_calls_and_is_away_is_found() {
+    let house = House::new();
+    assert_eq!(found(&house.doctor(&["--json", "--org"]), "kestra"), "", "there is none");
+    let away = house.program.clone().set("KESTRA_URL", format!("http://127.0.0.1:{}", free_port()));
+    let told = found(&examined(&away, &["--json", "--org"]), "kestra");
+    assert!(told.contains("warning") && told.contains("not resumed"), "{told}");
+    let ended = examined(&away.set("KESTRA_ENABLED", "true"), &["--json", "--org"]);
+    let told = found(&ended, "kestra");
+    assert!(ended.code == 1 && told.contains("\"error\"") && told.contains("no call is placed"), "{told}");
 }

@@ -30,6 +30,19 @@ fn a_store_is_read_beside_the_service_and_left_alone() {
 }
 
 #[test]
+fn a_store_without_a_folder_can_not_be_made() {
+    let house = House::new();
+    house.home.write("file", "no folder");
+    for (url, why) in [("sqlite:no/such/ringback.db", "does not exist"), ("sqlite:file/ringback.db", "is no folder")] {
+        let program = house.program.clone().set("DATABASE_URL", url);
+        let ended = examined(&program, &["--json", "--org"]);
+        let told = found(&ended, "store");
+        assert!(ended.code == 1 && told.contains("\"error\"") && told.contains(why), "{url}: {told}");
+        assert_eq!(program.run().code, 78, "and `serve` does not start: {url}");
+    }
+}
+
+#[test]
 fn a_store_that_another_program_holds_is_found() {
     let house = House::new();
     Program::in_home(&house.home).with(["migrate"]).run();

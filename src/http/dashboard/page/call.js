@@ -157,5 +157,5 @@ const Particulars = ({ call }) => html`
     ]} />
     ${isThere(call.metadata) && html`<details><summary>Metadata</summary><${Data} value=${call.metadata} /></details>`}
     ${call.toolCalls.length > 0 && html`<details><summary>Tools asked: ${call.toolCalls.length}</summary>${call.toolCalls.map((tool) => html`
-      <h3><bdi>${tool.name ?? "A tool"}</bdi></h3><${Data} value=${tool.arguments} /><p class="words" dir="auto">${tool.error ?? tool.result ?? "No answer yet"}</p>`)}</details>`}
+      <h3><bdi>${tool.name ?? "A tool"}</bdi></h3><${Data} value=${tool.arguments} /><p class="words" dir="auto">${[tool.result, tool.error].filter(Boolean).join(" – ") || "No answer yet"}</p>`)}</details>`}
   </section>`;

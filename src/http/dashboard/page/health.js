@@ -51,7 +51,7 @@ function Checks({ ready: { checks, status }, service }) {
     <ul class="checks">
       <${Check} ok=${checks.store.ok} name="Store">${checks.store.ok ? `It answers${checks.store.sizeBytes ? `, and takes ${bytes(checks.store.sizeBytes)}` : ""}.` : "It does not answer. Webhooks are refused, and Vapi sends them again. Check the database and DATABASE_URL."}</${Check}>
       <${Check} ok=${checks.disk.ok} name="Disk">${!checks.disk.ok ? "Little room is left: old bodies are dropped to make room. Free some, or lower PAYLOAD_RETENTION_DAYS." : checks.disk.freeBytes ? `${bytes(checks.disk.freeBytes)} free.` : "Nothing to watch for this store."}</${Check}>
-      <${Check} ok=${checks.vapi.ok && checks.vapi.keyConfigured} not=${checks.vapi.ok ? "Note" : "Trouble"} name="Vapi">${!checks.vapi.keyConfigured ? "There is no VAPI_API_KEY: nothing can be fetched, and a report settles a call as it comes." : checks.vapi.ok ? "The key is set, and Vapi takes it." : "Vapi refuses the key. Correct VAPI_API_KEY."}</${Check}>
+      <${Check} ok=${checks.vapi.ok && checks.vapi.keyConfigured} not=${checks.vapi.ok ? "Note" : "Trouble"} name="Vapi">${!checks.vapi.keyConfigured ? "There is no VAPI_API_KEY: nothing can be fetched, and a report settles a call as it comes." : !checks.vapi.ok ? `Trouble: ${checks.vapi.error}.` : checks.vapi.lastAnsweredAt ? html`The key is set. Vapi last answered <${Ago} at=${checks.vapi.lastAnsweredAt} />.` : "The key is set. Vapi has not been asked yet."}</${Check}>
       <${Check} ok=${service.encrypted} not="Note" name="Encryption at rest">${service.encrypted ? "Records are encrypted with DATA_KEY." : "Records are stored in clear. Set DATA_KEY to encrypt them."}</${Check}>
     </ul></section>`;
 }

@@ -14,13 +14,13 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use self::meddler::Meddler;
-use super::is_there;
+use super::{is_there, left_out, unavailable};
 use crate::support::{
     SECRET,
     home::Home,
     program::{Program, Running},
     service::Service,
-    skipped, soon,
+    soon,
 };
 
 /// What is installed: the SDK that the documents pin, and the newest ones.
@@ -128,8 +128,12 @@ fn installed(home: &Home, program: &str, words: &[&str]) -> Result<(), String> {
 #[test]
 #[ignore = "downloads the SDKs from npm; ./.ci/test runs it"]
 fn vapis_sdks_for_node_place_and_read_calls_through_ringback() {
+    const WHAT: &str = "Vapi's SDKs for Node";
+    if left_out(WHAT) {
+        return;
+    }
     if !is_there("npm") || !is_there("node") {
-        return skipped("Vapi's SDKs for Node: node and npm are not installed");
+        unavailable(WHAT, "node and npm are not installed");
     }
     let stages = NPM.map(|(name, package)| (name, package, Stage::set()));
     thread::scope(|scope| {
@@ -140,7 +144,7 @@ fn vapis_sdks_for_node_place_and_read_calls_through_ringback() {
                 let install = ["install", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error", &package];
                 match installed(&stage.home, "npm", &install) {
                     Ok(()) => stage.shows(&["node", "place.cjs", name]),
-                    Err(why) => skipped(&format!("Vapi's SDK for Node: npm can't install {package}: {why}")),
+                    Err(why) => unavailable(WHAT, &format!("npm can't install {package}: {why}")),
                 }
             });
         }
@@ -150,14 +154,17 @@ fn vapis_sdks_for_node_place_and_read_calls_through_ringback() {
 #[test]
 #[ignore = "downloads the SDK from PyPI; ./.ci/test runs it"]
 fn vapis_sdk_for_python_places_and_reads_calls_through_ringback() {
-    let Some(python) = ["python3", "python"].into_iter().find(|program| is_there(program)) else {
-        return skipped("Vapi's SDK for Python: Python is not installed");
-    };
+    const WHAT: &str = "Vapi's SDK for Python";
+    if left_out(WHAT) {
+        return;
+    }
+    let python = ["python3", "python"].into_iter().find(|program| is_there(program));
+    let python = python.unwrap_or_else(|| unavailable(WHAT, "Python is not installed"));
     let stage = Stage::set();
     let folder: PathBuf = stage.home.file("py");
     let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target", folder.to_str().expect("a path"), PYPI];
     match installed(&stage.home, python, &install) {
         Ok(()) => stage.shows(&[python, "place.py"]),
-        Err(why) => skipped(&format!("Vapi's SDK for Python: pip can't install it: {why}")),
+        Err(why) => unavailable(WHAT, &format!("pip can't install it: {why}")),
     }
 }
