@@ -82,11 +82,10 @@ impl<'a> AnalysisView<'a> {
     }
 }
 
-/// Structured data as kept; of a provider call with a result over the defaults that its readers expect. Before, they would say what nobody knows yet.
-/// The defaults are never stored and prove nothing.
+/// Structured data as kept; of a provider call over the defaults that its readers expect. The defaults are never stored and prove nothing.
 fn structured_data(record: &CallRecord) -> Cow<'_, Json> {
     let kept = record.structured_data.as_ref().map(|it| &it.value);
-    let of_provider = record.has_result() && metadata_text(record, "providerName").is_some();
+    let of_provider = metadata_text(record, "providerName").is_some();
     match (kept, of_provider) {
         (Some(kept), false) => Cow::Borrowed(kept),
         (None, false) => Cow::Owned(Json::from_value(&json!({}))),

@@ -39,9 +39,7 @@ fn the_providers_phone_is_metadatas_else_the_customers() {
 fn provider_calls_show_defaults_under_the_analysis() {
     let defaults = json!({"availability": "unclear", "estimated_rate": "unknown", "single_person_found": false, "all_criteria_met": false, "recommended": false});
     let provider = || metadata(&json!({"providerName": "Fern & Sons"}));
-    let shown = |parts: Vec<CallRecord>| {
-        full(parts.into_iter().chain([super::report("customer-ended-call")]))["analysis"]["structuredData"].clone()
-    };
+    let shown = |parts: Vec<CallRecord>| full(parts)["analysis"]["structuredData"].clone();
     assert_eq!(shown(vec![provider()]), defaults);
     let mut stated = defaults.clone();
     stated["availability"] = json!("available");
@@ -54,16 +52,6 @@ fn provider_calls_show_defaults_under_the_analysis() {
     assert_eq!(shown(vec![provider(), data(&json!(["odd"]))]), json!(["odd"]), "no object to put them under");
     assert_eq!(shown(vec![metadata(&json!({"providerId": "p"}))]), json!({}), "other calls have none");
     assert_eq!(shown(vec![metadata(&json!({"providerName": ""}))]), json!({}));
-}
-
-#[test]
-fn before_there_is_a_result_nothing_is_put_in() {
-    let pending = full([metadata(&json!({"providerName": "Fern & Sons"}))]);
-    assert_eq!(
-        (&pending["status"], &pending["analysis"]["structuredData"]),
-        (&json!("pending"), &json!({})),
-        "whoever waits is told nothing untrue"
-    );
 }
 
 #[test]
