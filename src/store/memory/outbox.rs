@@ -378,6 +378,16 @@ impl MemoryStore {
         Ok(self.open()?.outbox.page(&filter))
     }
 
+    pub(in crate::store) async fn delivery_states(
+        &self,
+        target: &str,
+        events: &[String],
+    ) -> Result<Vec<Option<DeliveryState>>, StoreError> {
+        let Outbox { places, rows, .. } = &self.open()?.outbox;
+        let row = |event: &String| rows.get(places.get(&(target.to_owned(), event.clone()))?);
+        Ok(events.iter().map(|event| row(event).map(|row| row.delivery.state)).collect())
+    }
+
     pub(in crate::store) async fn redeliver(&self, target: &str, which: Redelivery, now: Millis) -> Result<usize, StoreError> {
         Ok(self.open()?.outbox.redeliver(target, &which, now))
     }

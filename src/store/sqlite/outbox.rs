@@ -90,6 +90,12 @@ fn state(db: &Connection) -> rusqlite::Result<OutboxState> {
     })
 }
 
+fn state_of(db: &Connection, target: &str, event: &str) -> rusqlite::Result<Option<DeliveryState>> {
+    let mut find = db.prepare_cached("SELECT state FROM deliveries WHERE target = ?1 AND event_id = ?2")?;
+    let state: Option<String> = find.query_row([target, event], |row| row.get(0)).optional()?;
+    Ok(state.and_then(|state| DeliveryState::parse(&state)))
+}
+
 fn forget(db: &Connection, before: Millis, limit: usize) -> rusqlite::Result<usize> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     db.prepare_cached("DELETE FROM deliveries WHERE n IN (SELECT n FROM deliveries WHERE settled_at < ?1 ORDER BY settled_at LIMIT ?2)")?
@@ -213,6 +219,16 @@ impl SqliteStore {
             let next = rows.last().filter(|_| more).map(|kept| kept.n.cast_unsigned());
             Ok(DeliveryPage { deliveries: rows.into_iter().map(|kept| kept.delivery).collect(), next })
         };
+        self.shared.readers.read(Read::Scan, find).await
+    }
+
+    pub(in crate::store) async fn delivery_states(
+        &self,
+        target: &str,
+        events: &[String],
+    ) -> Result<Vec<Option<DeliveryState>>, StoreError> {
+        let (target, events) = (target.to_owned(), events.to_vec());
+        let find = move |db: &Connection| Ok(events.iter().map(|event| state_of(db, &target, event)).collect::<rusqlite::Result<_>>()?);
         self.shared.readers.read(Read::Scan, find).await
     }
 

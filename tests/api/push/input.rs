@@ -104,7 +104,7 @@ async fn there_is_a_limit_to_how_many_there_are() {
 #[test]
 fn a_callback_is_checked_before_it_is_made() {
     let read = |value: Value| {
-        let read = Callback::read(&value, "callback", true);
+        let read = Callback::read(&value, "callback", &Reach::checked());
         read.map(|callback| callback.kind()).map_err(|problems| problems.into_iter().map(|problem| problem.field).collect::<Vec<_>>())
     };
     let one = |field: &str| Err(vec![field.to_owned()]);
