@@ -71,6 +71,11 @@ impl Room {
         Self { extent, full: MOST_FULL_BYTES, all: MOST_BYTES }
     }
 
+    /// There is room for nothing, from the beginning or by now.
+    pub(super) fn is_closed(&self) -> bool {
+        self.extent == Extent::Nothing
+    }
+
     /// As much of the next call as there is room for, and how much that is. What had no room once has none later: the calls that are shortened
     /// stand together, at the end.
     pub(super) fn take(&mut self, render: impl Fn(View) -> Option<Box<RawValue>>) -> (Extent, Option<Box<RawValue>>) {

@@ -156,7 +156,11 @@ async fn loaded(registry: Registry, id: Option<CallId>) -> Result<Option<Arc<Sto
 impl EntryResult {
     fn of(registry: &Registry, (index, entry): (usize, &Entry), call: Option<&StoredCall>, room: &mut Room) -> Self {
         let taken = call.map(|call| room.take(|view| to_raw_value(&registry.rendered(call, view)).ok()));
-        let (view, data) = taken.map_or((None, None), |(extent, data)| (Some(extent.as_str()), data));
+        let (view, data) = match taken {
+            Some((extent, data)) => (Some(extent.as_str()), data),
+            // It was not even loaded.
+            None => (entry.call_id.as_ref().filter(|_| room.is_closed()).map(|_| Extent::Nothing.as_str()), None),
+        };
         let (code, error) = match &entry.ending {
             Some(Ending::Failed(Trouble { code, error })) => (Some(code.clone()), Some(error.clone())),
             Some(Ending::Canceled) => (None, Some("The batch was canceled before this call was placed.".to_owned())),

@@ -16,8 +16,8 @@ use super::{
 use crate::{
     call::{news::NewsItem, time::Millis},
     store::{
-        DeliveryFilter, DeliveryLease, DeliveryMark, DeliveryPage, DeliveryState, FanOut, GiveUp, LeasedDeliveries, OutboxState,
-        Redelivery, Signal, StoreError, StoredTarget, Targets, moving::Resealed, pack::Packer, vault::Place,
+        DeliveryFilter, DeliveryLease, DeliveryMark, DeliveryPage, DeliveryState, DeliveryStates, FanOut, GiveUp, LeasedDeliveries,
+        OutboxState, Redelivery, Signal, StoreError, StoredTarget, Targets, moving::Resealed, pack::Packer, vault::Place,
     },
 };
 
@@ -217,11 +217,7 @@ impl PostgresStore {
         self.run(Kind::Scan, async |db| deliveries::page(&db, &filter).await).await
     }
 
-    pub(in crate::store) async fn delivery_states(
-        &self,
-        target: &str,
-        events: &[String],
-    ) -> Result<Vec<Option<DeliveryState>>, StoreError> {
+    pub(in crate::store) async fn delivery_states(&self, target: &str, events: &[String]) -> Result<DeliveryStates, StoreError> {
         self.run(Kind::Lookup, async |db| states(&db, target, events).await).await
     }
 

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     call::{news::NewsItem, time::Millis},
     store::{
-        DeliveryFilter, DeliveryLease, DeliveryMark, DeliveryPage, DeliveryState, FanOut, GiveUp, LeasedDeliveries, OutboxState,
+        DeliveryFilter, DeliveryLease, DeliveryMark, DeliveryPage, DeliveryStates, FanOut, GiveUp, LeasedDeliveries, OutboxState,
         Redelivery, StoreError, StoredTarget, Targets, moving::Resealed, pack::Packer, vault::Place,
     },
 };
@@ -170,11 +170,7 @@ impl RedisStore {
         Ok(deliveries::page(self.lines()?, &filter).await?)
     }
 
-    pub(in crate::store) async fn delivery_states(
-        &self,
-        target: &str,
-        events: &[String],
-    ) -> Result<Vec<Option<DeliveryState>>, StoreError> {
+    pub(in crate::store) async fn delivery_states(&self, target: &str, events: &[String]) -> Result<DeliveryStates, StoreError> {
         Ok(deliveries::states(self.lines()?, target, events).await?)
     }
 

@@ -8,8 +8,8 @@ use super::{SqliteStore, deliveries, news, readers::Read};
 use crate::{
     call::{news::NewsItem, time::Millis},
     store::{
-        DeliveryFilter, DeliveryLease, DeliveryMark, DeliveryPage, DeliveryState, FanOut, GiveUp, LeasedDeliveries, OutboxState,
-        Redelivery, StoreError, StoredTarget, Targets, moving::Resealed, pack::Packer, vault::Place,
+        DeliveryFilter, DeliveryLease, DeliveryMark, DeliveryPage, DeliveryState, DeliveryStates, FanOut, GiveUp, LeasedDeliveries,
+        OutboxState, Redelivery, StoreError, StoredTarget, Targets, moving::Resealed, pack::Packer, vault::Place,
     },
 };
 
@@ -222,11 +222,7 @@ impl SqliteStore {
         self.shared.readers.read(Read::Scan, find).await
     }
 
-    pub(in crate::store) async fn delivery_states(
-        &self,
-        target: &str,
-        events: &[String],
-    ) -> Result<Vec<Option<DeliveryState>>, StoreError> {
+    pub(in crate::store) async fn delivery_states(&self, target: &str, events: &[String]) -> Result<DeliveryStates, StoreError> {
         let (target, events) = (target.to_owned(), events.to_vec());
         let find = move |db: &Connection| Ok(events.iter().map(|event| state_of(db, &target, event)).collect::<rusqlite::Result<_>>()?);
         self.shared.readers.read(Read::Scan, find).await
