@@ -91,7 +91,7 @@ pub(super) struct RedeliverDraft {
 
 /// What came of it.
 #[derive(Serialize, utoipa::ToSchema)]
-pub(super) struct Redelivered {
+pub(super) struct SentAgain {
     /// So many deliveries are pending again.
     redelivered: usize,
     /// Of `ids`, those that are on their way already.
@@ -163,7 +163,7 @@ pub(super) async fn list(
     params(("id" = String, Path, description = "The subscription's id")),
     request_body = RedeliverDraft,
     responses(
-        (status = 200, description = "How many are pending again, and which of `ids` are not", body = Envelope<Redelivered>),
+        (status = 200, description = "How many are pending again, and which of `ids` are not", body = Envelope<SentAgain>),
         (status = 404, description = "NOT_FOUND", body = Envelope<NoData>),
         (status = 422, description = "VALIDATION_FAILED: `details` names the fields", body = Envelope<NoData>),
     ),
@@ -177,5 +177,5 @@ pub(super) async fn redeliver(
 ) -> Result<Response, ApiError> {
     let again = Again::read(&body)?;
     let push::Redelivered { count, pending, unknown } = api.push.redeliver(&id, again).await.map_err(refused)?;
-    Ok((told(caller), Json(Envelope::of(Redelivered { redelivered: count, pending, unknown }))).into_response())
+    Ok((told(caller), Json(Envelope::of(SentAgain { redelivered: count, pending, unknown }))).into_response())
 }

@@ -27,7 +27,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// Vapi did not hang up: waits double from here.
 const FIRST_HANG_UP_PAUSE: Duration = Duration::from_secs(2);
 /// And grow no longer than this.
-const LONGEST_HANG_UP_PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_HANG_UP_PAUSE: Duration = Duration::from_mins(1);
 /// Vapi is asked to hang up so often, about an hour long; then the call comes to its own end.
 pub(super) const MOST_HANG_UPS: u32 = 64;
 
