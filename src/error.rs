@@ -76,6 +76,9 @@ pub enum ApiError {
     /// 413, with the limit in bytes.
     #[error("Payload too large")]
     PayloadTooLarge(u64),
+    /// 413 of what is small by its nature, with the limit in bytes.
+    #[error("Payload too large")]
+    SettingsTooLarge(u64),
     /// 400: the body can't be used.
     #[error("Invalid payload")]
     InvalidPayload(String),
@@ -205,7 +208,7 @@ impl ApiError {
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED"),
             Self::CallEnded(_) => (StatusCode::CONFLICT, "CALL_ENDED"),
             Self::CallDeleted(_) => (StatusCode::GONE, "CALL_DELETED"),
-            Self::PayloadTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE"),
+            Self::PayloadTooLarge(_) | Self::SettingsTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE"),
             Self::InvalidPayload(_) => (StatusCode::BAD_REQUEST, "INVALID_PAYLOAD"),
             Self::InvalidParameter(_) => (StatusCode::BAD_REQUEST, "INVALID_PARAMETER"),
             Self::RateLimited | Self::TooManyStreams | Self::TooManyCalls => (StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED"),
@@ -241,6 +244,7 @@ impl ApiError {
             Self::CallEnded(_) => "This call has ended; there is nothing to call off.".to_owned(),
             Self::CallDeleted(_) => "This call was deleted here; nothing of it is kept.".to_owned(),
             Self::PayloadTooLarge(limit) => format!("A body may have {limit} bytes; raise MAX_BODY_MB to take more."),
+            Self::SettingsTooLarge(limit) => format!("The body of this request may have {limit} bytes, whatever MAX_BODY_MB is."),
             Self::InvalidPayload(why) | Self::InvalidParameter(why) | Self::VapiUnavailable(why) => why.clone(),
             Self::TooManyStreams => "This instance has as many streams open as it takes. Try again later.".to_owned(),
             Self::RateLimited => "Too many failed attempts from this address within a minute. Wait a minute, then try again.".to_owned(),

@@ -2,12 +2,9 @@
 
 use serde::Serialize;
 
-use super::{load, view::BatchResult};
+use super::{extent::Extent, load, view::BatchResult};
 use crate::{
-    call::{
-        time::Millis,
-        view::{At, View},
-    },
+    call::{time::Millis, view::At},
     registry::{Letter, Registry},
     store::{OutgoingEvent, StoreError},
 };
@@ -33,14 +30,14 @@ pub fn event(batch_id: &str, at: Millis) -> OutgoingEvent {
     OutgoingEvent { id, kind: DONE.to_owned(), call_id: None, sequence: None, at, about }
 }
 
-/// What the event says, as the batch stands; `None` when it is gone.
+/// What the event says, as the batch stands, with so much of its calls; `None` when it is gone.
 ///
 /// # Errors
 /// [`StoreError`] when it can't be loaded.
-pub async fn letter(registry: &Registry, event: &OutgoingEvent, view: View, now: Millis) -> Result<Option<Letter>, StoreError> {
+pub async fn letter(registry: &Registry, event: &OutgoingEvent, extent: Extent, now: Millis) -> Result<Option<Letter>, StoreError> {
     let Some(batch) = load(registry.store(), event.about.as_deref().unwrap_or_default(), now).await? else { return Ok(None) };
     let status = if batch.says.canceled { "canceled" } else { "completed" };
-    let data = BatchResult::whole(registry, &batch, view, now).await?;
+    let data = BatchResult::whole(registry, &batch, extent, now).await?;
     let told = Event { id: &event.id, r#type: DONE, timestamp: At(event.at), call_id: None, sequence: None, data };
     let json = serde_json::to_string(&told).unwrap_or_default();
     Ok(Some(Letter { json, status: Some(status), data_status: Some("complete"), trace: None }))

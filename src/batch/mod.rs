@@ -6,8 +6,10 @@
 //! | Module | What it does |
 //! |---|---|
 //! | [`view`] | a batch as it is shown |
+//! | [`extent`] | how much of its calls |
 //! | [`letter`] | the event that tells that it is done |
 
+pub mod extent;
 pub mod letter;
 pub mod view;
 
@@ -78,9 +80,21 @@ pub struct Entry {
     /// How often Vapi failed to place it.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub tries: u32,
+    /// What keeps it from being placed or hung up, as long as that is tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<Trouble>,
     /// How it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ending: Option<Ending>,
+}
+
+/// Why something did not come about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trouble {
+    /// As the code of an answer.
+    pub code: String,
+    /// In words.
+    pub error: String,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
@@ -103,12 +117,7 @@ pub enum Ending {
     /// Nobody waits for it any more: see [`GIVE_UP`].
     Overdue,
     /// There is no call, or none any more.
-    Failed {
-        /// Why, as the code of an answer.
-        code: String,
-        /// Why, in words.
-        error: String,
-    },
+    Failed(Trouble),
     /// It was not placed, because the batch was canceled before.
     Canceled,
 }

@@ -1,18 +1,19 @@
 //! A batch as it is shown.
 
+use std::sync::Arc;
+
 use futures_util::{StreamExt as _, stream};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::{Batch, Ending, Entry};
+use super::{
+    Batch, Ending, Entry, Trouble,
+    extent::{Extent, Room},
+};
 use crate::{
-    call::{
-        id::CallId,
-        time::Millis,
-        view::{At, View},
-    },
+    call::{id::CallId, time::Millis, view::At},
     registry::Registry,
-    store::{StoreError, document::Read},
+    store::{StoreError, StoredCall, document::Read},
 };
 
 /// Calls that are loaded at once.
@@ -70,11 +71,15 @@ pub struct EntryResult {
     call_id: Option<String>,
     /// There is nothing left to wait for.
     done: bool,
-    /// Why there is no call, as in an answer to `POST /calls`.
+    /// Why there is no call, as in an answer to `POST /calls`. While it is not done: what keeps it from being placed, or hung up; that is tried
+    /// again.
     code: Option<String>,
     /// The same in words.
     error: Option<String>,
-    /// The call as it stands, if there is one.
+    /// How much of the call `data` is: `full` or `summary`; `none` where there was no room for it, see `/calls/{id}`. `null` without a call.
+    view: Option<&'static str>,
+    /// The call as it stands, if there is one. Of a large batch, the first 8 MiB of calls are given in full, those behind as summaries, 12 MiB
+    /// in all.
     #[schema(value_type = Option<crate::call::view::CallResult>)]
     data: Option<Box<RawValue>>,
 }
@@ -99,7 +104,7 @@ impl Stats {
                     } += 1;
                 }
                 Some(Ending::Overdue) => stats.timeout += 1,
-                Some(Ending::Failed { .. }) => stats.failed += 1,
+                Some(Ending::Failed(_)) => stats.failed += 1,
                 Some(Ending::Canceled) | None => {}
             }
         }
@@ -129,36 +134,48 @@ impl BatchResult {
     ///
     /// # Errors
     /// [`StoreError`] when calls can't be loaded.
-    pub async fn whole(registry: &Registry, batch: &Read<Batch>, view: View, now: Millis) -> Result<Self, StoreError> {
-        let rows = batch.says.entries.iter().cloned().enumerate();
-        let rows = rows.map(|(index, entry)| EntryResult::of(registry.clone(), index, entry, view));
-        let rows: Vec<_> = stream::iter(rows).buffered(LOADED_AT_ONCE).collect().await;
-        let results = rows.into_iter().collect::<Result<_, StoreError>>()?;
+    pub async fn whole(registry: &Registry, batch: &Read<Batch>, extent: Extent, now: Millis) -> Result<Self, StoreError> {
+        let ids: Vec<_> = batch.says.entries.iter().map(|entry| entry.call_id.clone().filter(|_| extent > Extent::Nothing)).collect();
+        let calls = ids.into_iter().map(|id| loaded(registry.clone(), id));
+        let mut calls = stream::iter(calls).buffered(LOADED_AT_ONCE).enumerate();
+        let (mut room, mut results) = (Room::of(extent), Vec::with_capacity(batch.says.entries.len()));
+        while let Some((index, call)) = calls.next().await {
+            results.push(EntryResult::of(registry, (index, &batch.says.entries[index]), call?.as_deref(), &mut room));
+        }
         Ok(Self { results, ..Self::brief(batch, now) })
     }
 }
 
+async fn loaded(registry: Registry, id: Option<CallId>) -> Result<Option<Arc<StoredCall>>, StoreError> {
+    match id {
+        Some(id) => registry.stored(&id, 0).await,
+        None => Ok(None),
+    }
+}
+
 impl EntryResult {
-    async fn of(registry: Registry, index: usize, entry: Entry, view: View) -> Result<Self, StoreError> {
-        let stored = match &entry.call_id {
-            Some(id) => registry.stored(id, 0).await?,
-            None => None,
+    fn of(registry: &Registry, (index, entry): (usize, &Entry), call: Option<&StoredCall>, room: &mut Room) -> Self {
+        let taken = call.map(|call| room.take(|view| to_raw_value(&registry.rendered(call, view)).ok()));
+        let (view, data) = match taken {
+            Some((extent, data)) => (Some(extent.as_str()), data),
+            // It was not even loaded.
+            None => (entry.call_id.as_ref().filter(|_| room.is_closed()).map(|_| Extent::Nothing.as_str()), None),
         };
-        let data = stored.and_then(|call| to_raw_value(&registry.rendered(&call, view)).ok());
         let (code, error) = match &entry.ending {
-            Some(Ending::Failed { code, error }) => (Some(code.clone()), Some(error.clone())),
+            Some(Ending::Failed(Trouble { code, error })) => (Some(code.clone()), Some(error.clone())),
             Some(Ending::Canceled) => (None, Some("The batch was canceled before this call was placed.".to_owned())),
             Some(Ending::Overdue) => (None, Some("The call was not done 24 hours after it was placed.".to_owned())),
-            Some(Ending::Done { .. }) | None => (None, None),
+            Some(Ending::Done { .. }) => (None, None),
+            None => entry.trouble.clone().map(|Trouble { code, error }| (code, error)).unzip(),
         };
         let call_id = entry.call_id.as_ref().map(CallId::to_string);
-        Ok(Self { index, call_id, done: entry.ending.is_some(), code, error, data })
+        Self { index, call_id, done: entry.ending.is_some(), code, error, view, data }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Batch, Ending, Entry, Millis, Stats};
+    use super::{Batch, Ending, Entry, Millis, Stats, Trouble};
     use crate::call::id::CallId;
 
     fn ended(ending: Option<Ending>, placed: bool) -> Entry {
@@ -176,7 +193,7 @@ mod tests {
 
     #[test]
     fn every_call_that_is_done_counts_once() {
-        let failed = Ending::Failed { code: "VAPI_REJECTED".to_owned(), error: "no".to_owned() };
+        let failed = Ending::Failed(Trouble { code: "VAPI_REJECTED".to_owned(), error: "no".to_owned() });
         let entries = vec![
             done("completed", 1.5),
             done("completed", 0.25),

@@ -4,7 +4,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Wanted;
-use crate::{fields::FieldError, push::Callback};
+use crate::{
+    fields::FieldError,
+    push::{Callback, Reach},
+};
 
 /// Where whoever is told stands.
 pub(super) const CALLBACK: &str = "callback";
@@ -12,7 +15,7 @@ pub(super) const CALLBACK: &str = "callback";
 pub(super) const CALL_METHOD: &str = "callMethod";
 
 /// Who places a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CallMethod {
     /// We ask Vapi.
@@ -49,10 +52,10 @@ impl Asked {
     ///
     /// # Errors
     /// Everything that is wrong with it.
-    pub fn parse(mut body: Value, kestra_is_known: bool) -> Result<Self, Vec<FieldError>> {
+    pub fn parse(mut body: Value, reach: &Reach) -> Result<Self, Vec<FieldError>> {
         let callback = body.as_object_mut().and_then(|fields| fields.remove(CALLBACK)).filter(|callback| !callback.is_null());
-        let callback = callback.map(|callback| Callback::read(&callback, CALLBACK, kestra_is_known)).transpose();
-        let method = method(&mut body, kestra_is_known);
+        let callback = callback.map(|callback| Callback::read(&callback, CALLBACK, reach)).transpose();
+        let method = method(&mut body, reach.kestra);
         match (callback, method, Wanted::parse(&body)) {
             (Ok(callback), Ok(method), Ok(wanted)) => Ok(Self { wanted, callback, method }),
             (callback, method, wanted) => {

@@ -92,7 +92,7 @@ async fn answer(api: &Api, batch: &Stored, view: View, status: StatusCode) -> Re
         (status = 400, description = "INVALID_PAYLOAD, INVALID_PARAMETER", body = Envelope<NoData>),
         (status = 413, description = "PAYLOAD_TOO_LARGE", body = Envelope<NoData>),
         (status = 422, description = "VALIDATION_FAILED: `details` names the fields, with the index of their request; IDEMPOTENCY_KEY_REUSED", body = Envelope<NoData>),
-        (status = 502, description = "VAPI_ACCOUNT: there is no VAPI_API_KEY", body = Envelope<NoData>),
+        (status = 502, description = "VAPI_ACCOUNT: there is no VAPI_API_KEY, and not all calls are placed by Kestra", body = Envelope<NoData>),
         (status = 503, description = "STORE_UNAVAILABLE, SHUTTING_DOWN", body = Envelope<NoData>),
     ),
     security(("bearer" = ["place"]))
@@ -107,7 +107,7 @@ pub(super) async fn create(
     let (wait, view) = (parameters.wait(&api)?, parameters.view(View::Summary)?);
     let hash = hex::encode(Sha256::digest(&sent.held.bytes));
     let Sent { json, held } = sent;
-    let draft = Draft::parse(&json, api.push.knows_kestra(), |number| api.batches.may_call(number))?;
+    let draft = Draft::parse(&json, &api.push.reach(), |number| api.batches.may_call(number))?;
     drop(held);
     let Made { id, replayed } = api.batches.create(NewBatch { draft, token: caller.token.clone(), key, hash }).await?;
     let waiting = Instant::now();

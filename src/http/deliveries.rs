@@ -18,7 +18,7 @@ use crate::{
     call::view::At,
     envelope::{Envelope, NoData, Pagination},
     error::ApiError,
-    push::Again,
+    push::{self, Again},
     store::{Attempt, Delivery, DeliveryFilter, DeliveryState},
 };
 
@@ -91,9 +91,13 @@ pub(super) struct RedeliverDraft {
 
 /// What came of it.
 #[derive(Serialize, utoipa::ToSchema)]
-pub(super) struct Redelivered {
+pub(super) struct SentAgain {
     /// So many deliveries are pending again.
     redelivered: usize,
+    /// Of `ids`, those that are on their way already.
+    pending: Vec<String>,
+    /// Of `ids`, those that were never sent to this subscription, or so long ago that nothing is kept of it.
+    unknown: Vec<String>,
 }
 
 fn shown(delivery: Delivery) -> DeliveryView {
@@ -159,7 +163,7 @@ pub(super) async fn list(
     params(("id" = String, Path, description = "The subscription's id")),
     request_body = RedeliverDraft,
     responses(
-        (status = 200, description = "They are pending again", body = Envelope<Redelivered>),
+        (status = 200, description = "How many are pending again, and which of `ids` are not", body = Envelope<SentAgain>),
         (status = 404, description = "NOT_FOUND", body = Envelope<NoData>),
         (status = 422, description = "VALIDATION_FAILED: `details` names the fields", body = Envelope<NoData>),
     ),
@@ -172,6 +176,6 @@ pub(super) async fn redeliver(
     Settings(body): Settings,
 ) -> Result<Response, ApiError> {
     let again = Again::read(&body)?;
-    let redelivered = api.push.redeliver(&id, again).await.map_err(refused)?;
-    Ok((told(caller), Json(Envelope::of(Redelivered { redelivered }))).into_response())
+    let push::Redelivered { count, pending, unknown } = api.push.redeliver(&id, again).await.map_err(refused)?;
+    Ok((told(caller), Json(Envelope::of(SentAgain { redelivered: count, pending, unknown }))).into_response())
 }

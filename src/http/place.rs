@@ -96,7 +96,7 @@ pub(super) async fn place(
     let hash = hex::encode(Sha256::digest(&sent.held.bytes));
     let key = key.map(|key| Key::sent(key, ROUTE));
     let Sent { json, held } = sent;
-    let Asked { wanted, callback, method } = Asked::parse(json, api.push.knows_kestra())?;
+    let Asked { wanted, callback, method } = Asked::parse(json, &api.push.reach())?;
     // Its memory is not needed while somebody waits.
     drop(held);
     let method = method.unwrap_or(api.dialer.method());

@@ -50,7 +50,11 @@ impl FromRequest<Api> for Settings {
 /// A whole body of at most so many bytes.
 pub(super) async fn held(parts: &Parts, body: Body, api: &Api, most: u64) -> Result<Held, ApiError> {
     let announced = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    api.bodies.read(body, announced, most).await
+    let usual = api.config.http.max_body_bytes;
+    api.bodies.read(body, announced, most).await.map_err(|error| match error {
+        ApiError::PayloadTooLarge(limit) if limit != usual => ApiError::SettingsTooLarge(limit),
+        other => other,
+    })
 }
 
 fn json(held: &Held) -> Result<Value, ApiError> {

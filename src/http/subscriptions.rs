@@ -130,7 +130,7 @@ pub(super) async fn create(
     IdempotencyKey(key): IdempotencyKey,
     Settings(body): Settings,
 ) -> Result<Response, ApiError> {
-    let draft = Draft::new(&body)?;
+    let draft = Draft::new(&body, &api.push.reach())?;
     let (made, replayed) = match key {
         None => (api.push.subscribe(draft).await.map_err(refused)?, false),
         Some(key) => {
@@ -188,7 +188,7 @@ pub(super) async fn change(
     SubscriptionPath(id): SubscriptionPath,
     Settings(body): Settings,
 ) -> Result<Response, ApiError> {
-    let draft = Draft::changes(&body)?;
+    let draft = Draft::changes(&body, &api.push.reach())?;
     let named = api.push.revise(&id, draft).await.map_err(refused)?;
     Ok((told(caller), Json(Envelope::of(shown(named)))).into_response())
 }

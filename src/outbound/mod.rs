@@ -141,6 +141,14 @@ impl Outbound {
         self.send(Method::GET, get).await
     }
 
+    /// Is this an address that somebody may give over the API, as far as one can tell before a name is resolved?
+    #[must_use]
+    pub fn may_be_given(&self, url: &Url) -> bool {
+        let (Some(port), Some(host)) = (url.port_or_known_default(), url.host_str()) else { return false };
+        // An address that is written out passes no resolver.
+        host.trim_matches(['[', ']']).parse().map_or(true, |address| self.0.allowed.may_reach(None, address, port))
+    }
+
     async fn send(&self, method: Method, mut post: Post<'_>) -> Result<Reply, Failure> {
         trace::inject(&mut post.headers);
         let client = match post.trust {
@@ -152,11 +160,7 @@ impl Outbound {
 
     fn guarded(&self, url: &Url) -> Result<Client, Failure> {
         let port = url.port_or_known_default().ok_or(Failure::Refused)?;
-        let host = url.host_str().ok_or(Failure::Refused)?;
-        // An address that is written out passes no resolver.
-        if let Ok(address) = host.trim_matches(['[', ']']).parse()
-            && !self.0.allowed.may_reach(None, address, port)
-        {
+        if !self.may_be_given(url) {
             return Err(Failure::Refused);
         }
         let mut clients = self.0.guarded.lock().unwrap_or_else(PoisonError::into_inner);

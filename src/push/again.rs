@@ -45,15 +45,36 @@ impl Again {
     }
 }
 
+/// What came of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Redelivered {
+    /// So many deliveries are pending again.
+    pub count: usize,
+    /// Of the events that were named, those that are on their way already.
+    pub pending: Vec<String>,
+    /// And those that were never sent to this subscription, or so long ago that nothing is kept of it.
+    pub unknown: Vec<String>,
+}
+
 impl Push {
-    /// Sends deliveries of a subscription again that are not pending; returns how many.
+    /// Sends deliveries of a subscription again that are not pending.
     ///
     /// # Errors
     /// [`Refusal`] when there is none of this id, or the store can't.
-    pub async fn redeliver(&self, id: &str, which: Again) -> Result<usize, Refusal> {
+    pub async fn redeliver(&self, id: &str, which: Again) -> Result<Redelivered, Refusal> {
         self.loaded(id).await?;
-        let count = self.0.parts.registry.store().redeliver(id, which.0, self.0.parts.clock.now()).await?;
+        let (store, mut told) = (self.0.parts.registry.store(), Redelivered::default());
+        if let Redelivery::Events(ids) = &which.0 {
+            for (event, state) in ids.iter().zip(store.delivery_states(id, ids).await?) {
+                match state {
+                    None => told.unknown.push(event.clone()),
+                    Some(DeliveryState::Pending) => told.pending.push(event.clone()),
+                    Some(DeliveryState::Delivered | DeliveryState::Dead) => {}
+                }
+            }
+        }
+        told.count = store.redeliver(id, which.0, self.0.parts.clock.now()).await?;
         self.0.due.notify_one();
-        Ok(count)
+        Ok(told)
     }
 }

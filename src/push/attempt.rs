@@ -17,14 +17,15 @@ use super::{
     fan::Known,
     schedule::{Heard, Rules, Tried, jitter, patience},
     subscriptions::{Named, Refusal, stored},
-    target::{Hidden, Much, Standing, Subscription, Target},
+    target::{Hidden, Standing, Subscription, Target},
 };
 use crate::{
-    batch,
+    batch::{self, extent::Extent},
     call::{
         id::CallId,
         news::{NewsItem, NewsKind},
         time::{Millis, SECOND},
+        view::View,
     },
     outbound::{Failure, Post, Reply, SigningKey, Trust},
     registry::Letter,
@@ -115,19 +116,20 @@ impl Push {
                 None => return without(Fate::Gone),
             },
         };
-        let much = match &door {
+        let of_batch = delivery.event.kind == batch::letter::DONE;
+        let extent = match &door {
             Door::Subscription(subscription) => match subscription.standing {
-                Standing::Active => subscription.view,
+                Standing::Active => subscription.view.view().into(),
                 Standing::Paused => return without(Fate::Again(now)),
                 Standing::Disabled => return without(Fate::Dead),
             },
-            Door::Callback(Callback::Webhook { view, .. }) => *view,
-            Door::Callback(_) => Much::Full,
+            Door::Callback(callback) => callback.extent(of_batch),
         };
         let registry = &self.0.parts.registry;
-        let letter = match delivery.event.kind.as_str() {
-            batch::letter::DONE => batch::letter::letter(registry, &delivery.event, much.view(), now).await?,
-            _ => registry.letter(&delivery.event, much.view()).await?,
+        let letter = if of_batch {
+            batch::letter::letter(registry, &delivery.event, extent.smaller(refused_as_too_large(delivery)), now).await?
+        } else {
+            registry.letter(&delivery.event, if extent == Extent::Full { View::Full } else { View::Summary }).await?
         };
         let Some(letter) = letter else { return without(Fate::Gone) };
         let begun = Instant::now();
@@ -261,6 +263,11 @@ impl Push {
     fn seconds(&self) -> i64 {
         self.0.parts.clock.now().0.div_euclid(SECOND)
     }
+}
+
+/// How often it was answered that this is too much.
+fn refused_as_too_large(delivery: &Delivery) -> usize {
+    delivery.attempts.iter().filter(|attempt| attempt.status == Some(413)).count()
 }
 
 /// The headers that somebody wants sent along.

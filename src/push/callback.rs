@@ -7,10 +7,12 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     Push,
-    input::{much, url},
+    input::much,
+    reach::Reach,
     target::{Hidden, Much, Target},
 };
 use crate::{
+    batch::extent::Extent,
     fields::{FieldError, Fields},
     store::{FanOut, OutboxState, OutgoingEvent, StoreError, StoredTarget},
 };
@@ -40,6 +42,9 @@ pub enum Callback {
     N8nResume {
         /// `$execution.resumeUrl`.
         url: Hidden,
+        /// How much of the call, or of a batch's calls; `None`: all of a call, summaries of a batch's.
+        #[serde(default)]
+        view: Option<Much>,
         /// Position of the log behind which its news begin.
         #[serde(default)]
         since: u64,
@@ -61,12 +66,12 @@ impl Callback {
     ///
     /// # Errors
     /// Everything that is wrong with it.
-    pub fn read(value: &Value, field: &str, kestra_is_known: bool) -> Result<Self, Vec<FieldError>> {
+    pub fn read(value: &Value, field: &str, reach: &Reach) -> Result<Self, Vec<FieldError>> {
         let mut fields = Fields::of(value, field);
         let callback = match fields.member("kind").and_then(Value::as_str).unwrap_or_default() {
-            "webhook" => webhook(&mut fields),
-            "n8n-resume" => n8n(&mut fields),
-            "kestra-resume" => kestra(&mut fields, kestra_is_known),
+            "webhook" => webhook(&mut fields, reach),
+            "n8n-resume" => n8n(&mut fields, reach),
+            "kestra-resume" => kestra(&mut fields, reach.kestra),
             _ => {
                 fields.ignore_rest();
                 fields.wrong("kind", "must be webhook, n8n-resume or kestra-resume");
@@ -86,6 +91,16 @@ impl Callback {
             Self::Webhook { .. } => "webhook",
             Self::N8nResume { .. } => "n8n-resume",
             Self::KestraResume { .. } => "kestra-resume",
+        }
+    }
+
+    /// How much of a call, or of a batch's calls, goes out.
+    pub(super) fn extent(&self, of_batch: bool) -> Extent {
+        match self {
+            Self::Webhook { view, .. } => view.view().into(),
+            Self::N8nResume { view, .. } => view.map_or(if of_batch { Extent::Summary } else { Extent::Full }, |view| view.view().into()),
+            // It is given three words and asks for the rest.
+            Self::KestraResume { .. } => Extent::Nothing,
         }
     }
 
@@ -114,21 +129,22 @@ impl Callback {
     }
 }
 
-fn webhook(fields: &mut Fields<'_>) -> Option<Callback> {
-    let (url, view) = (fields.required("url", url), much(fields, "view").unwrap_or_default());
+fn webhook(fields: &mut Fields<'_>, reach: &Reach) -> Option<Callback> {
+    let (url, view) = (fields.required("url", |text| reach.url(text)), much(fields, "view").unwrap_or_default());
     Some(Callback::Webhook { url: url?, view, since: 0 })
 }
 
-fn n8n(fields: &mut Fields<'_>) -> Option<Callback> {
+fn n8n(fields: &mut Fields<'_>, reach: &Reach) -> Option<Callback> {
+    let view = much(fields, "view");
     let url = fields.required("url", |text| {
-        let hidden = url(text)?;
+        let hidden = reach.url(text)?;
         // A client writes the address in its own way, and n8n signs every letter of it.
         let parsed = Url::parse(text).map_err(|_no_url| "must be an address".to_owned())?;
         let as_sent = parsed.query().map_or_else(|| parsed.path().to_owned(), |query| format!("{}?{query}", parsed.path()));
         let kept = text.ends_with(&as_sent) || as_sent == "/";
         if kept { Ok(hidden) } else { Err("must be $execution.resumeUrl, letter by letter as n8n gives it".to_owned()) }
     });
-    Some(Callback::N8nResume { url: url?, since: 0 })
+    Some(Callback::N8nResume { url: url?, view, since: 0 })
 }
 
 fn kestra(fields: &mut Fields<'_>, is_known: bool) -> Option<Callback> {
@@ -194,10 +210,10 @@ impl Push {
         self.0.parts.registry.store().drop_target(&id_of(scope)).await.map(drop)
     }
 
-    /// Can executions of Kestra be resumed?
+    /// What addresses given over the API may lead to.
     #[must_use]
-    pub fn knows_kestra(&self) -> bool {
-        self.0.parts.kestra.is_some()
+    pub fn reach(&self) -> Reach {
+        Reach { kestra: self.0.parts.kestra.is_some(), outbound: Some(self.0.parts.outbound.clone()) }
     }
 }
 

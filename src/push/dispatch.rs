@@ -18,7 +18,7 @@ use super::{
 use crate::{
     call::time::{Millis, SECOND},
     lifecycle::Lifecycle,
-    store::{Delivery, DeliveryLease, DeliveryMark, Fate, StoreError},
+    store::{Delivery, DeliveryLease, DeliveryMark, Fate, LeasedDeliveries, StoreError},
 };
 
 /// A lease outlives a try of 15 s and the note of what came of it.
@@ -64,6 +64,13 @@ pub(super) async fn dispatch(push: Push, lifecycle: Lifecycle) {
     }
 }
 
+/// What was taken at a moment.
+struct Taken {
+    leased: LeasedDeliveries,
+    known: Arc<Known>,
+    now: Millis,
+}
+
 struct Desk {
     push: Push,
     lifecycle: Lifecycle,
@@ -76,21 +83,34 @@ struct Desk {
 }
 
 impl Desk {
-    /// Notes what has ended and begins what is due. Returns how long there is nothing to do.
+    /// Notes what has ended, takes what is due meanwhile, and begins it. Returns how long there is nothing to do.
     async fn turn(&mut self) -> Duration {
         while let Ok(done) = self.dones.try_recv() {
             self.take(done);
         }
-        self.note().await;
-        let outcome = self.begin().await;
-        if let Err(error) = &outcome
+        let marks = std::mem::take(&mut self.marks);
+        let (noted, leased) = tokio::join!(self.noted(marks), self.leased());
+        // What follows what was noted is due now, and may have been so too late to be taken with the others.
+        let has_noted = matches!(noted, Ok(count) if count > 0);
+        self.marks = noted.err().unwrap_or_default();
+        if let Err(error) = &leased
             && !self.failing
         {
             warn!(%error, "Due deliveries can't be taken; they are when the store can be asked again");
         }
-        self.failing = outcome.is_err();
-        let pause = outcome.unwrap_or(STORE_PAUSE);
-        if self.marks.is_empty() { pause } else { pause.min(STORE_PAUSE) }
+        self.failing = leased.is_err();
+        let pause = match leased {
+            Ok(Some(leased)) => self.begin(leased).await,
+            Ok(None) => LOOK_EVERY,
+            Err(_) => STORE_PAUSE,
+        };
+        if has_noted && !self.failing {
+            Duration::ZERO
+        } else if self.marks.is_empty() {
+            pause
+        } else {
+            pause.min(STORE_PAUSE)
+        }
     }
 
     fn take(&mut self, (lane, done): Ended) {
@@ -98,32 +118,42 @@ impl Desk {
         self.marks.push(done.mark);
     }
 
-    /// What can't be noted is noted later, or never: then its lease runs out, and it is tried again.
     async fn note(&mut self) {
-        let now = self.push.0.parts.clock.now();
-        self.marks.retain(|mark| mark.lease > now);
-        if self.marks.is_empty() {
-            return;
-        }
-        if let Err(error) = self.push.0.parts.registry.store().mark_deliveries(self.marks.clone()).await {
-            warn!(%error, "What came of some deliveries can't be noted");
-        } else {
-            self.marks.clear();
-        }
+        let marks = std::mem::take(&mut self.marks);
+        self.marks = self.noted(marks).await.err().unwrap_or_default();
     }
 
-    async fn begin(&mut self) -> Result<Duration, StoreError> {
+    /// How many were noted. What can't be noted comes back; it is noted later, or never: then its lease runs out, and it is tried again.
+    async fn noted(&self, mut marks: Vec<DeliveryMark>) -> Result<usize, Vec<DeliveryMark>> {
+        let now = self.push.0.parts.clock.now();
+        marks.retain(|mark| mark.lease > now);
+        let count = marks.len();
+        if count > 0
+            && let Err(error) = self.push.0.parts.registry.store().mark_deliveries(marks.clone()).await
+        {
+            warn!(%error, "What came of some deliveries can't be noted");
+            return Err(marks);
+        }
+        Ok(count)
+    }
+
+    /// Takes what is due and has room; `None` when there is no room, or nobody to tell.
+    async fn leased(&self) -> Result<Option<Taken>, StoreError> {
         let store = self.push.0.parts.registry.store();
         let state = store.outbox().await?;
         let room = self.lanes.room();
         if room == 0 || (!state.subscriptions && !state.callbacks) {
-            return Ok(LOOK_EVERY);
+            return Ok(None);
         }
         let known = self.push.known(&state).await?;
         let now = self.push.0.parts.clock.now();
         let except = left_alone(&known).chain(self.lanes.full()).cloned().collect();
         let lease = DeliveryLease { now, until: now.plus(LEASE), limit: room, per_target: MOST_TAKEN, except };
-        let leased = store.lease_deliveries(lease).await?;
+        Ok(Some(Taken { leased: store.lease_deliveries(lease).await?, known, now }))
+    }
+
+    /// Has them tried; returns how long nothing else is due.
+    async fn begin(&mut self, Taken { leased, known, now }: Taken) -> Duration {
         let began = leased.deliveries.len();
         let lanes = join_all(leased.deliveries.iter().map(|delivery| self.push.lane(&delivery.target, &known))).await;
         let mut next = leased.next;
@@ -140,8 +170,10 @@ impl Desk {
                 let _ = done.send((lane, push.tried(delivery, &known, now.plus(LEASE)).await));
             });
         }
-        self.note().await;
-        Ok(pause(next, now, began))
+        if !self.marks.is_empty() {
+            self.note().await;
+        }
+        pause(next, now, began)
     }
 }
 

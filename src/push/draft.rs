@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::{
-    input::{headers, much, url},
+    input::{headers, much},
+    reach::Reach,
     target::{Hidden, Much, Subscription, Wanted},
 };
 use crate::{
@@ -41,7 +42,7 @@ impl Draft {
     ///
     /// # Errors
     /// Everything that is wrong with it.
-    pub fn new(body: &Value) -> Result<Self, Vec<FieldError>> {
+    pub fn new(body: &Value, reach: &Reach) -> Result<Self, Vec<FieldError>> {
         let mut fields = Fields::of(body, "");
         for name in ["url", "events"] {
             if fields.member(name).is_none() {
@@ -49,7 +50,7 @@ impl Draft {
             }
         }
         let secret = secret(&mut fields);
-        let draft = Self { secret, ..Self::members(&mut fields) };
+        let draft = Self { secret, ..Self::members(&mut fields, reach) };
         fields.finish(Some(draft))
     }
 
@@ -57,7 +58,7 @@ impl Draft {
     ///
     /// # Errors
     /// Everything that is wrong with them.
-    pub fn changes(body: &Value) -> Result<Self, Vec<FieldError>> {
+    pub fn changes(body: &Value, reach: &Reach) -> Result<Self, Vec<FieldError>> {
         let mut fields = Fields::of(body, "");
         for name in ["url", "events"] {
             if fields.has(name) && fields.member(name).is_none() {
@@ -67,7 +68,7 @@ impl Draft {
         if fields.member("secret").is_some() {
             fields.wrong("secret", "is changed by POST …/rotate");
         }
-        let draft = Self::members(&mut fields);
+        let draft = Self::members(&mut fields, reach);
         fields.finish(Some(draft))
     }
 
@@ -81,9 +82,9 @@ impl Draft {
         fields.finish(Some(secret))
     }
 
-    fn members(fields: &mut Fields<'_>) -> Self {
+    fn members(fields: &mut Fields<'_>, reach: &Reach) -> Self {
         Self {
-            url: fields.optional("url", url),
+            url: fields.optional("url", |text| reach.url(text)),
             events: fields.has("events").then(|| events(fields)),
             filter: fields.has("filter").then(|| filter(fields)),
             view: fields.has("view").then(|| much(fields, "view").unwrap_or_default()),

@@ -8,9 +8,9 @@ use std::collections::HashMap;
 use crate::call::time::{Millis, SECOND};
 
 /// Tries at once, of all targets. More than all subscriptions together take when every one of them is stuck.
-pub(super) const MOST_AT_ONCE: usize = 512;
-/// Tries of one target taken at once.
-pub(super) const MOST_TAKEN: usize = 4;
+pub(super) const MOST_AT_ONCE: usize = 1_024;
+/// Tries of one target taken at once. Taking some waits for the store, so where that is slow, few at once are few a second.
+pub(super) const MOST_TAKEN: usize = 8;
 // Every subscription may be stuck, and there is room left.
 const _: () = assert!(super::subscriptions::MOST_SUBSCRIPTIONS * MOST_TAKEN < MOST_AT_ONCE);
 /// Tries at once in one lane that answers.

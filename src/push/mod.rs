@@ -26,6 +26,7 @@
 //! | [`subscriptions`] | makes, changes, shows subscriptions |
 //! | `once` | the same request again makes no second one |
 //! | [`draft`], `input` | checks what somebody sent |
+//! | [`reach`] | what addresses they may name |
 //! | [`callback`] | whoever waits for one call |
 //! | [`target`] | what is stored of both |
 //! | `fan` | from the log to deliveries |
@@ -46,6 +47,7 @@ mod fan;
 mod input;
 mod lanes;
 mod once;
+pub mod reach;
 mod resume;
 mod schedule;
 pub mod subscriptions;
@@ -57,7 +59,16 @@ use moka::sync::Cache;
 use tokio::sync::Notify;
 
 use self::fan::Known;
-pub use self::{again::Again, attempt::Tested, callback::Callback, draft::Draft, once::Once, subscriptions::Named, subscriptions::Refusal};
+pub use self::{
+    again::{Again, Redelivered},
+    attempt::Tested,
+    callback::Callback,
+    draft::Draft,
+    once::Once,
+    reach::Reach,
+    subscriptions::Named,
+    subscriptions::Refusal,
+};
 use crate::{
     clock::Clock, kestra::Kestra, lifecycle::Lifecycle, outbound::Outbound, registry::Registry, store::StoreError, telemetry::Metrics,
 };

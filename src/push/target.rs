@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn what_is_stored_is_read_again_and_never_shown() {
-        let callback = Callback::N8nResume { url: Hidden::from("https://n8n.example/?signature=hunter2"), since: 7 };
+        let callback = Callback::N8nResume { url: Hidden::from("https://n8n.example/?signature=hunter2"), view: None, since: 7 };
         let target = Target::Callback(callback.clone());
         assert!(!format!("{target:?}").contains("hunter2"), "{target:?}");
         let Some(Target::Callback(read)) = Target::read(&target.write()) else { panic!("it is read") };

@@ -76,7 +76,7 @@ pub use self::{
     document::{Document, DocumentKind, DocumentPage, DocumentWrite},
     news::NewsPage,
     outbox::{
-        Attempt, Delivery, DeliveryFilter, DeliveryLease, DeliveryMark, DeliveryPage, DeliveryState, FanOut, Fate, GiveUp,
+        Attempt, Delivery, DeliveryFilter, DeliveryLease, DeliveryMark, DeliveryPage, DeliveryState, DeliveryStates, FanOut, Fate, GiveUp,
         LeasedDeliveries, OutboxState, OutgoingEvent, Redelivery, StoredTarget, Targets,
     },
     published::PublishedRow,
@@ -320,6 +320,8 @@ verbs! {
     mark_deliveries(marks: Vec<DeliveryMark>) -> Vec<bool>;
     /// Deliveries as they stand.
     deliveries(filter: DeliveryFilter) -> DeliveryPage;
+    /// How far the deliveries of these events to a target are, in their order; `None` where there is none.
+    delivery_states(target: &str, events: &[String]) -> DeliveryStates;
     /// Makes deliveries of a target that are not pending pending again, with no tries counted; returns how many.
     redeliver(target: &str, which: Redelivery, now: Millis) -> usize;
     /// Gives up pending deliveries that nobody holds; the next of their calls are due. Returns how many.

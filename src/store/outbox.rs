@@ -113,6 +113,9 @@ impl DeliveryState {
     }
 }
 
+/// How far deliveries are, in the order in which they were asked for; `None` where there is none.
+pub type DeliveryStates = Vec<Option<DeliveryState>>;
+
 /// One try.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {

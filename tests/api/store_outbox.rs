@@ -390,6 +390,10 @@ async fn what_was_given_up_is_made_again_in_its_old_place(store: Store) {
     assert_eq!(store.redeliver("a", Redelivery::Events(vec!["2".to_owned(), "9".to_owned()]), at(10)).await.unwrap(), 0, "it is pending");
     assert_eq!(store.redeliver("a", Redelivery::Since(at(0), Some(DeliveryState::Dead)), at(10)).await.unwrap(), 1);
     assert_eq!(store.redeliver("a", Redelivery::Since(at(2), None), at(11)).await.unwrap(), 1);
+    let states = store.delivery_states("a", &["4", "9", "2"].map(str::to_owned)).await.unwrap();
+    assert_eq!(states, [Some(DeliveryState::Pending), None, Some(DeliveryState::Pending)]);
+    assert_eq!(store.delivery_states("b", &["1".to_owned()]).await.unwrap(), [Some(DeliveryState::Dead)]);
+    assert_eq!(store.delivery_states("b", &[]).await.unwrap(), []);
     let first = all(&store).await.remove(0);
     assert_eq!((first.state, first.tries, first.attempts.len()), (DeliveryState::Pending, 0, 1));
     assert_eq!((first.due, first.settled_at, first.created_at), (Some(at(10)), None, at(0)));

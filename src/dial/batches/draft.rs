@@ -1,12 +1,14 @@
 //! Reads what somebody sent to have many calls placed. Pure.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, value::to_raw_value};
 
 use crate::{
     batch::Orders,
-    dial::Asked,
+    dial::{Asked, CallMethod},
     fields::{FieldError, Fields},
-    push::Callback,
+    push::{Callback, Reach},
 };
 
 /// Calls of one batch, at most.
@@ -23,6 +25,8 @@ pub struct Draft {
     pub orders: Orders,
     /// So many calls go on at once.
     pub max_concurrent: usize,
+    /// Who is to place them, as far as that is said.
+    pub methods: BTreeSet<Option<CallMethod>>,
 }
 
 impl Draft {
@@ -30,10 +34,10 @@ impl Draft {
     ///
     /// # Errors
     /// Everything that is wrong with it; with requests, by their index.
-    pub fn parse(body: &Value, kestra_is_known: bool, may_call: impl Fn(Option<&str>) -> bool) -> Result<Self, Vec<FieldError>> {
+    pub fn parse(body: &Value, reach: &Reach, may_call: impl Fn(Option<&str>) -> bool) -> Result<Self, Vec<FieldError>> {
         let mut fields = Fields::of(body, "");
         let callback = fields.member("callback");
-        if let Some(Err(errors)) = callback.map(|callback| Callback::read(callback, "callback", kestra_is_known)) {
+        if let Some(Err(errors)) = callback.map(|callback| Callback::read(callback, "callback", reach)) {
             fields.also(errors);
         }
         let max_concurrent = fields.member("maxConcurrent").map_or(Some(CONCURRENT), Value::as_u64);
@@ -45,28 +49,30 @@ impl Draft {
         if requests.is_none() {
             fields.wrong("requests", format!("must be a list of 1 to {MOST_REQUESTS} requests"));
         }
+        let mut methods = BTreeSet::new();
         for (index, request) in requests.into_iter().flatten().enumerate() {
-            fields.also(check(request.clone(), kestra_is_known, &may_call).into_iter().map(|error| at(index, error)).collect());
+            match check(request.clone(), reach, &may_call) {
+                Ok(method) => drop(methods.insert(method)),
+                Err(errors) => fields.also(errors.into_iter().map(|error| at(index, error)).collect()),
+            }
         }
         let callback = callback.and_then(|callback| to_raw_value(callback).ok());
         let requests: Option<Vec<_>> = requests.and_then(|requests| requests.iter().map(|request| to_raw_value(request).ok()).collect());
         let orders = requests.map(|requests| Orders { callback, requests });
         let max_concurrent = max_concurrent.and_then(|number| usize::try_from(number).ok());
-        fields.finish(orders.zip(max_concurrent).map(|(orders, max_concurrent)| Self { orders, max_concurrent }))
+        fields.finish(orders.zip(max_concurrent).map(|(orders, max_concurrent)| Self { orders, max_concurrent, methods }))
     }
 }
 
-/// What is wrong with one request.
-fn check(request: Value, kestra_is_known: bool, may_call: impl Fn(Option<&str>) -> bool) -> Vec<FieldError> {
-    match Asked::parse(request, kestra_is_known) {
-        Err(errors) => errors,
-        Ok(asked) if may_call(asked.wanted.number()) => Vec::new(),
-        Ok(asked) => {
-            let field = if asked.wanted.number().is_some() { asked.wanted.number_field() } else { "body" };
-            let message = "is not in DIAL_ALLOW, or names no number that could be checked".to_owned();
-            vec![FieldError { field: field.to_owned(), message }]
-        }
+/// Who is to place one request, or what is wrong with it.
+fn check(request: Value, reach: &Reach, may_call: impl Fn(Option<&str>) -> bool) -> Result<Option<CallMethod>, Vec<FieldError>> {
+    let asked = Asked::parse(request, reach)?;
+    if may_call(asked.wanted.number()) {
+        return Ok(asked.method);
     }
+    let field = if asked.wanted.number().is_some() { asked.wanted.number_field() } else { "body" };
+    let message = "is not in DIAL_ALLOW, or names no number that could be checked".to_owned();
+    Err(vec![FieldError { field: field.to_owned(), message }])
 }
 
 fn at(index: usize, FieldError { field, message }: FieldError) -> FieldError {
@@ -78,14 +84,15 @@ fn at(index: usize, FieldError { field, message }: FieldError) -> FieldError {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{Draft, MOST_REQUESTS};
+    use super::{Draft, MOST_REQUESTS, Reach};
 
     fn request() -> Value {
         json!({"providerName": "Hill Plumbing", "providerPhone": "+15551234567", "serviceNeeded": "a leaking tap"})
     }
 
     fn fields(body: &Value) -> Vec<String> {
-        let parsed = Draft::parse(body, false, |number| number.is_none_or(|number| number.starts_with("+1")));
+        let parsed =
+            Draft::parse(body, &Reach { kestra: false, outbound: None }, |number| number.is_none_or(|number| number.starts_with("+1")));
         parsed.map_or_else(|errors| errors.into_iter().map(|error| error.field).collect(), |_| Vec::new())
     }
 

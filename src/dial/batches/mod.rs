@@ -20,12 +20,16 @@
 //! | Module | What it does |
 //! |---|---|
 //! | [`draft`] | reads what somebody sent |
+//! | `papers` | what is written of a new batch |
 //! | `shift`, `end` | one instance's work on one batch |
 //! | `watch` | what a shift waits for |
+//! | `trouble` | what is told while it can't go on as it should |
 
 pub mod draft;
 mod end;
+mod papers;
 mod shift;
+mod trouble;
 mod watch;
 
 use std::{
@@ -40,13 +44,17 @@ use tokio::{
 };
 use tracing::warn;
 
-use self::{draft::Draft, shift::Shift};
+use self::{
+    draft::Draft,
+    papers::{drop_batch, first, made},
+    shift::Shift,
+};
 use super::{
-    DialError, Dialer, Key, MOST_CONFLICTS, Parts,
+    CallMethod, DialError, Dialer, Key, MOST_CONFLICTS, Parts,
     placing::{self, Remembered},
 };
 use crate::{
-    batch::{self, Batch, Entry, view::BatchResult},
+    batch::{self, Batch, view::BatchResult},
     call::{
         id::CallId,
         time::{Millis, SECOND},
@@ -54,10 +62,7 @@ use crate::{
     },
     lifecycle::Lifecycle,
     registry::DueHint,
-    store::{
-        Document, DocumentKind, DocumentPage, DocumentWrite, REMEMBERED, StoreError,
-        document::{Read, written},
-    },
+    store::{DocumentKind, DocumentPage, REMEMBERED, StoreError, document::Read},
 };
 
 /// A batch is begun when it is certain that it was written; until then nobody works on it for so many milliseconds. A write that took too long is
@@ -142,12 +147,8 @@ impl Batches {
     /// # Errors
     /// [`DialError`] when there is no such batch, and nothing is placed.
     pub async fn create(&self, new: NewBatch) -> Result<Made, DialError> {
-        let Parts { client, lifecycle, .. } = self.parts();
-        if lifecycle.is_stopping() {
+        if self.parts().lifecycle.is_stopping() {
             return Err(DialError::Stopping);
-        }
-        if client.is_none() {
-            return Err(DialError::NoKey);
         }
         let key = new.key.as_ref().map(|text| Key::sent(text.clone(), ROUTE).answer_id(new.token.as_deref()));
         let dialer = &self.0.dialer;
@@ -164,6 +165,9 @@ impl Batches {
                 } else {
                     Err(DialError::KeyReused)
                 };
+            }
+            if self.parts().client.is_none() && self.takes_our_key(&new.draft) {
+                return Err(DialError::NoKey);
             }
             let (id, now) = (batch::new_id(), self.now());
             let answer = key.clone();
@@ -184,6 +188,11 @@ impl Batches {
             }
         }
         Err(StoreError::Unavailable("the answer to the key kept changing under us".to_owned()).into())
+    }
+
+    /// Is any of it placed by us?
+    fn takes_our_key(&self, draft: &Draft) -> bool {
+        draft.methods.iter().any(|method| method.unwrap_or(self.0.dialer.method()) == CallMethod::DirectVapi)
     }
 
     /// Has a batch worked on at once that is written down for certain. If that can't be noted, it begins [`UNSURE`] after it was made.
@@ -223,7 +232,7 @@ impl Batches {
     /// # Errors
     /// [`StoreError`] when calls can't be loaded.
     pub async fn shown(&self, batch: &Read<Batch>, view: View) -> Result<BatchResult, StoreError> {
-        BatchResult::whole(&self.parts().registry, batch, view, self.now()).await
+        BatchResult::whole(&self.parts().registry, batch, view.into(), self.now()).await
     }
 
     /// A batch as it is shown in lists.
@@ -354,43 +363,5 @@ struct Here<'a>(&'a Batches, &'a str);
 impl Drop for Here<'_> {
     fn drop(&mut self) {
         self.0.running().remove(self.1);
-    }
-}
-
-/// A new batch: nothing of it has happened.
-fn first(NewBatch { draft, token, .. }: &NewBatch) -> Batch {
-    Batch {
-        token: token.clone(),
-        max_concurrent: draft.max_concurrent,
-        called_back: draft.orders.callback.is_some(),
-        canceled: false,
-        hang_up: false,
-        owner: String::new(),
-        finished_at: None,
-        entries: vec![Entry::default(); draft.orders.requests.len()],
-    }
-}
-
-/// Takes a batch back of which somebody was told that it was not made.
-async fn drop_batch(dialer: Dialer, id: &str, answer: Option<&str>) -> Result<(), StoreError> {
-    let store = dialer.0.parts.registry.store();
-    store.drop_document(DocumentKind::Batch, id).await?;
-    store.drop_document(DocumentKind::Orders, id).await?;
-    // By now the key may stand for another batch.
-    if let Some(answer) = answer
-        && dialer.answered(answer).await?.is_some_and(|answer| answer.says.placement_id == id)
-    {
-        store.drop_document(DocumentKind::Answer, answer).await?;
-    }
-    Ok(())
-}
-
-/// The write of a new document of a batch. It stays until the batch is done, however long that takes.
-fn made(kind: DocumentKind, id: &str, says: &impl serde::Serialize, now: Millis) -> DocumentWrite {
-    let due = (kind == DocumentKind::Batch).then_some(now.plus(UNSURE));
-    let (id, body) = (id.to_owned(), written(says));
-    DocumentWrite {
-        document: Document { kind, id, revision: 1, alias: None, due, created_at: now, expires_at: None, body },
-        expected: None,
     }
 }

@@ -10,7 +10,8 @@ use tracing::{error, info, warn};
 
 use super::{
     Batches, LEASE, MOST_CONFLICTS, Parts, STORE_PAUSE,
-    watch::{Event, failed, followed, hung_up, placed, recalled, refused},
+    trouble::{failed, not_placed},
+    watch::{Event, followed, hung_up, placed, recalled},
 };
 use crate::{
     batch::{Batch, Ending, Orders},
@@ -19,7 +20,7 @@ use crate::{
         time::{DAY, Millis},
     },
     dial::{Asked, DialError, Key, Named, Order, Outcome, is_placement_id},
-    push::Callback,
+    push::{Callback, Reach},
     store::{Document, DocumentKind, StoreError, document::Read},
     vapi::client::RefusalReason,
 };
@@ -46,13 +47,15 @@ pub(super) struct Shift {
     /// Who is named in the store.
     owner: String,
     orders: Orders,
-    work: FuturesUnordered<BoxFuture<'static, Event>>,
+    pub(super) work: FuturesUnordered<BoxFuture<'static, Event>>,
     placing: BTreeSet<usize>,
     hung_up: BTreeSet<usize>,
     /// Nothing is placed before.
     pause: Option<Instant>,
     /// How often in a row lines were busy.
     busy: u32,
+    /// Calls are not placed, and that was told.
+    pub(super) failing: bool,
     dirty: bool,
 }
 
@@ -83,6 +86,7 @@ impl Shift {
             hung_up: BTreeSet::new(),
             pause: None,
             busy: 0,
+            failing: false,
             dirty: true,
         }
     }
@@ -157,7 +161,7 @@ impl Shift {
             error!(batch_id = id, "What a batch asks for is gone; what was not placed yet is not placed");
         }
         let callback: Option<Value> = self.orders.callback.as_ref().and_then(|callback| serde_json::from_str(callback.get()).ok());
-        if let Some(Ok(callback)) = callback.map(|callback| Callback::read(&callback, "callback", true)) {
+        if let Some(Ok(callback)) = callback.map(|callback| Callback::read(&callback, "callback", &Reach::checked())) {
             push.call_back(&id, callback).await?;
         }
         info!(batch_id = id, calls = self.batch.says.entries.len(), "A batch is worked on");
@@ -180,7 +184,7 @@ impl Shift {
             }
             match &entry.call_id {
                 Some(id) if hang_up && !is_placement_id(id.as_str()) && self.hung_up.insert(index) => {
-                    self.work.push(hung_up(self.batches.clone(), id.clone()).boxed());
+                    self.work.push(hung_up(self.batches.clone(), index, id.clone(), 0).boxed());
                 }
                 Some(_) => {}
                 None if canceled => self.cancel(index),
@@ -217,7 +221,7 @@ impl Shift {
         let gone = || failed("INTERNAL", "What was asked for is gone.");
         let request = self.orders.requests.get(index).ok_or_else(gone)?.get();
         let body: Value = serde_json::from_str(request).map_err(|_no_json| gone())?;
-        let Asked { wanted, callback, method } = Asked::parse(body, true).map_err(|errors| {
+        let Asked { wanted, callback, method } = Asked::parse(body, &Reach::checked()).map_err(|errors| {
             let errors: Vec<_> = errors.iter().map(|error| format!("{} {}", error.field, error.message)).collect();
             failed("VALIDATION_FAILED", &errors.join("; "))
         })?;
@@ -235,6 +239,7 @@ impl Shift {
                 match outcome {
                     Ok(Outcome { named: Named::Call(id) | Named::Open(id), .. }) => {
                         self.busy = 0;
+                        self.tell_placed(index);
                         self.follow(index, id);
                     }
                     Ok(Outcome { named: Named::Nothing, .. }) => self.wait(LIMIT_PAUSE),
@@ -248,7 +253,7 @@ impl Shift {
                 self.end(index, Ending::Canceled);
             }
             Event::Ended(index, ending) => self.end(index, ending),
-            Event::HungUp => {}
+            Event::HungUp(hang_up) => self.take_hang_up(hang_up),
         }
     }
 
@@ -261,7 +266,8 @@ impl Shift {
     }
 
     fn end(&mut self, index: usize, ending: Ending) {
-        self.batch.says.entries[index].ending = Some(ending);
+        let entry = &mut self.batch.says.entries[index];
+        (entry.ending, entry.trouble) = (Some(ending), None);
         self.dirty = true;
     }
 
@@ -270,20 +276,20 @@ impl Shift {
             DialError::Refused(refusal) if refusal.reason == RefusalReason::RateLimited => self.wait_for_line(refusal.retry_after_ms),
             DialError::Refused(refusal) if matches!(refusal.reason, RefusalReason::Unavailable | RefusalReason::Kestra) => {
                 self.batch.says.entries[index].tries += 1;
-                if self.batch.says.entries[index].tries < MOST_TRIES {
-                    self.wait_for_line(refusal.retry_after_ms);
-                } else {
-                    self.end(index, refused(error));
+                if self.batch.says.entries[index].tries >= MOST_TRIES {
+                    return self.end(index, Ending::Failed(not_placed(error)));
                 }
+                self.wait_for_line(refusal.retry_after_ms);
             }
             DialError::TooMany | DialError::Stopping => self.wait(LIMIT_PAUSE),
-            DialError::Store(error) => self.wait_for_store(error),
+            DialError::Store(error) => return self.wait_for_store(error),
             // Somebody took the key away: they will bring it back, or cancel.
             DialError::NoKey => self.wait(LONGEST_PAUSE),
             DialError::Refused(_) | DialError::NumberNotAllowed | DialError::KeyReused | DialError::Template(_) => {
-                self.end(index, refused(error));
+                return self.end(index, Ending::Failed(not_placed(error)));
             }
         }
+        self.tell_not_placed(index, error);
     }
 
     fn wait_for_line(&mut self, asked: Option<i64>) {

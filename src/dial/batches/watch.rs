@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
 use tokio::time::{sleep, timeout};
-use tracing::warn;
 
-use super::{Batches, Parts, STORE_PAUSE};
+use super::{
+    Batches, Parts, STORE_PAUSE,
+    trouble::{failed, trouble},
+};
 use crate::{
-    batch::{Ending, GIVE_UP},
+    batch::{Ending, GIVE_UP, Trouble},
     call::{
         id::CallId,
         record::FetchReason,
@@ -18,15 +19,17 @@ use crate::{
     dial::{DialError, Named, Order, Outcome, is_placement_id},
     registry::Known,
     store::StoreError,
-    vapi::client::{Canceled, Refusal, RefusalReason},
+    vapi::client::Canceled,
 };
 
 /// A call is looked at this often though nobody said that anything happened to it.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
-/// How often Vapi is asked to hang up, until it does.
-const HANG_UPS: usize = 3;
-/// And how long after it did not.
-const HANG_UP_PAUSE: Duration = Duration::from_secs(2);
+/// Vapi did not hang up: waits double from here.
+const FIRST_HANG_UP_PAUSE: Duration = Duration::from_secs(2);
+/// And grow no longer than this.
+const LONGEST_HANG_UP_PAUSE: Duration = Duration::from_mins(1);
+/// Vapi is asked to hang up so often, about an hour long; then the call comes to its own end.
+pub(super) const MOST_HANG_UPS: u32 = 64;
 
 /// Something that happened to a call of a batch, by its index.
 pub(super) enum Event {
@@ -40,8 +43,17 @@ pub(super) enum Event {
     Ended(usize, Ending),
     /// It was never placed, and the batch is canceled.
     Unbegun(usize),
-    /// It was hung up, or that was given up.
-    HungUp,
+    /// Vapi was asked to hang it up.
+    HungUp(HangUp),
+}
+
+/// What came of asking Vapi to hang up a call.
+pub(super) struct HangUp {
+    pub(super) index: usize,
+    pub(super) id: CallId,
+    /// Tries so far.
+    pub(super) tries: u32,
+    pub(super) result: Result<(), Trouble>,
 }
 
 /// Places a call, when it is its turn.
@@ -142,56 +154,29 @@ fn is_overdue(batches: &Batches, placed_at: Millis) -> bool {
     batches.now().since(placed_at) >= GIVE_UP
 }
 
-/// Hangs up a call, or unschedules it.
-pub(super) async fn hung_up(batches: Batches, id: CallId) -> Event {
+/// Asks Vapi once to hang up a call, or to unschedule it; after some time, if it was asked before.
+pub(super) async fn hung_up(batches: Batches, index: usize, id: CallId, tries: u32) -> Event {
+    if tries > 0 {
+        sleep(hang_up_pause(tries)).await;
+    }
     let Parts { client, registry, .. } = batches.parts();
-    let Some(client) = client else { return Event::HungUp };
-    for _ in 0..HANG_UPS {
-        match client.cancel(&id).await {
-            Canceled::Done | Canceled::Ended => {
-                // If that fails, its record hears of it by webhook, or when Vapi is asked next.
-                let _ = registry.ask_now(&id, FetchReason::Manual).await;
-                return Event::HungUp;
-            }
-            Canceled::Failed(why) => {
-                warn!(why, call_id = id.as_str(), "A call of a canceled batch could not be hung up");
-                sleep(HANG_UP_PAUSE).await;
-            }
-            Canceled::Unknown | Canceled::Denied => return Event::HungUp,
-        }
-    }
-    Event::HungUp
-}
-
-/// There is no call, and why.
-pub(super) fn failed(code: &str, error: &str) -> Ending {
-    Ending::Failed { code: code.to_owned(), error: error.to_owned() }
-}
-
-/// Why a call could not be placed, for good.
-pub(super) fn refused(error: &DialError) -> Ending {
-    match error {
-        DialError::Refused(refusal) => {
-            let code = match refusal.reason {
-                RefusalReason::Rejected => "VAPI_REJECTED",
-                RefusalReason::Account => "VAPI_ACCOUNT",
-                RefusalReason::RateLimited => "VAPI_RATE_LIMITED",
-                RefusalReason::Unavailable => "VAPI_UNAVAILABLE",
-                RefusalReason::Kestra => "KESTRA_UNAVAILABLE",
-            };
-            failed(code, &words(refusal))
-        }
-        DialError::NumberNotAllowed => failed("NUMBER_NOT_ALLOWED", "The number is not in DIAL_ALLOW."),
-        other => failed("INTERNAL", &format!("The call could not be placed: {other}.")),
-    }
-}
-
-/// Vapi's words, if it had any.
-fn words(refusal: &Refusal) -> String {
-    let said = match &refusal.details["message"] {
-        Value::String(text) => text.clone(),
-        Value::Array(all) => all.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("; "),
-        _ => String::new(),
+    let canceled = match client {
+        Some(client) => client.cancel(&id).await,
+        None => Canceled::Denied,
     };
-    if said.is_empty() { "Vapi did not place the call.".to_owned() } else { format!("Vapi did not place the call: {said}") }
+    let result = match canceled {
+        Canceled::Done | Canceled::Ended => {
+            // If that fails, its record hears of it by webhook, or when Vapi is asked next.
+            let _ = registry.ask_now(&id, FetchReason::Manual).await;
+            Ok(())
+        }
+        Canceled::Unknown => Err(trouble("CALL_NOT_FOUND", "Vapi knows no such call".to_owned())),
+        Canceled::Denied => Err(trouble("VAPI_ACCOUNT", "there is no VAPI_API_KEY, or Vapi refuses it".to_owned())),
+        Canceled::Failed(why) => Err(trouble("VAPI_UNAVAILABLE", why)),
+    };
+    Event::HungUp(HangUp { index, id, tries: tries + 1, result })
+}
+
+fn hang_up_pause(tries: u32) -> Duration {
+    FIRST_HANG_UP_PAUSE.saturating_mul(1 << tries.saturating_sub(1).min(10)).min(LONGEST_HANG_UP_PAUSE)
 }

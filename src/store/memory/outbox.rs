@@ -10,8 +10,8 @@ use crate::{
         time::Millis,
     },
     store::{
-        Delivery, DeliveryFilter, DeliveryLease, DeliveryMark, DeliveryPage, DeliveryState, FanOut, GiveUp, LeasedDeliveries, OutboxState,
-        OutgoingEvent, Redelivery, StoreError, StoredTarget, Targets,
+        Delivery, DeliveryFilter, DeliveryLease, DeliveryMark, DeliveryPage, DeliveryState, DeliveryStates, FanOut, GiveUp,
+        LeasedDeliveries, OutboxState, OutgoingEvent, Redelivery, StoreError, StoredTarget, Targets,
     },
 };
 
@@ -376,6 +376,12 @@ impl MemoryStore {
 
     pub(in crate::store) async fn deliveries(&self, filter: DeliveryFilter) -> Result<DeliveryPage, StoreError> {
         Ok(self.open()?.outbox.page(&filter))
+    }
+
+    pub(in crate::store) async fn delivery_states(&self, target: &str, events: &[String]) -> Result<DeliveryStates, StoreError> {
+        let Outbox { places, rows, .. } = &self.open()?.outbox;
+        let row = |event: &String| rows.get(places.get(&(target.to_owned(), event.clone()))?);
+        Ok(events.iter().map(|event| row(event).map(|row| row.delivery.state)).collect())
     }
 
     pub(in crate::store) async fn redeliver(&self, target: &str, which: Redelivery, now: Millis) -> Result<usize, StoreError> {

@@ -12,7 +12,7 @@ use super::{
     link::Db,
     rows::call_id,
     step::{Step, Value},
-    write::{BEGIN, COMMIT, LOCK},
+    write::{BEGIN, BEGIN_LIGHT, COMMIT, LOCK},
 };
 use crate::{
     call::{id::CallId, time::Millis},
@@ -149,7 +149,7 @@ pub(super) async fn fan_out(db: &Db, step: &FanOut) -> Result<bool, Fault> {
         Step::new(GO_ON, vec![whole(step.generation), whole(step.from), whole(step.until)]),
         Step::new(KNOWN, vec![Value::texts(deliveries, |it| Some(&it.0)), Value::texts(deliveries, |it| Some(&it.1.id))]),
     ];
-    let answers = db.pipeline(Some(BEGIN), &look, None).await?;
+    let answers = db.pipeline(Some(BEGIN_LIGHT), &look, None).await?;
     if answers[1].is_empty() {
         db.simple(ROLLBACK).await?;
         return Ok(false);
@@ -223,7 +223,7 @@ pub(super) async fn lease(db: &Db, lease: &DeliveryLease) -> Result<LeasedDelive
     let except = || Value::texts(&lease.except, |id| Some(id));
     let values = vec![Value::whole(lease.now.0), Value::whole(lease.until.0), count(lease.limit), count(lease.per_target), except()];
     let steps = [Step::new(LEASE, values), Step::new(NEXT_READY, vec![except()])];
-    let answers = db.pipeline(None, &steps, None).await?;
+    let answers = db.pipeline(Some(BEGIN_LIGHT), &steps, Some(COMMIT)).await?;
     let taken = answers[0].iter().map(|row| Ok((row.try_get::<_, i64>(15)?, read(row)?)));
     let mut taken = taken.collect::<Result<Vec<_>, Fault>>()?;
     taken.sort_unstable_by_key(|(ready, kept)| (*ready, kept.n));
@@ -268,7 +268,7 @@ pub(super) async fn mark(db: &Db, marks: &[DeliveryMark]) -> Result<Vec<bool>, F
         Step::new(SHARE, vec![Value::whole(OUTBOX)]),
         Step::new(MARKED, vec![Value::texts(marks, |it| Some(&it.target)), Value::texts(marks, |it| Some(&it.event_id))]),
     ];
-    let answers = db.pipeline(Some(BEGIN), &look, None).await?;
+    let answers = db.pipeline(Some(BEGIN_LIGHT), &look, None).await?;
     let rows = answers[1].iter().map(read).collect::<Result<Vec<_>, Fault>>()?;
     let mut found: HashMap<(String, String), Kept> =
         rows.into_iter().map(|kept| ((kept.delivery.target.clone(), kept.delivery.event.id.clone()), kept)).collect();

@@ -16,8 +16,8 @@ use super::{
 use crate::{
     call::{news::NewsItem, time::Millis},
     store::{
-        DeliveryFilter, DeliveryLease, DeliveryMark, DeliveryPage, DeliveryState, FanOut, GiveUp, LeasedDeliveries, OutboxState,
-        Redelivery, Signal, StoreError, StoredTarget, Targets, moving::Resealed, pack::Packer, vault::Place,
+        DeliveryFilter, DeliveryLease, DeliveryMark, DeliveryPage, DeliveryState, DeliveryStates, FanOut, GiveUp, LeasedDeliveries,
+        OutboxState, Redelivery, Signal, StoreError, StoredTarget, Targets, moving::Resealed, pack::Packer, vault::Place,
     },
 };
 
@@ -97,6 +97,14 @@ async fn drop_target(db: &Db, id: &str) -> Result<bool, Fault> {
     let value = || vec![Value::text(id)];
     let answers = db.pipeline(Some(BEGIN), &[lock(), Step::new(DROP_TARGET, value()), Step::new(DROP_ALL, value())], Some(COMMIT)).await?;
     Ok(!answers[1].is_empty())
+}
+
+const STATES: &str = "SELECT d.state FROM unnest($2::text[]) WITH ORDINALITY AS i (event_id, place) \
+    LEFT JOIN ringback.deliveries d ON d.target = $1 AND d.event_id = i.event_id ORDER BY i.place";
+
+async fn states(db: &Db, target: &str, events: &[String]) -> Result<Vec<Option<DeliveryState>>, Fault> {
+    let rows = db.query(&Step::new(STATES, vec![Value::text(target), Value::texts(events, |id| Some(id))])).await?;
+    rows.iter().map(|row| Ok(row.try_get::<_, Option<&str>>(0)?.and_then(DeliveryState::parse))).collect()
 }
 
 const STATE: &str = "SELECT generation, fanned, EXISTS (SELECT FROM ringback.targets WHERE scope IS NULL), \
@@ -207,6 +215,10 @@ impl PostgresStore {
 
     pub(in crate::store) async fn deliveries(&self, filter: DeliveryFilter) -> Result<DeliveryPage, StoreError> {
         self.run(Kind::Scan, async |db| deliveries::page(&db, &filter).await).await
+    }
+
+    pub(in crate::store) async fn delivery_states(&self, target: &str, events: &[String]) -> Result<DeliveryStates, StoreError> {
+        self.run(Kind::Lookup, async |db| states(&db, target, events).await).await
     }
 
     pub(in crate::store) async fn redeliver(&self, target: &str, which: Redelivery, now: Millis) -> Result<usize, StoreError> {

@@ -22,9 +22,22 @@ use crate::{
     store::{Committed, Due, PublishedRow, Signal, tombstone::LENGTH},
 };
 
-/// Begins every transaction that writes. What is set ends with it, so that a pooler between us may give the connection to somebody else.
-pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL synchronous_commit = on; \
-    SET LOCAL lock_timeout = '3s'; SET LOCAL statement_timeout = '4s'; SET LOCAL idle_in_transaction_session_timeout = '5s'";
+/// Begins a transaction that writes, and waits for the disk at its end, or not.
+macro_rules! begin {
+    ($waits:literal) => {
+        concat!(
+            "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL synchronous_commit = ",
+            $waits,
+            "; SET LOCAL lock_timeout = '3s'; SET LOCAL statement_timeout = '4s'; SET LOCAL idle_in_transaction_session_timeout = '5s'"
+        )
+    };
+}
+
+/// Begins transactions that write. What is set ends with each, so that a pooler between us may give the connection to somebody else.
+pub(super) const BEGIN: &str = begin!("on");
+/// The same for deliveries that are made, taken and noted: nobody waits for the disk. Should the server crash before that is there, it is as if it had
+/// not happened: they are made again from the log, with the same ids, and tried again. Whoever commits later, and does wait, waits for this as well.
+pub(super) const BEGIN_LIGHT: &str = begin!("off");
 /// Ends it.
 pub(super) const COMMIT: &str = "COMMIT";
 /// Takes locks, in the order given.

@@ -110,6 +110,23 @@ pub(super) async fn mark(lines: &Lines, scripts: &Scripts, marks: &[DeliveryMark
     Ok(noted.into_iter().map(|noted| noted == 1).collect())
 }
 
+/// How far the deliveries of these events are, in their order.
+pub(super) async fn states(lines: &Lines, target: &str, events: &[String]) -> Result<Vec<Option<DeliveryState>>, Fault> {
+    if events.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sent = &key_of("sent", target);
+    let names: Vec<Option<String>> =
+        lines.ask(Kind::Lookup, |mut db| async move { cmd("HMGET").arg(sent).arg(events).query_async(&mut db).await }).await?;
+    let mut words = pipe();
+    for name in &names {
+        words.cmd("HGET").arg(key_of("delivery", name.as_deref().unwrap_or_default())).arg("state");
+    }
+    let words = &words;
+    let states: Vec<Option<String>> = lines.ask(Kind::Lookup, |mut db| async move { words.query_async(&mut db).await }).await?;
+    Ok(states.into_iter().map(|state| state.and_then(|state| DeliveryState::parse(&state))).collect())
+}
+
 /// Makes deliveries pending again; returns how many.
 pub(super) async fn redeliver(lines: &Lines, scripts: &Scripts, (target, now): (&str, Millis), which: &Redelivery) -> Result<usize, Fault> {
     let again = async |arguments: &[String]| -> Result<(usize, String), Fault> {

@@ -13,8 +13,8 @@ use super::{
 use crate::{
     call::{news::NewsItem, time::Millis},
     store::{
-        DeliveryFilter, DeliveryLease, DeliveryMark, DeliveryPage, FanOut, GiveUp, LeasedDeliveries, OutboxState, Redelivery, StoreError,
-        StoredTarget, Targets, moving::Resealed, pack::Packer, vault::Place,
+        DeliveryFilter, DeliveryLease, DeliveryMark, DeliveryPage, DeliveryStates, FanOut, GiveUp, LeasedDeliveries, OutboxState,
+        Redelivery, StoreError, StoredTarget, Targets, moving::Resealed, pack::Packer, vault::Place,
     },
 };
 
@@ -168,6 +168,10 @@ impl RedisStore {
 
     pub(in crate::store) async fn deliveries(&self, filter: DeliveryFilter) -> Result<DeliveryPage, StoreError> {
         Ok(deliveries::page(self.lines()?, &filter).await?)
+    }
+
+    pub(in crate::store) async fn delivery_states(&self, target: &str, events: &[String]) -> Result<DeliveryStates, StoreError> {
+        Ok(deliveries::states(self.lines()?, target, events).await?)
     }
 
     pub(in crate::store) async fn redeliver(&self, target: &str, which: Redelivery, now: Millis) -> Result<usize, StoreError> {

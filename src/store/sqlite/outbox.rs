@@ -8,8 +8,8 @@ use super::{SqliteStore, deliveries, news, readers::Read};
 use crate::{
     call::{news::NewsItem, time::Millis},
     store::{
-        DeliveryFilter, DeliveryLease, DeliveryMark, DeliveryPage, DeliveryState, FanOut, GiveUp, LeasedDeliveries, OutboxState,
-        Redelivery, StoreError, StoredTarget, Targets, moving::Resealed, pack::Packer, vault::Place,
+        DeliveryFilter, DeliveryLease, DeliveryMark, DeliveryPage, DeliveryState, DeliveryStates, FanOut, GiveUp, LeasedDeliveries,
+        OutboxState, Redelivery, StoreError, StoredTarget, Targets, moving::Resealed, pack::Packer, vault::Place,
     },
 };
 
@@ -88,6 +88,12 @@ fn state(db: &Connection) -> rusqlite::Result<OutboxState> {
             callbacks: row.get(3)?,
         })
     })
+}
+
+fn state_of(db: &Connection, target: &str, event: &str) -> rusqlite::Result<Option<DeliveryState>> {
+    let mut find = db.prepare_cached("SELECT state FROM deliveries WHERE target = ?1 AND event_id = ?2")?;
+    let state: Option<String> = find.query_row([target, event], |row| row.get(0)).optional()?;
+    Ok(state.and_then(|state| DeliveryState::parse(&state)))
 }
 
 fn forget(db: &Connection, before: Millis, limit: usize) -> rusqlite::Result<usize> {
@@ -213,6 +219,12 @@ impl SqliteStore {
             let next = rows.last().filter(|_| more).map(|kept| kept.n.cast_unsigned());
             Ok(DeliveryPage { deliveries: rows.into_iter().map(|kept| kept.delivery).collect(), next })
         };
+        self.shared.readers.read(Read::Scan, find).await
+    }
+
+    pub(in crate::store) async fn delivery_states(&self, target: &str, events: &[String]) -> Result<DeliveryStates, StoreError> {
+        let (target, events) = (target.to_owned(), events.to_vec());
+        let find = move |db: &Connection| Ok(events.iter().map(|event| state_of(db, &target, event)).collect::<rusqlite::Result<_>>()?);
         self.shared.readers.read(Read::Scan, find).await
     }
 

@@ -166,3 +166,17 @@ async fn a_call_that_never_ends_counts_as_timeout_after_a_day() {
     app.work().await;
     finish(app).await;
 }
+
+#[tokio::test]
+async fn a_vapi_that_can_not_be_reached_is_told_in_the_row_of_the_call_at_once() {
+    let app = story(Engine::Memory).with("VAPI_API_URL", "http://127.0.0.1:9").begin().await;
+    start(&app);
+    let id = made(&app, &of(2, 1)).await;
+    eventually("the row says so", async || each(&data(&app, &id).await, "code") == [json!("VAPI_UNAVAILABLE"), Value::Null]).await;
+    let row = &data(&app, &id).await["results"][0];
+    assert_eq!((&row["done"], &row["callId"], &row["view"]), (&json!(false), &Value::Null, &Value::Null));
+    assert!(row["error"].as_str().is_some_and(|words| words.ends_with("It is tried again.")), "{row}");
+    super::cancel(&app, &id, "").await;
+    assert_eq!(each(&result(&app, &id).await, "code"), [Value::Null, Value::Null]);
+    app.finish().await;
+}

@@ -1,11 +1,11 @@
 //! What may be sent, and by whom.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{BATCHES, about, asking, of};
 use crate::{
     placing::{request, sent},
-    support::app::{Engine, Story},
+    support::app::{Engine, Story, TestApp},
 };
 
 #[tokio::test]
@@ -71,4 +71,30 @@ async fn placing_takes_its_scope_and_looking_another() {
     let keyless = Story::new().without("VAPI_API_KEY").begin().await;
     asking(&keyless, &of(1, 1)).send().await.refused(502, "VAPI_ACCOUNT");
     keyless.finish().await;
+}
+
+#[tokio::test]
+async fn calls_that_kestra_places_and_batches_that_are_there_need_no_key_of_ours() {
+    let app = Story::on(Engine::Sqlite).placing().begin().await;
+    let with_key = async |app: &TestApp, key: &str, body: &Value| asking(app, body).header("idempotency-key", key).send().await;
+    let made = with_key(&app, "k", &of(2, 2)).await.data(201)["batchId"].clone();
+    let app = app.restart_with(|story| story.without("VAPI_API_KEY")).await;
+    let again = with_key(&app, "k", &of(2, 2)).await;
+    assert_eq!((again.header("idempotent-replayed"), &again.data(201)["batchId"]), ("true", &made));
+    with_key(&app, "k", &of(3, 2)).await.refused(422, "IDEMPOTENCY_KEY_REUSED");
+    with_key(&app, "l", &of(2, 2)).await.refused(502, "VAPI_ACCOUNT");
+
+    let kestra =
+        |story: Story| story.with("KESTRA_URL", "http://127.0.0.1:9").with("KESTRA_USERNAME", "a@b.co").with("KESTRA_PASSWORD", "p");
+    let app = app.restart_with(kestra).await;
+    let mut both = of(2, 2);
+    both["requests"][0]["callMethod"] = "kestra".into();
+    asking(&app, &both).send().await.refused(502, "VAPI_ACCOUNT");
+    both["requests"][1]["callMethod"] = "kestra".into();
+    asking(&app, &both).send().await.data(201);
+    let app = app.restart_with(|story| story.with("KESTRA_ENABLED", "true").with("KESTRA_NAMESPACE", "calls")).await;
+    asking(&app, &of(2, 2)).send().await.data(201);
+    both["requests"][1]["callMethod"] = "direct_vapi".into();
+    asking(&app, &both).send().await.refused(502, "VAPI_ACCOUNT");
+    app.finish().await;
 }

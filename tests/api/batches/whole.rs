@@ -10,7 +10,7 @@ use crate::{
     store_postgres::eventually,
     support::{
         app::{Engine, on_every_engine},
-        calls::path,
+        calls::{path, talk},
         kestra::{EXECUTION, Generation, Kestra},
         subscriber::{Say, Subscriber},
     },
@@ -21,6 +21,7 @@ on_every_engine! {
     so_many_calls_go_on_at_once_and_no_more
     the_same_key_is_the_same_batch
     whoever_waits_for_a_batch_is_told_once_when_all_is_done
+    whoever_takes_no_large_letter_is_sent_smaller_ones
     batches_are_listed_newest_first
     whoever_waits_at_another_instance_is_woken
 }
@@ -123,7 +124,8 @@ async fn whoever_waits_for_a_batch_is_told_once_when_all_is_done(engine: Engine)
     assert_eq!((batches.len(), calls.len()), (1, 3));
     assert_eq!((&batches[0]["callId"], &batches[0]["data"]["batchId"]), (&Value::Null, &json!(ids[0])));
     assert_eq!(batches[0]["data"], about(&app, &ids[0], "?view=summary").await.data(200));
-    assert_eq!(n8n.told()[1].json()["data"]["stats"]["completed"], 2);
+    let resumed = n8n.told()[1].json()["data"].clone();
+    assert_eq!((&resumed["stats"]["completed"], each(&resumed, "view")), (&json!(2), vec![json!("summary"); 2]), "unless it says another");
     assert!(kestra.posts()[0].body.contains(&ids[2]), "{}", kestra.posts()[0].body);
     finish(app).await;
 }
@@ -180,5 +182,50 @@ async fn whoever_waits_at_another_instance_is_woken(engine: Engine) {
     assert_eq!(whole["stats"]["completed"], 1);
     assert_eq!(data(&other, &id).await["results"][0]["callId"], calls[0].as_str());
     other.finish().await;
+    finish(app).await;
+}
+
+async fn whoever_takes_no_large_letter_is_sent_smaller_ones(engine: Engine) {
+    let (app, waiting) = (story(engine).begin().await, Subscriber::start().await);
+    start(&app);
+    let mut body = of(1, 1);
+    body["callback"] = json!({"kind": "webhook", "url": waiting.url()});
+    waiting.says([Say::Status(413), Say::Status(413)]);
+    let id = made(&app, &body).await;
+    let calls = has_live(&app, &id, 1).await;
+    end(&app, &calls).await;
+    result(&app, &id).await;
+    for tries in 1..=3 {
+        eventually("it is tried", async || {
+            app.api().push.step().await.unwrap();
+            waiting.told().len() == tries
+        })
+        .await;
+        app.clock().advance(400_000);
+    }
+    let told: Vec<_> = waiting.told().iter().map(|told| told.json()["data"]["results"][0].clone()).collect();
+    assert_eq!(told.iter().map(|row| row["view"].clone()).collect::<Vec<_>>(), ["full", "summary", "none"]);
+    assert_eq!((&told[1]["data"]["transcript"], &told[2]["data"]), (&json!(""), &Value::Null));
+    assert!(told.iter().all(|row| row["callId"] == calls[0] && row["done"] == true), "{told:?}");
+    assert_eq!(app.api().push.step().await.unwrap(), 0, "it was taken");
+    finish(app).await;
+}
+
+#[tokio::test]
+async fn what_has_no_room_in_full_is_given_as_a_summary() {
+    let app = story(Engine::Memory).with("CACHE_MAX_MB", "256").begin().await;
+    start(&app);
+    let id = made(&app, &of(4, 4)).await;
+    let calls = has_live(&app, &id, 4).await;
+    for call in &calls {
+        let mut report = ringback::simulate::bodies::end_of_call_report(&talk(call), app.clock().now());
+        report["message"]["artifact"]["transcript"] = "AI: word ".repeat(350_000).into();
+        app.hears(&report).await;
+    }
+    let answer = about(&app, &id, "/result?wait=30").await;
+    let data = answer.data(200);
+    assert_eq!(each(&data, "view"), [json!("full"), json!("full"), json!("summary"), json!("summary")], "{}", answer.bytes.len());
+    assert_eq!((&data["results"][3]["data"]["transcript"], &data["results"][3]["data"]["status"]), (&json!(""), &json!("completed")));
+    assert_eq!(each(&about(&app, &id, "?view=summary").await.data(200), "view"), vec![json!("summary"); 4]);
     finish(app).await;
 }

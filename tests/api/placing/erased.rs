@@ -33,7 +33,8 @@ async fn erase(app: &TestApp, id: &str) {
 /// The call's placing, with somebody who waits for it.
 async fn waited_for(app: &TestApp, call: &str) -> String {
     let placement = app.call(call).await["metadata"]["placementId"].as_str().expect("it was placed").to_owned();
-    let callback = Callback::read(&json!({"kind": "webhook", "url": WAITING}), "callback", false).expect("it is fine");
+    let callback =
+        Callback::read(&json!({"kind": "webhook", "url": WAITING}), "callback", &ringback::push::Reach::checked()).expect("it is fine");
     app.api().push.call_back(&placement, callback).await.expect("the store answers");
     assert_eq!(beside(app, &placement).await, (true, 1));
     placement

@@ -22,7 +22,7 @@ on_every_engine! {
 }
 
 async fn wait_for(app: &TestApp, scope: &str, callback: Value) {
-    let callback = Callback::read(&callback, "callback", true).expect("it is fine");
+    let callback = Callback::read(&callback, "callback", &ringback::push::Reach::checked()).expect("it is fine");
     app.api().push.call_back(scope, callback).await.expect("the store answers");
 }
 

@@ -196,10 +196,16 @@ async fn what_was_given_up_or_delivered_is_sent_again(engine: Engine) {
     assert_eq!(again(json!({"ids": [dead[0]["id"]]})).await, (json!(1), 1));
     assert_eq!(again(json!({"since": "2020-01-01T00:00:00Z", "state": "dead"})).await, (json!(0), 0));
     assert_eq!(again(json!({"since": "2020-01-01T00:00:00Z"})).await, (json!(2), 2));
-    assert_eq!(again(json!({"ids": ["unknown"]})).await, (json!(0), 0));
+    let mixed = json!({"ids": ["unknown", dead[0]["id"], "never"]});
+    let path = format!("{}/{id}/redeliver", super::SUBSCRIPTIONS);
+    let told = app.ask("POST", &path).body(mixed.to_string()).send().await.data(200);
+    assert_eq!(told, json!({"redelivered": 1, "pending": [], "unknown": ["unknown", "never"]}));
+    let told = app.ask("POST", &path).body(mixed.to_string()).send().await.data(200);
+    assert_eq!(told, json!({"redelivered": 0, "pending": [dead[0]["id"]], "unknown": ["unknown", "never"]}), "it is on its way");
+    assert_eq!(tell(&app).await, 1);
     let lost: Vec<_> =
         subscriber.told().iter().filter(|told| told.json()["callId"] == "lost").map(|told| told.header("webhook-id").to_owned()).collect();
-    assert_eq!((lost.len(), lost.iter().all(|id| *id == lost[0])), (5, true));
+    assert_eq!((lost.len(), lost.iter().all(|id| *id == lost[0])), (6, true));
     assert_eq!(deliveries(&app, &id, "state=delivered").await.len(), 2);
     let first = app.get(&format!("{}/{id}/deliveries?limit=1", super::SUBSCRIPTIONS)).await.json();
     let cursor = first["pagination"]["nextCursor"].as_str().expect("there is more").to_owned();

@@ -1,6 +1,6 @@
 //! What is wrong with a subscription is told field by field, and repeats no value.
 
-use ringback::push::Callback;
+use ringback::push::{Callback, Reach};
 use serde_json::{Value, json};
 
 use super::{SUBSCRIPTIONS, begin, subscribed};
@@ -55,7 +55,8 @@ async fn each_wrong_field_is_named() {
     }
     assert_eq!(fields(&app, "POST", SUBSCRIPTIONS, &json!({"view": "x"})).await, ["url", "events", "view"], "all at once");
     app.ask("POST", SUBSCRIPTIONS).body("{hunter2").send().await.refused(400, "INVALID_PAYLOAD");
-    app.ask("POST", SUBSCRIPTIONS).body(vec![b' '; 200_000]).send().await.refused(413, "PAYLOAD_TOO_LARGE");
+    let large = app.ask("POST", SUBSCRIPTIONS).body(vec![b' '; 200_000]).send().await.refused(413, "PAYLOAD_TOO_LARGE");
+    assert!(large.json()["message"].as_str().unwrap().contains("131072 bytes, whatever MAX_BODY_MB"), "{}", large.text());
     assert_eq!(fields(&app, "POST", SUBSCRIPTIONS, &json!([])).await, ["body", "url", "events"]);
     app.finish().await;
 }
@@ -104,12 +105,15 @@ async fn there_is_a_limit_to_how_many_there_are() {
 #[test]
 fn a_callback_is_checked_before_it_is_made() {
     let read = |value: Value| {
-        let read = Callback::read(&value, "callback", true);
+        let read = Callback::read(&value, "callback", &Reach::checked());
         read.map(|callback| callback.kind()).map_err(|problems| problems.into_iter().map(|problem| problem.field).collect::<Vec<_>>())
     };
     let one = |field: &str| Err(vec![field.to_owned()]);
     assert_eq!(read(json!({"kind": "webhook", "url": "https://h.example/", "view": "summary", "on": "done"})), Ok("webhook"));
     assert_eq!(read(json!({"kind": "n8n-resume", "url": "https://n8n.example/webhook-waiting/7/x?signature=ab'c"})), one("callback.url"));
+    let brief = json!({"kind": "n8n-resume", "url": "https://n8n.example/webhook-waiting/7/x", "view": "summary"});
+    assert_eq!(read(brief.clone()), Ok("n8n-resume"));
+    assert_eq!(read(json!({"kind": "n8n-resume", "url": brief["url"], "view": "half"})), one("callback.view"));
     assert_eq!(read(json!({"kind": "n8n-resume", "url": "https://n8n.example:443/webhook-waiting/7/x?signature=a%2Fb"})), Ok("n8n-resume"));
     assert_eq!(read(json!({"kind": "kestra-resume", "executionId": "2u8zZ1", "tenant": "main"})), Ok("kestra-resume"));
     assert_eq!(read(json!({"kind": "kestra-resume", "executionId": "../x"})), one("callback.executionId"));
@@ -119,6 +123,7 @@ fn a_callback_is_checked_before_it_is_made() {
     assert_eq!(read(json!({"kind": "webhook", "url": "https://h.example/", "on": "ended"})), one("callback.on"));
     assert_eq!(read(json!({"kind": "smoke", "where": 1})), one("callback.kind"));
     assert_eq!(read(json!("https://h.example/")), Err(vec!["callback".to_owned(), "callback.kind".to_owned()]));
-    let unknown = Callback::read(&json!({"kind": "kestra-resume", "executionId": "a"}), "callback", false);
+    let unknown =
+        Callback::read(&json!({"kind": "kestra-resume", "executionId": "a"}), "callback", &Reach { kestra: false, outbound: None });
     assert!(unknown.is_err_and(|problems| problems[0].message.contains("KESTRA_URL")));
 }

@@ -1,15 +1,20 @@
 //! Several instances on one store: they share the work, and each delivery is made by one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use ringback::simulate::bodies;
 use serde_json::json;
 
 use super::{begin, deliveries, subscribed, tell};
-use crate::support::{
-    app::{Engine, TestApp, on_every_engine},
-    calls::talk,
-    subscriber::{Say, Subscriber},
-    vapi::CALL,
+use crate::{
+    store_postgres::eventually,
+    support::{
+        app::{Engine, Story, TestApp, on_every_engine},
+        calls::talk,
+        postgres::Server,
+        subscriber::{Say, Subscriber},
+        vapi::CALL,
+    },
 };
 
 on_every_engine! {
@@ -77,5 +82,36 @@ async fn tries_on_their_way_are_waited_for_when_it_stops(engine: Engine) {
     let listed = deliveries(&app, &id, "").await;
     assert_eq!((&listed[0]["state"], &listed[0]["attempts"][0]["status"]), (&json!("delivered"), &json!(200)));
     assert_eq!(subscriber.told().len(), 1);
+    app.finish().await;
+}
+
+/// Nobody waits until deliveries are on disk: what the server loses of them is made again from the log, which is.
+#[tokio::test]
+async fn a_database_that_crashes_takes_nothing_with_it_that_was_to_be_told() {
+    let Some(server) = Server::start() else { return };
+    let story = Story::on(Engine::Postgres).with("OUTBOUND_ALLOW", "127.0.0.1").with("DATABASE_URL", &server.database().url());
+    let (app, subscriber) = (story.begin().await, Subscriber::start().await);
+    subscribed(&app, &subscriber.url(), &["call.done"]).await;
+    start(&app);
+    for round in 0..3 {
+        for number in 0..10 {
+            let report = bodies::end_of_call_report(&talk(&format!("call-{round}-{number}")), app.clock().now());
+            eventually("it is taken", async || app.post_webhook(&report).await.status == 200).await;
+        }
+        server.tell("kill");
+        server.tell("start");
+        // What was held by a try whose end was lost is free again.
+        app.clock().advance(31_000);
+    }
+    let mut told: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    eventually("every call was told", async || {
+        for event in subscriber.told() {
+            told.entry(event.json()["callId"].to_string()).or_default().insert(event.header("webhook-id").to_owned());
+        }
+        app.clock().advance(1_000);
+        told.len() == 30
+    })
+    .await;
+    assert!(told.values().all(|ids| ids.len() == 1), "what is told again is known by its id: {told:?}");
     app.finish().await;
 }

@@ -28,7 +28,8 @@ async fn a_stuck_host_with_many_callbacks_leaves_room_for_others() {
     let (app, stuck, other) = (begin(Engine::Memory).await, Subscriber::start().await, Subscriber::start().await);
     stuck.always_says(Some(Say::Hang));
     let wait = async |call: &str, url: String| {
-        let callback = Callback::read(&json!({"kind": "webhook", "url": url}), "callback", false).expect("it is fine");
+        let callback =
+            Callback::read(&json!({"kind": "webhook", "url": url}), "callback", &ringback::push::Reach::checked()).expect("it is fine");
         app.api().push.call_back(call, callback).await.expect("the store answers");
     };
     for number in 0..MANY {
