@@ -89,7 +89,7 @@ fn columns(id: &str, index: u32, ended_at: Millis) -> Columns {
         data_status: "complete",
         ended_at: Some(ended_at),
         customer_digits: Some(digits(index)),
-        search: id.to_owned(),
+        search: Some(id.to_owned()),
         ..Columns::default()
     }
 }

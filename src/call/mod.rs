@@ -11,6 +11,7 @@
 //! | [`outcome`] | how the call turned out, by ordered rules over Vapi's `endedReason` |
 //! | [`view`] | [`view::CallResult`]: the JSON that pollers see |
 //! | [`measures`] | what of a call goes into numbers about many |
+//! | [`words`] | the text in which a search looks for words |
 //!
 //! The life of a call, as pollers see it in `dataStatus`:
 //!
@@ -34,3 +35,4 @@ pub mod policy;
 pub mod record;
 pub mod time;
 pub mod view;
+pub mod words;

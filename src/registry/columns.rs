@@ -2,7 +2,6 @@
 
 use crate::{
     call::{
-        id::CallId,
         record::CallRecord,
         view::{correlation_id, data_status, ended_at, metadata_text, status},
     },
@@ -10,7 +9,7 @@ use crate::{
 };
 
 /// The columns of a record.
-pub(super) fn of(id: &CallId, record: &CallRecord) -> Columns {
+pub(super) fn of(record: &CallRecord) -> Columns {
     let value = |field: &crate::call::field::Field<String>| field.as_ref().map(|it| it.value.clone());
     let customer = value(&record.customer_number);
     let provider = metadata_text(record, "providerPhone");
@@ -26,7 +25,7 @@ pub(super) fn of(id: &CallId, record: &CallRecord) -> Columns {
         customer_digits: customer.as_deref().and_then(digits),
         provider_digits: provider.as_deref().and_then(digits),
         metadata: metadata(record),
-        search: search(id, record),
+        search: None,
     }
 }
 
@@ -41,26 +40,4 @@ fn metadata(record: &CallRecord) -> String {
     let texts: std::collections::BTreeMap<&String, String> =
         record.metadata.keys().filter_map(|key| Some((key, metadata_text(record, key)?))).collect();
     serde_json::to_string(&texts).unwrap_or_default()
-}
-
-/// Names, numbers, ids, summary and transcript, in lower case.
-fn search(id: &CallId, record: &CallRecord) -> String {
-    let fields = [&record.customer_number, &record.customer_name, &record.assistant_id, &record.phone_number_id, &record.summary];
-    let named = ["providerName", "providerPhone", "providerId", "serviceRequestId"];
-    let mut text = id.as_str().to_owned();
-    let metadata = named.iter().filter_map(|key| metadata_text(record, key));
-    let values = fields.into_iter().flatten().map(|it| it.value.clone());
-    for part in values.chain(metadata).chain(correlation_id(record)) {
-        text.push('\n');
-        text.push_str(&part);
-    }
-    text.push('\n');
-    text.push_str(record.transcript_text());
-    if record.transcript_text().is_empty() {
-        record.lines.iter().for_each(|line| {
-            text.push('\n');
-            text.push_str(&line.text);
-        });
-    }
-    text.to_lowercase()
 }

@@ -202,7 +202,7 @@ impl Registry {
             };
             let published =
                 after.as_ref().filter(|_| visible || change.event.facts.reported).and_then(|call| self.published(call, &change));
-            let columns = |call: &StoredCall| columns::of(&call.id, &call.record);
+            let columns = |call: &StoredCall| columns::of(&call.record);
             let write = after.clone().map(|call| CallWrite { columns: columns(&call), call, expected, published, news: news.clone() });
             let more = change.more.iter().map(CallEvent::without_facts).chain(settled).collect();
             let commit = Commit { event: change.event.without_facts(), changed, more, past: Vec::new(), write };

@@ -19,5 +19,5 @@ pub fn write_of<'a>(
     base: &str,
 ) -> CallWrite {
     let published = store.publishes().then(|| row(&call, events, base)).flatten();
-    CallWrite { columns: columns::of(&call.id, &call.record), call: Arc::new(call), expected, published, news: Vec::new() }
+    CallWrite { columns: columns::of(&call.record), call: Arc::new(call), expected, published, news: Vec::new() }
 }

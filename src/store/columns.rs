@@ -1,6 +1,9 @@
 //! What lists filter and sort by.
 
-use crate::call::time::Millis;
+use std::borrow::Cow;
+
+use super::StoredCall;
+use crate::call::{time::Millis, words};
 
 /// Columns that lists filter and sort by, taken from a record by [`crate::call::view`].
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -27,6 +30,13 @@ pub struct Columns {
     pub provider_digits: Option<String>,
     /// Metadata as a JSON object of texts, for `metadata.KEY`.
     pub metadata: String,
-    /// Names, numbers, ids, summary and transcript in lower case, for `q`.
-    pub search: String,
+    /// The text in lower case in which `q` looks for words, if it is another one than [`words::of`] makes of the record.
+    pub search: Option<String>,
+}
+
+impl Columns {
+    /// The text in lower case in which `q` looks for words.
+    pub(super) fn words(&self, call: &StoredCall) -> Cow<'_, str> {
+        self.search.as_deref().map_or_else(|| Cow::Owned(words::of(&call.id, &call.record)), Cow::Borrowed)
+    }
 }

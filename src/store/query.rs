@@ -97,7 +97,7 @@ impl CallFilter {
             && is_any(&self.service_request_id, columns.service_request_id.as_deref())
             && is_any(&self.correlation_id, columns.correlation_id.as_deref())
             && self.matches_metadata(&columns.metadata)
-            && self.matches_words(&columns.search)
+            && self.matches_words(columns.search.as_deref().unwrap_or_default())
     }
 
     fn matches_metadata(&self, metadata: &str) -> bool {

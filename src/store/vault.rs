@@ -316,7 +316,7 @@ impl Vault {
         let reason = record.ended_reason.as_ref().map(|it| it.value.as_str());
         let words = [columns.assistant_id.as_deref(), columns.service_request_id.as_deref(), reason];
         let words = [id.as_str(), columns.status, columns.call_status, columns.data_status].into_iter().chain(words.into_iter().flatten());
-        columns.search = words.collect::<Vec<_>>().join("\n").to_lowercase();
+        columns.search = Some(words.collect::<Vec<_>>().join("\n").to_lowercase());
     }
 
     /// The same for what is looked for. As long as there may be values from before the first key, they are looked for too.

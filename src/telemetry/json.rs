@@ -5,6 +5,7 @@
 
 use std::fmt::{self, Write as _};
 
+use jiff::{Timestamp, fmt::temporal::DateTimePrinter};
 use tracing::{
     Event, Subscriber,
     field::{Field, Visit},
@@ -13,13 +14,15 @@ use tracing_subscriber::{
     fmt::{
         FmtContext, FormatEvent, FormattedFields,
         format::{JsonFields, Writer},
-        time::{FormatTime as _, SystemTime},
     },
     registry::LookupSpan,
 };
 
 /// Bytes of a line, about: that of a request has some 400.
 const LINE: usize = 512;
+
+/// RFC 3339, in UTC, with microseconds.
+const TIMES: DateTimePrinter = DateTimePrinter::new().precision(Some(6));
 
 /// Formats events as lines of JSON.
 #[derive(Debug)]
@@ -45,7 +48,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> FormatEvent<S, JsonFields> for Json
         // Put together here and written once: `out` is told each part by a call that can't be inlined.
         let mut line = String::with_capacity(LINE);
         line.push_str("{\"timestamp\":\"");
-        SystemTime.format_time(&mut Writer::new(&mut line))?;
+        TIMES.print_timestamp(&Timestamp::now(), &mut line).map_err(|_full| fmt::Error)?;
         let metadata = event.metadata();
         line.extend(["\",\"level\":\"", metadata.level().as_str(), "\",\"target\":\"", metadata.target(), "\"", &self.constant]);
         for span in context.event_scope().into_iter().flat_map(tracing_subscriber::registry::Scope::from_root) {

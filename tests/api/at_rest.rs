@@ -38,7 +38,7 @@ fn private_columns() -> Columns {
         customer_digits: Some("4915112345".to_owned()),
         provider_digits: Some("492211234".to_owned()),
         metadata: metadata(&[("place", "Bickendorf")]),
-        search: "grandmother 4915112345 bickendorf".to_owned(),
+        search: Some("grandmother 4915112345 bickendorf".to_owned()),
         ..columns()
     }
 }

@@ -596,8 +596,8 @@ async fn words_must_all_occur(store: Store) {
         // These words are not stored then; `at_rest` tells which are.
         return;
     }
-    put_columns(&store, "a", |it| it.search = String::from("ada called about the %_ boiler in köln")).await;
-    put_columns(&store, "b", |it| it.search = String::from("ada called about the roof")).await;
+    put_columns(&store, "a", |it| it.search = Some("ada called about the %_ boiler in köln".to_owned())).await;
+    put_columns(&store, "b", |it| it.search = Some("ada called about the roof".to_owned())).await;
     let words = |words: &[&str]| CallFilter { words: words.iter().map(|&it| it.to_owned()).collect(), ..CallFilter::default() };
     assert_eq!(ids(&store, words(&["ada"])).await, ["b", "a"]);
     assert_eq!(ids(&store, words(&["köln", "ada"])).await, ["a"]);

@@ -47,7 +47,7 @@ fn row() -> impl Strategy<Value = (i64, i64, Columns)> {
                 customer_digits: phones.0,
                 provider_digits: phones.1,
                 metadata: serde_json::to_string(&metadata).expect("texts are JSON"),
-                search: words.join(" "),
+                search: Some(words.join(" ")),
                 ..columns()
             };
             (created, updated, columns)

@@ -485,7 +485,7 @@ async fn texts_that_the_server_cannot_hold_are_kept_as_well_as_can_be() {
         ..delivery("event-1", "call-1")
     };
     let columns = Columns {
-        search: "zero\0zero".to_owned(),
+        search: Some("zero\0zero".to_owned()),
         metadata: metadata(&[("k\0", "v\0"), ("back", r"\u0000")]),
         assistant_id: Some("\0".to_owned()),
         ..columns()

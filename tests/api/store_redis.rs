@@ -654,7 +654,7 @@ async fn long_lists_are_walked_to_their_end_and_nothing_is_passed_over_or_told_t
             customer_digits: Some(format!("{}", number % 2)),
             provider_digits: Some(format!("{}", 10 + number % 3)),
             status: if number % 5 == 0 { "completed" } else { "pending" },
-            search: if number % 11 == 0 { "needle".to_owned() } else { "hay".to_owned() },
+            search: Some(if number % 11 == 0 { "needle".to_owned() } else { "hay".to_owned() }),
             ..columns()
         };
         let store = store.clone();

@@ -69,7 +69,7 @@ fn report(seed: u64) -> (CallEvent, StoredCall, Columns) {
     let mut call = saying(stored("call"), &transcript);
     call.record =
         CallRecord { messages: Some(ringback::call::field::Longest { value: lines, authoritative: true, sent_at: None }), ..call.record };
-    let columns = Columns { search: transcript.to_lowercase(), customer_digits: Some(format!("49151{seed:07}")), ..columns() };
+    let columns = Columns { search: Some(transcript.to_lowercase()), customer_digits: Some(format!("49151{seed:07}")), ..columns() };
     (CallEvent { body: body.into_bytes().into(), ..delivery("event", "call") }, call, columns)
 }
 

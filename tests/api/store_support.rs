@@ -126,7 +126,7 @@ pub(crate) fn columns() -> Columns {
         status: "pending",
         call_status: "in-progress",
         data_status: "pending",
-        search: "ada lovelace +4915112345 they talked.".to_owned(),
+        search: Some("ada lovelace +4915112345 they talked.".to_owned()),
         ..Columns::default()
     }
 }

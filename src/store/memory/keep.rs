@@ -26,8 +26,10 @@ pub(super) struct NewCall {
 }
 
 impl NewCall {
-    pub(super) fn of(call: Arc<StoredCall>, columns: Columns) -> Self {
-        let mut length = Length(OVERHEAD + len(&columns.search) + len(&columns.metadata));
+    pub(super) fn of(call: Arc<StoredCall>, mut columns: Columns) -> Self {
+        let search = columns.words(&call).into_owned();
+        let mut length = Length(OVERHEAD + len(&search) + len(&columns.metadata));
+        columns.search = Some(search);
         // Counting can't fail; if serialising did, the size would only be guessed too small.
         let _ = serde_json::to_writer(&mut length, &call.record);
         let measures = Packed::of(&Measures::of(&call.record), false);

@@ -57,6 +57,8 @@ pub(super) struct EncodedWrite {
     pub(super) call: Arc<StoredCall>,
     pub(super) expected: Option<u64>,
     pub(super) columns: Columns,
+    /// The text in which words are looked for.
+    pub(super) search: String,
     pub(super) measures: Packed,
     pub(super) record: Vec<u8>,
     pub(super) published: Option<Box<Publication>>,
@@ -84,7 +86,7 @@ impl Encoded for EncodedCommit {
         let events = [&self.cause].into_iter().chain(&self.more).map(|event| event.body.as_ref().map_or(0, Vec::len));
         let write = self.write.as_ref().map_or(0, |write| {
             let published = write.published.as_ref().map_or(0, |it| it.row.weight());
-            write.columns.search.len() + write.record.len() + published
+            write.search.len() + write.record.len() + published
         });
         ROW_BYTES + events.sum::<usize>() + write
     }
@@ -140,13 +142,14 @@ impl EncodedWrite {
         let CallWrite { call, expected, mut columns, published, news } = write;
         let notes = if links { notes(&call.record, &columns) } else { Vec::new() };
         packer.vault().hide(&call.id, &call.record, &mut columns);
+        let search = columns.words(&call).into_owned();
         let measures = Packed::of(&Measures::of(&call.record), packer.vault().is_locked());
         let published = published.map(|row| {
             let row = packer.vault().hide_published(*row);
             let report = report.filter(|_| row.raw_webhook_payload.is_some());
             Box::new(Publication { row, report })
         });
-        Ok(Self { call, expected, columns, measures, record, published, notes, news })
+        Ok(Self { call, expected, columns, search, measures, record, published, notes, news })
     }
 
     pub(super) fn id(&self) -> &str {

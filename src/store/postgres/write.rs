@@ -305,7 +305,7 @@ fn call_values<'a>(writes: &'a [&'a EncodedWrite]) -> Vec<Value<'a>> {
         Value::texts(writes, |it| it.columns.customer_digits.as_deref()),
         Value::texts(writes, |it| it.columns.provider_digits.as_deref()),
         Value::jsons(writes, |it| Some(it.columns.metadata.as_str()).filter(|json| !json.is_empty())),
-        Value::texts(writes, |it| Some(&it.columns.search)),
+        Value::texts(writes, |it| Some(&it.search)),
         Value::blobs(writes, |it| Some(&it.record)),
         Value::wholes(writes, |it| Some(it.call.news.cast_signed())),
         Value::wholes(writes, |it| Some(it.measures.marks)),

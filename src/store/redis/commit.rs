@@ -142,7 +142,7 @@ impl Arguments<'_> {
         }
         self.text(&moments(call, columns));
         self.text(&marks(columns));
-        self.list.push(self.packer.pack(columns.search.as_bytes())?);
+        self.list.push(self.packer.pack(columns.words(call).as_bytes())?);
         self.list.push(self.packer.seal_json(Place::Record(call.id.as_str()), &call.record)?);
         self.text(&call.news);
         self.list.push(figures::written(call, self.packer.vault().is_locked()));

@@ -100,7 +100,7 @@ impl EncodedCommit {
     /// About how many bytes it writes.
     pub(super) fn weight(&self) -> usize {
         let events = [&self.cause].into_iter().chain(&self.more).map(|event| event.body.as_ref().map_or(0, Vec::len));
-        ROW_BYTES + events.sum::<usize>() + self.write.as_ref().map_or(0, |write| write.columns.search.len() + write.record.len())
+        ROW_BYTES + events.sum::<usize>() + self.write.as_ref().map_or(0, |write| write.search().len() + write.record.len())
     }
 
     /// Decides, then writes.
@@ -268,7 +268,7 @@ impl EncodedWrite {
             let n = self.insert(db)?;
             db.prepare_cached("INSERT INTO records (call, search, record) VALUES (?1, ?2, ?3)")?.execute(params![
                 n,
-                self.columns.search.as_bytes(),
+                self.search().as_bytes(),
                 self.record
             ])?;
             return put_due(db, n, self.call.due);
@@ -276,11 +276,16 @@ impl EncodedWrite {
         self.update(db, standing)?;
         db.prepare_cached("UPDATE records SET search = ?2, record = ?3 WHERE call = ?1")?.execute(params![
             standing.n,
-            self.columns.search.as_bytes(),
+            self.search().as_bytes(),
             self.record
         ])?;
         // A lease goes on as long as the due time stays.
         if standing.due == self.call.due { Ok(()) } else { put_due(db, standing.n, self.call.due) }
+    }
+
+    /// Empty where the record tells it: it would be the largest part of what is written.
+    fn search(&self) -> &str {
+        self.columns.search.as_deref().unwrap_or_default()
     }
 
     fn steady(&self) -> Steady {

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use rusqlite::{Connection, OptionalExtension as _, params_from_iter, types::Value};
 
 use super::{
-    rows::{CallRow, call_id},
+    rows::{CallRow, WORDS_BY_N, call_id, words_of},
     sieve,
 };
 use crate::{
@@ -187,11 +187,8 @@ struct Finding<'a> {
 impl Finding<'_> {
     /// Takes a call that has the words; tells whether that is enough: the page, and one more if there is one.
     fn take(&mut self, call: Place) -> Result<bool, StoreError> {
-        let mut text = self.db.prepare_cached("SELECT search FROM records WHERE call = ?1")?;
-        let matches = text.query_row([call.0], |row| {
-            let text = self.packer.text(row.get_ref(0)?.as_blob().unwrap_or_default());
-            Ok(text.map(|text| self.filter.matches_words(&text)))
-        });
+        let mut find = self.db.prepare_cached(WORDS_BY_N)?;
+        let matches = find.query_row([call.0], |row| Ok(words_of(row, self.packer).map(|text| self.filter.matches_words(&text))));
         if matches?? {
             match self.skip.checked_sub(1) {
                 Some(left) => self.skip = left,

@@ -1,11 +1,11 @@
 //! Rows as they come out, and what they mean.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::{
-    call::{id::CallId, record::FetchReason, time::Millis},
+    call::{id::CallId, record::FetchReason, time::Millis, words},
     store::{Due, StoreError, StoredCall, TimelineEntry, UnfoldedEvent, pack::Packer, vault::Place},
 };
 
@@ -19,6 +19,19 @@ macro_rules! call_columns {
 
 const CALL_BY_ID: &str = concat!("SELECT ", call_columns!(), "WHERE c.id = ?1");
 const CALL_BY_N: &str = concat!("SELECT ", call_columns!(), "WHERE c.n = ?1");
+
+/// What [`words_of`] reads, and more about the call. The record is large: it is read where it is looked at, and nowhere else.
+macro_rules! words_columns {
+    () => {
+        "SELECT c.id, r.search, iif(length(r.search) = 0, r.record, NULL), c.n, c.revision, c.sieved IS c.revision \
+         FROM calls c JOIN records r ON r.call = c.n WHERE "
+    };
+}
+
+/// The words of a call.
+pub(super) const WORDS_BY_N: &str = concat!(words_columns!(), "c.n = ?1");
+/// The words of so many calls, from a number on; then the number of each, its revision, and whether that one is sieved.
+pub(super) const WORDS_FROM_N: &str = concat!(words_columns!(), "c.n >= ?1 AND c.n < ?1 + ?2");
 
 /// A call before its record is unpacked.
 pub(super) struct CallRow {
@@ -71,6 +84,17 @@ impl CallRow {
             news: self.news.cast_unsigned(),
         }))
     }
+}
+
+/// The text in which words are looked for: the one that stands beside the record, or else what the record tells.
+pub(super) fn words_of<'r>(row: &'r Row<'_>, packer: &Packer) -> Result<Cow<'r, str>, StoreError> {
+    let noted = row.get_ref(1)?.as_blob().unwrap_or_default();
+    if !noted.is_empty() {
+        return packer.text(noted);
+    }
+    let id = row.get_ref(0)?.as_str().unwrap_or_default();
+    let record = packer.open_json(Place::Record(id), row.get_ref(2)?.as_blob().unwrap_or_default())?;
+    Ok(Cow::Owned(words::of(&call_id(id)?, &record)))
 }
 
 /// The call id in a row.

@@ -12,7 +12,11 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::{SqliteStore, readers::Read};
+use super::{
+    SqliteStore,
+    readers::Read,
+    rows::{WORDS_FROM_N, words_of},
+};
 use crate::{
     call::time::{Millis, SECOND},
     store::{
@@ -111,15 +115,12 @@ struct Made {
 }
 
 fn made(db: &Connection, block: i64, packer: &Packer) -> Result<Made, StoreError> {
-    let mut find = db.prepare_cached(
-        "SELECT c.n, c.revision, c.sieved IS c.revision, r.search FROM calls c JOIN records r ON r.call = c.n \
-         WHERE c.n >= ?1 AND c.n < ?1 + ?2",
-    )?;
+    let mut find = db.prepare_cached(WORDS_FROM_N)?;
     let mut rows = find.query([block * CALLS, CALLS])?;
     let (mut slices, mut calls, mut is_empty) = (Block::new(), Vec::new(), true);
     while let Some(row) = rows.next()? {
-        let (n, revision, is_sieved): (i64, i64, bool) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        let text = packer.text(row.get_ref(3)?.as_blob().unwrap_or_default())?;
+        let (n, revision, is_sieved): (i64, i64, bool) = (row.get(3)?, row.get(4)?, row.get(5)?);
+        let text = words_of(row, packer)?;
         slices.add(usize::try_from(n % CALLS).unwrap_or_default(), &text);
         is_empty = false;
         if !is_sieved {
