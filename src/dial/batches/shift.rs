@@ -280,7 +280,7 @@ impl Shift {
             DialError::Store(error) => self.wait_for_store(error),
             // Somebody took the key away: they will bring it back, or cancel.
             DialError::NoKey => self.wait(LONGEST_PAUSE),
-            DialError::Refused(_) | DialError::NumberNotAllowed | DialError::KeyReused | DialError::Template(_) => {
+            DialError::Refused(_) | DialError::NumberNotAllowed | DialError::KeyReused | DialError::Template(_) | DialError::Crashed => {
                 self.end(index, refused(error));
             }
         }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
 use tokio::time::{sleep, timeout};
 use tracing::warn;
 
@@ -18,7 +17,7 @@ use crate::{
     dial::{DialError, Named, Order, Outcome, is_placement_id},
     registry::Known,
     store::StoreError,
-    vapi::client::{Canceled, Refusal, RefusalReason},
+    vapi::client::{Canceled, RefusalReason},
 };
 
 /// A call is looked at this often though nobody said that anything happened to it.
@@ -86,12 +85,12 @@ pub(super) async fn followed(batches: Batches, index: usize, id: CallId, placed_
 async fn found(batches: &Batches, id: &CallId, placed_at: Millis) -> Option<Named> {
     loop {
         match batches.0.dialer.named_within(id, LOOK_EVERY).await {
+            Ok(Named::Call(call)) => return Some(Named::Call(call)),
+            // So late not even that there is no such placing proves that nothing was placed: it may have outlived its time.
+            _ if is_overdue(batches, placed_at) => return None,
+            Ok(Named::Nothing) => return Some(Named::Nothing),
             Ok(Named::Open(_)) => {}
-            Ok(named) => return Some(named),
             Err(_) => sleep(STORE_PAUSE).await,
-        }
-        if is_overdue(batches, placed_at) {
-            return None;
         }
         if batches.parts().lifecycle.is_soft_stopped() {
             // Then nothing is waited for any more: whoever asked goes.
@@ -179,19 +178,9 @@ pub(super) fn refused(error: &DialError) -> Ending {
                 RefusalReason::Unavailable => "VAPI_UNAVAILABLE",
                 RefusalReason::Kestra => "KESTRA_UNAVAILABLE",
             };
-            failed(code, &words(refusal))
+            failed(code, &refusal.words())
         }
         DialError::NumberNotAllowed => failed("NUMBER_NOT_ALLOWED", "The number is not in DIAL_ALLOW."),
         other => failed("INTERNAL", &format!("The call could not be placed: {other}.")),
     }
-}
-
-/// Vapi's words, if it had any.
-fn words(refusal: &Refusal) -> String {
-    let said = match &refusal.details["message"] {
-        Value::String(text) => text.clone(),
-        Value::Array(all) => all.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("; "),
-        _ => String::new(),
-    };
-    if said.is_empty() { "Vapi did not place the call.".to_owned() } else { format!("Vapi did not place the call: {said}") }
 }

@@ -52,6 +52,19 @@ pub struct Refusal {
     pub retry_after_ms: Option<i64>,
 }
 
+impl Refusal {
+    /// In words, with Vapi's own if it had any.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let said = match &self.details["message"] {
+            Value::String(text) => text.clone(),
+            Value::Array(all) => all.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("; "),
+            _ => String::new(),
+        };
+        if said.is_empty() { "Vapi did not place the call.".to_owned() } else { format!("Vapi did not place the call: {said}") }
+    }
+}
+
 /// Whose doing a refusal is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
