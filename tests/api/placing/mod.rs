@@ -11,6 +11,8 @@ mod late;
 mod limits;
 mod many;
 mod once;
+mod searching;
+mod stalled;
 mod unheard;
 
 use serde_json::{Value, json};
