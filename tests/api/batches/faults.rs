@@ -89,6 +89,7 @@ async fn a_call_that_nobody_noted_is_not_placed_again_although_all_of_it_is_too_
     app.clock().advance(3 * 86_400_000);
     app.app().keeper().purge(app.app().lifecycle()).await.expect("the store answers");
     assert_eq!(app.get("/api/v1/vapi/calls").await.json()["count"], 0, "the call is not kept any more");
+    let app = app.restart().await;
     start(&app);
     eventually("its key leads there", async || data(&app, &id).await["results"][0]["callId"] == call.as_str()).await;
     assert_eq!(sent(&app), 1);
