@@ -26,8 +26,9 @@ const TAKEN_BACK: Duration = Duration::from_secs(3);
 /// SQLite give up a write before we do; what Redis was sent it does whenever it can.
 async fn frozen(meanwhile: impl AsyncFnOnce(&TestApp)) -> Option<(Server, TestApp)> {
     let server = Server::start(&[])?;
-    let app = Story::new().placing().with("DATABASE_URL", &server.database().url()).begin().await;
-    // A server that knows no script yet refuses it once, and would be asked again.
+    let story = Story::new().placing().with("DATABASE_URL", &server.database().url());
+    let app = story.with("DATABASE_MAX_CONNECTIONS", "2").begin().await;
+    // Now it is connected, and Redis knows the script: nothing has to be asked before it is written.
     assert_eq!(asking(&app, &request()).send().await.status, 201);
     app.clock().advance(1_000);
     let begun = Instant::now();

@@ -1,13 +1,6 @@
 //! What breaks while a call is being placed: the process stands still, or the work on it crashes. Nothing is placed twice, and nobody is told otherwise.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use axum::{Json, Router, http::StatusCode, routing::get};
 use ringback::{
@@ -22,8 +15,9 @@ use serde_json::{Value, json};
 use super::{asking, id, request, sent, vapis_call};
 use crate::support::{
     answer::Answer,
-    app::{Engine, KEY, Story, TestApp},
+    app::{KEY, Story, TestApp},
     calls::{path, result},
+    redis::Server,
 };
 
 async fn with_key(app: &TestApp) -> Answer {
@@ -37,31 +31,23 @@ async fn placement(app: &TestApp) -> String {
     only.id.clone()
 }
 
-/// Time flies while a request is answered: minutes go by from one step to the next.
-async fn while_time_flies(app: &TestApp, request: impl Future<Output = Answer>) -> Answer {
-    let (clock, over) = (app.clock().clone(), Arc::new(AtomicBool::new(false)));
-    let seen = Arc::clone(&over);
-    let flying = thread::spawn(move || {
-        while !seen.load(Ordering::SeqCst) {
-            clock.advance(1_000);
-            thread::yield_now();
-        }
-    });
-    let answer = request.await;
-    over.store(true, Ordering::SeqCst);
-    flying.join().expect("no panic");
-    answer
-}
-
 #[tokio::test]
-async fn what_was_written_down_too_long_ago_is_not_sent_any_more_and_its_key_is_free() {
-    let app = Story::on(Engine::Sqlite).placing().begin().await;
-    let refused = while_time_flies(&app, with_key(&app)).await.refused(502, "VAPI_UNAVAILABLE");
+async fn what_was_written_down_too_long_ago_is_not_sent_any_more() {
+    let Some(server) = Server::start(&[]) else { return };
+    let app = Story::new().placing().with("DATABASE_URL", &server.database().url()).begin().await;
+    // The placing is dated, and can't be written yet.
+    server.tell("freeze");
+    let going_by = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        app.clock().advance(30_001);
+        server.tell("thaw");
+    };
+    let (refused, ()) = tokio::join!(asking(&app, &request()).send(), going_by);
+    let refused = refused.refused(502, "VAPI_UNAVAILABLE");
     assert!(refused.text().contains("stood still"), "{}", refused.text());
-    assert_eq!(sent(&app), 0);
     app.get(&result(&placement(&app).await, "")).await.refused(404, "CALL_NOT_FOUND");
-    assert_eq!((with_key(&app).await.status, sent(&app)), (201, 1));
-    app.advance(61.0).await;
+    app.advance(3_600.0).await;
+    assert_eq!((sent(&app), app.vapi.count("GET", "/call")), (0, 0), "nothing was placed, and nothing is looked for");
     app.finish().await;
 }
 
