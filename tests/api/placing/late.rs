@@ -3,10 +3,16 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use ringback::store::DocumentKind;
+use ringback::{
+    dial::{
+        DialError,
+        batches::{NewBatch, draft::Draft},
+    },
+    store::DocumentKind,
+};
 use serde_json::{Value, json};
 
-use super::{asking, request, sent};
+use super::{asking, order, request, sent};
 use crate::{
     store_away::ready,
     store_postgres::eventually,
@@ -43,7 +49,11 @@ async fn frozen(meanwhile: impl AsyncFnOnce(&TestApp)) -> Option<(Server, TestAp
 
 #[tokio::test]
 async fn a_placing_that_was_written_too_late_is_taken_back() {
-    let refused = async |app: &TestApp| drop(asking(app, &request()).send().await.refused(503, "STORE_UNAVAILABLE"));
+    // By way of HTTP the store would be asked about the token first.
+    let refused = async |app: &TestApp| {
+        let placed = app.api().dialer.place(order(None)).await;
+        assert!(matches!(placed, Err(DialError::Store(_))), "{placed:?}");
+    };
     let Some((_server, app)) = frozen(refused).await else { return };
     let placings = app.api().registry.store().documents(DocumentKind::Placement, None, 2, app.clock().now()).await;
     let [placing, _before] = &placings.expect("the store answers").documents[..] else { panic!("it was written after all") };
@@ -56,8 +66,11 @@ async fn a_placing_that_was_written_too_late_is_taken_back() {
 
 #[tokio::test]
 async fn a_batch_that_was_written_too_late_is_not_placed() {
-    let body = json!({"requests": [request()]}).to_string();
-    let refused = async |app: &TestApp| drop(app.ask("POST", BATCHES).body(body.clone()).send().await.refused(503, "STORE_UNAVAILABLE"));
+    let refused = async |app: &TestApp| {
+        let draft = Draft::parse(&json!({"requests": [request()]}), false, |_| true).expect("it is fine");
+        let made = app.api().batches.create(NewBatch { draft, token: None, key: None, hash: String::new() }).await;
+        assert!(matches!(made, Err(DialError::Store(_))), "{made:?}");
+    };
     let Some((_server, app)) = frozen(refused).await else { return };
     app.clock().advance(120_000);
     app.api().batches.step().await.expect("the store answers");

@@ -6,13 +6,13 @@ use axum::{Json, Router, http::StatusCode, routing::get};
 use ringback::{
     call::id::CallId,
     config::ServerConfig,
-    dial::{self, CallMethod, Dialer, Key, Named, Order, Wanted, Writer},
+    dial::{self, DialError, Dialer, Key, Named, Writer},
     store::DocumentKind,
-    vapi::client::{Settings, VapiClient},
+    vapi::client::{RefusalReason, Settings, VapiClient},
 };
 use serde_json::{Value, json};
 
-use super::{asking, id, request, sent, vapis_call};
+use super::{asking, id, order, request, sent, vapis_call};
 use crate::support::{
     answer::Answer,
     app::{KEY, Story, TestApp},
@@ -42,9 +42,9 @@ async fn what_was_written_down_too_long_ago_is_not_sent_any_more() {
         app.clock().advance(30_001);
         server.tell("thaw");
     };
-    let (refused, ()) = tokio::join!(asking(&app, &request()).send(), going_by);
-    let refused = refused.refused(502, "VAPI_UNAVAILABLE");
-    assert!(refused.text().contains("stood still"), "{}", refused.text());
+    let (placed, ()) = tokio::join!(app.api().dialer.place(order(None)), going_by);
+    let Err(DialError::Refused(refused)) = placed else { panic!("{placed:?}") };
+    assert!(refused.reason == RefusalReason::Unavailable && refused.words().contains("stood still"), "{refused:?}");
     app.get(&result(&placement(&app).await, "")).await.refused(404, "CALL_NOT_FOUND");
     app.advance(3_600.0).await;
     assert_eq!((sent(&app), app.vapi.count("GET", "/call")), (0, 0), "nothing was placed, and nothing is looked for");
@@ -108,14 +108,7 @@ fn crashing(app: &TestApp) -> Dialer {
 #[tokio::test]
 async fn a_crash_while_a_call_is_placed_is_an_outcome_that_nobody_knows_yet() {
     let app = Story::new().placing().begin().await;
-    let order = Order {
-        wanted: Wanted::parse(&request()).expect("it is fine"),
-        method: CallMethod::DirectVapi,
-        callback: None,
-        token: None,
-        key: Some(Key::sent("k".to_owned(), "calls")),
-        hash: "a hash".to_owned(),
-    };
+    let order = order(Some(Key::sent("k".to_owned(), "calls")));
     let Named::Open(placement) = crashing(&app).place(order.clone()).await.expect("it may have been placed").named else {
         panic!("nobody knows")
     };
