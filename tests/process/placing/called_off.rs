@@ -16,7 +16,7 @@ use crate::support::{
 };
 
 /// Kills; each one comes a while later after the request than the one before.
-const ROUNDS: u64 = 10;
+const ROUNDS: u64 = 16;
 const LATER: Duration = Duration::from_millis(3);
 /// After a kill a placing may be looked for, for a minute.
 const PATIENCE: Duration = Duration::from_secs(70);
