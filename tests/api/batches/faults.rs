@@ -84,7 +84,7 @@ async fn a_call_that_nobody_noted_is_not_placed_again_although_all_of_it_is_too_
     eventually("it is placed", async || !app.vapi.calls().is_empty()).await;
     let (call, app) = (vapis_call(&app), app.restart().await);
     app.advance(61.0).await;
-    end(&app, &[call.clone()]).await;
+    end(&app, std::slice::from_ref(&call)).await;
     // The service is down for three days.
     app.clock().advance(3 * 86_400_000);
     app.app().keeper().purge(app.app().lifecycle()).await.expect("the store answers");

@@ -60,7 +60,7 @@ async fn slow_to_refuse() -> String {
     let routes = Router::new().route("/call", get(async || Json(json!([]))).post(refuse));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
-    tokio::spawn(axum::serve(listener, routes).into_future());
+    drop(crate::store_support::alongside(axum::serve(listener, routes).into_future()));
     url
 }
 
