@@ -15,6 +15,7 @@ use axum::{
 use tracing::{error, warn};
 
 use crate::{
+    call::id::is_placement_id,
     call::{id::CallId, time::SECOND},
     config::Scope,
     envelope::{Envelope, NoData},
@@ -237,6 +238,10 @@ impl ApiError {
             Self::TooManyCalls => "This instance has placed DIAL_MAX_PER_MINUTE calls within a minute. Try again later.".to_owned(),
             Self::ForeignOrigin => "A page of another origin may not write here; list the origin in CORS_ORIGINS to let it. If it is our own page behind a proxy, set PUBLIC_URL to its address.".to_owned(),
             Self::CallNotFound(_, why) => why.advice().to_owned(),
+            Self::CallNotReady(id) if is_placement_id(id.as_str()) => {
+                "Nobody knows yet which call this placing became: it is looked for. Wait at /calls/{id}/result?wait=30, then ask again."
+                    .to_owned()
+            }
             Self::CallNotReady(_) => "The call is known but has no result yet. Wait for it at /calls/{id}/result?wait=30.".to_owned(),
             Self::RecordingNotAvailable(_) => "Vapi has no such recording of this call, or not yet.".to_owned(),
             Self::RouteNotFound => "See /docs for the routes.".to_owned(),

@@ -14,8 +14,13 @@
 //! - *Two requests with one key*: the documents are written together by compare-and-set; who loses follows the winner.
 //! - *The process dies while sending*: see above. A placing is never sent again; in doubt it ends as *lost*.
 //! - *The process dies before whoever is told was written down*: nothing was sent, and the placing is found to be refused.
+//! - *The process stands still while sending*, for minutes, and another one takes the outcome for unknown: what was not begun within half a minute is
+//!   not sent any more. If others were told that the placing is open, it ends as lost for them, and its key is free again.
+//! - *Placing crashes*: what was written down may have been sent, so its outcome is unknown.
 //! - *The client hangs up*: the work runs on a task of its own.
 //! - *The store fails after the call was made*: the answer is 201 all the same; the document stays due, and the search finds the call and notes it.
+//! - *The process dies before the placing says which call it became*: that is written after the answer, for the call's record names its placing: the
+//!   search begins there.
 //! - *The search finds a call while its answer arrives after all*: both note the same call, under the same event id.
 //! - *The call is erased*: its placing goes with it and leaves a tombstone, so that a repeat of the request places nothing anew.
 //! - *A lost call turns up later*: it has a record under its own id; the placing stays lost, for `done` never goes back.
@@ -28,46 +33,52 @@
 //! | [`batches`] | works through calls that are placed together |
 //! | `flow` | has Kestra place calls, and looks how its flow does |
 //! | `late` | takes back what was written too late |
+//! | `listing` | reads Vapi's list where such calls can stand |
 //! | `memory` | how long a key means the same order |
 //! | `order` | what is ordered, and what becomes of it |
 //! | `placing` | the documents |
 //! | `promise` | who is told when the call is done |
 //! | `send` | asks Vapi, and notes what came of it |
 //! | `search` | looks for calls whose answer was lost |
+//! | `standing` | what an id names |
 
 mod admit;
 pub mod asked;
 pub mod batches;
 mod flow;
 mod late;
+mod listing;
 mod memory;
 mod order;
 mod placing;
 mod promise;
 mod search;
 mod send;
+mod standing;
 pub mod writer;
 
 use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex},
+    collections::{BTreeSet, VecDeque},
+    sync::{Arc, Mutex, OnceLock},
     time::Duration,
 };
 
 use moka::sync::Cache;
 use serde_json::Value;
 use tokio::time::{Instant, timeout};
+use tracing::error;
 
 pub use self::{
     asked::{Asked, CallMethod},
     memory::RESENT_WITHIN,
     order::{DialError, Key, Named, Order, Outcome},
-    placing::placed_at,
+    placing::{OpenPlacing, placed_at},
     writer::{Wanted, Writer},
 };
 use self::{
     memory::Memory,
-    placing::{Placing, Remembered, State},
+    placing::{BEGUN_WITHIN, Placing, Remembered, State},
+    standing::{Standing, open},
 };
 pub use crate::call::id::is_placement_id;
 use crate::{
@@ -79,7 +90,7 @@ use crate::{
     push::Push,
     registry::{DueHint, Registry},
     store::{DocumentKind, Loaded, StoreError, document::Read},
-    vapi::client::{Refusal, VapiClient},
+    vapi::client::VapiClient,
 };
 
 /// A store that takes longer is as good as down, and then nothing is placed.
@@ -101,6 +112,8 @@ struct Inner {
     placed: Mutex<VecDeque<Millis>>,
     /// Calls by their placing's id. What stands here never changes.
     known: Cache<String, CallId>,
+    /// Leased placings that could not be looked for.
+    left: Mutex<BTreeSet<String>>,
     due: DueHint,
 }
 
@@ -130,8 +143,8 @@ impl Dialer {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let (placed, due) = (Mutex::default(), DueHint::default());
-        Self(Arc::new(Inner { parts, placed, known: Cache::new(MOST_KNOWN), due }))
+        let (placed, left, due) = (Mutex::default(), Mutex::default(), DueHint::default());
+        Self(Arc::new(Inner { parts, placed, known: Cache::new(MOST_KNOWN), left, due }))
     }
 
     /// Writes assistants.
@@ -148,12 +161,19 @@ impl Dialer {
         if self.0.parts.lifecycle.is_stopping() {
             return Err(DialError::Stopping);
         }
-        let dialer = self.clone();
-        let work = self.0.parts.lifecycle.spawn_quiet(crate::trace::carried(async move { Box::pin(dialer.settle(order)).await }));
-        work.await.unwrap_or_else(|crash| Err(StoreError::Unavailable(format!("the placing ended early: {crash}")).into()))
+        let (dialer, written) = (self.clone(), Arc::new(OnceLock::new()));
+        let noted = Arc::clone(&written);
+        let work = self.0.parts.lifecycle.spawn_quiet(crate::trace::carried(async move { Box::pin(dialer.settle(order, &noted)).await }));
+        work.await.unwrap_or_else(|crash| {
+            let placement_id = written.get().map(String::as_str);
+            error!(%crash, placement_id, "Placing a call crashed");
+            // What was written down may have been sent: it is looked for.
+            placement_id.map_or(Err(DialError::Crashed), |id| Ok(Outcome { named: open(id), replayed: false }))
+        })
     }
 
-    async fn settle(&self, order: Order) -> Result<Outcome, DialError> {
+    /// `written`: the id of the placing, from when on it may be sent.
+    async fn settle(&self, order: Order, written: &OnceLock<String>) -> Result<Outcome, DialError> {
         let memory = order.key.as_ref().map_or(Memory::KEY, |key| key.memory);
         let answer_id = order.key.as_ref().map(|key| key.answer_id(order.token.as_deref()));
         let mut admitted = false;
@@ -174,11 +194,15 @@ impl Dialer {
                 self.admit(&order).await?;
                 self.turn(&order).await?;
             }
-            let id = placing::new_id();
+            let (id, begun) = (placing::new_id(), self.0.parts.clock.now());
             let body = self.body(&order, &id)?;
             let key = answer_id.as_deref().map(|id| (id, before.map(|it| it.document.revision), memory.kept));
             if self.write_down(&id, &order, &body, key).await? {
+                let _ = written.set(id.clone());
                 self.promise(&id, order.callback).await?;
+                if self.0.parts.clock.now().since(begun) > BEGUN_WITHIN {
+                    return Err(self.send_no_more(&id).await);
+                }
                 return match order.method {
                     CallMethod::DirectVapi => self.send(&id, body).await,
                     CallMethod::Kestra => self.start(&id, &body, &order.wanted).await,
@@ -191,7 +215,7 @@ impl Dialer {
     /// Does this placing speak for its key? One that was refused does not; one that was erased does.
     async fn is_taken(&self, id: &str, memory: Memory) -> Result<bool, StoreError> {
         match self.placing(id).await? {
-            Some(placing) => Ok(placing.says.state != State::Refused && memory.holds(&placing.says, self.0.parts.clock.now())),
+            Some(placing) => Ok(!placing.says.is_refused() && memory.holds(&placing.says, self.0.parts.clock.now())),
             None => self.is_erased(id).await,
         }
     }
@@ -215,7 +239,12 @@ impl Dialer {
         let (token, called_back, method, sent_at) = (order.token.clone(), order.callback.is_some(), order.method, now);
         let (call_id, refusal, run, known_at) = (None, None, None, None);
         let new = Placing { state: State::Sending, token, asked, called_back, call_id, refusal, method, run, sent_at, known_at, looks: 0 };
-        let mut writes = vec![placing::placing(id, &new, *keep_ms)];
+        // As long as the key is remembered it must mean something.
+        let keep = match key {
+            Some((.., kept)) => keep_ms.and_then(|keep| kept.map(|kept| kept.max(keep))),
+            None => *keep_ms,
+        };
+        let mut writes = vec![placing::placing(id, &new, keep)];
         if let Some((answer_id, before, kept)) = key {
             let says = Remembered::of(&order.hash, id);
             writes.push(placing::remembered(answer_id, &says, before, (now, kept)));
@@ -235,8 +264,8 @@ impl Dialer {
         let id = before.says.placement_id;
         Ok(match self.standing(&id).await? {
             Standing::Call(call) => Some(Named::Call(call)),
-            Standing::Sending | Standing::Unknown | Standing::Lost | Standing::Erased => Some(open(&id)),
-            Standing::Refused(_) | Standing::Nothing => None,
+            Standing::Sending | Standing::Unknown | Standing::Lost(None) | Standing::Erased => Some(open(&id)),
+            Standing::Lost(Some(_)) | Standing::Refused(_) | Standing::Nothing => None,
         })
     }
 
@@ -247,7 +276,7 @@ impl Dialer {
         loop {
             match self.standing(id).await? {
                 Standing::Call(id) => return Ok(Outcome { named: Named::Call(id), replayed }),
-                Standing::Refused(refusal) => return Err(DialError::Refused(refusal)),
+                Standing::Refused(refusal) | Standing::Lost(Some(refusal)) => return Err(DialError::Refused(refusal)),
                 Standing::Erased => return Ok(Outcome { named: CallId::parse(id).map_or(Named::Nothing, Named::Call), replayed }),
                 Standing::Sending if Instant::now() < deadline => self.nap(id, LOOK_AGAIN).await,
                 _ => return Ok(Outcome { named: open(id), replayed }),
@@ -265,66 +294,6 @@ impl Dialer {
             }
         };
         let _ = timeout(at_most, woken).await;
-    }
-
-    /// What an id names: a placing's id the call that it became, any other id a call.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the store can't be asked.
-    pub async fn named(&self, id: &CallId) -> Result<Named, StoreError> {
-        if !is_placement_id(id.as_str()) {
-            return Ok(Named::Call(id.clone()));
-        }
-        // Boxed: of nearly every call somebody asks by its own id.
-        Ok(match Box::pin(self.standing(id.as_str())).await? {
-            Standing::Call(id) => Named::Call(id),
-            Standing::Sending | Standing::Unknown => Named::Open(id.clone()),
-            // It has a record of its own, or a tombstone.
-            Standing::Lost | Standing::Erased => Named::Call(id.clone()),
-            Standing::Refused(_) | Standing::Nothing => Named::Nothing,
-        })
-    }
-
-    /// The same, as soon as it is known, or after `wait`, or when the service is about to stop.
-    ///
-    /// # Errors
-    /// As [`Dialer::named`].
-    pub async fn named_within(&self, id: &CallId, wait: Duration) -> Result<Named, StoreError> {
-        if is_placement_id(id.as_str()) { Box::pin(self.opened_within(id, wait)).await } else { Ok(Named::Call(id.clone())) }
-    }
-
-    async fn opened_within(&self, id: &CallId, wait: Duration) -> Result<Named, StoreError> {
-        let deadline = Instant::now() + wait;
-        loop {
-            let named = self.named(id).await?;
-            let left = deadline.saturating_duration_since(Instant::now());
-            if !matches!(named, Named::Open(_)) || left.is_zero() {
-                return Ok(named);
-            }
-            tokio::select! {
-                () = self.nap(id.as_str(), left.min(LOOK_AGAIN)) => {}
-                () = self.0.parts.lifecycle.soft_stopped() => return Ok(named),
-            }
-        }
-    }
-
-    async fn standing(&self, id: &str) -> Result<Standing, StoreError> {
-        if let Some(call) = self.0.known.get(id) {
-            return Ok(Standing::Call(call));
-        }
-        let Some(Read { says, .. }) = self.placing(id).await? else {
-            return Ok(if self.is_erased(id).await? { Standing::Erased } else { Standing::Nothing });
-        };
-        Ok(match (says.state, says.call_id, says.refusal) {
-            (State::Placed, Some(call), _) => {
-                self.0.known.insert(id.to_owned(), call.clone());
-                Standing::Call(call)
-            }
-            (State::Refused, _, Some(refusal)) => Standing::Refused(refusal),
-            (State::Sending, ..) => Standing::Sending,
-            (State::Lost, ..) => Standing::Lost,
-            _ => Standing::Unknown,
-        })
     }
 
     async fn placing(&self, id: &str) -> Result<Option<Read<Placing>>, StoreError> {
@@ -346,20 +315,4 @@ impl Dialer {
     async fn in_time<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
         timeout(STORE_DEADLINE, work).await.unwrap_or_else(|_elapsed| Err(StoreError::late(STORE_DEADLINE)))
     }
-}
-
-/// Where a placing stands.
-enum Standing {
-    Sending,
-    Unknown,
-    Call(CallId),
-    Refused(Refusal),
-    Lost,
-    Erased,
-    Nothing,
-}
-
-/// A placing of which nobody knows what came.
-fn open(id: &str) -> Named {
-    CallId::parse(id).map_or(Named::Nothing, Named::Open)
 }

@@ -102,6 +102,9 @@ pub enum DialError {
     /// Nothing was placed, for it could not be written down.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// We crashed before anything was written down, so nothing was placed.
+    #[error("the placing crashed before anything was sent")]
+    Crashed,
     /// A template is broken.
     #[error(transparent)]
     Template(#[from] TemplateError),

@@ -14,6 +14,9 @@ use crate::{
 
 /// A placing that is being sent has an outcome by then; if not, whoever sent it is gone, and its outcome is unknown.
 pub(super) const SENT_WITHIN: i64 = 60 * SECOND;
+/// Whoever has not begun to send it by then does not any more: an answer may take as long again, and others must never take a placing for one that
+/// was not sent while it still may be. A process can stand still for any time: it is stopped, or its machine is.
+pub(super) const BEGUN_WITHIN: i64 = SENT_WITHIN / 2;
 
 /// A new id for a placing.
 pub(super) fn new_id() -> String {
@@ -60,7 +63,7 @@ pub(super) struct Placing {
     /// The call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) call_id: Option<CallId>,
-    /// Why there is none.
+    /// Why there is none. Of a lost one too, if that turned out after its outcome was taken for unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) refusal: Option<Refusal>,
     /// Who places it.
@@ -77,6 +80,26 @@ pub(super) struct Placing {
     /// How often the call was looked for.
     #[serde(default)]
     pub(super) looks: usize,
+}
+
+impl Placing {
+    /// Is it certain that there is no call?
+    pub(super) fn is_refused(&self) -> bool {
+        self.refusal.is_some()
+    }
+}
+
+/// A placing of which nobody knows yet what came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenPlacing {
+    /// The id of the event that it will be in the call's record.
+    pub event_id: String,
+    /// When Vapi was asked.
+    pub sent_at: Millis,
+    /// What for, without secrets.
+    pub asked: String,
+    /// How often the call was looked for; `None` while Vapi is being asked.
+    pub looks: Option<usize>,
 }
 
 /// An execution of Kestra's that places a call.

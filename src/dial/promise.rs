@@ -31,8 +31,18 @@ impl Dialer {
 
     /// A placing that was written down was not sent, and will not be.
     pub(super) async fn never_sent(&self, id: &str) -> Result<(), StoreError> {
-        let details = json!({"status": null, "message": "Vapi was not asked: the store failed before."});
-        self.note_refusal(id, &Refusal { reason: RefusalReason::Unavailable, details, retry_after_ms: None }).await
+        self.note_refusal(id, &unsent("Vapi was not asked: the store failed before.")).await
+    }
+
+    /// A placing was written down, and then the process stood still for so long that it must not be sent any more.
+    pub(super) async fn send_no_more(&self, id: &str) -> DialError {
+        let refusal = unsent("Vapi was not asked: Ringback stood still when it was about to.");
+        warn!(placement_id = id, "The process stood still between writing a placing down and sending it; it is not sent");
+        if let Err(error) = self.note_refusal(id, &refusal).await {
+            warn!(%error, placement_id = id, "That could not be noted; its call will be looked for in vain");
+        }
+        self.wake(id);
+        DialError::Refused(refusal)
     }
 
     /// Is it certain that a placing that is being sent was not?
@@ -44,6 +54,11 @@ impl Dialer {
     pub(super) async fn release(&self, id: &str) -> Result<(), StoreError> {
         self.in_time(self.0.parts.push.call_off(id)).await
     }
+}
+
+fn unsent(message: &str) -> Refusal {
+    let details = json!({"status": null, "message": message});
+    Refusal { reason: RefusalReason::Unavailable, details, retry_after_ms: None }
 }
 
 /// When whoever is told of a placing has to go, if anybody is.

@@ -1,39 +1,36 @@
 //! Looks for calls whose answer was lost: among those that webhooks told of, then in Vapi's list.
 //!
-//! One listing serves all placings that are due. Only a list that was read to its end and does not have a call speaks against it; so while Vapi can't be
-//! asked nothing is given up.
+//! One listing serves all placings of about the same time that are due. Only a list that was read over all that time and does not have a call speaks
+//! against it; so while Vapi can't be asked nothing is given up. Where the store fails for one placing, the others are looked for all the same.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet},
+    sync::{MutexGuard, PoisonError},
     time::Duration,
 };
 
-use serde_json::Value;
 use tokio::time::sleep;
-use tracing::{debug, warn};
+use tracing::warn;
 
 use super::{
     CallMethod, Dialer, Parts,
     flow::{self, Flow},
+    listing::{Placings, shared},
     placing::{Placing, State},
     promise::release_at,
     send::{event_id, lost_words},
-    writer::placement_in,
 };
 use crate::{
     call::{
         event::CallEvent,
         id::{CallId, PLACEMENT_ID},
         record::{Fetch, FetchOutcome, FetchReason},
-        time::{Millis, SECOND},
+        time::SECOND,
     },
     lifecycle::Lifecycle,
     registry::Change,
-    store::{CallFilter, DocumentKind, StoreError, document::Read},
-    vapi::{
-        self,
-        client::{ListQuery, Listed},
-    },
+    store::{CallFilter, Document, DocumentKind, StoreError, document::Read},
+    vapi::{self, client::Refusal},
 };
 
 /// Seconds from one look to the next.
@@ -42,20 +39,14 @@ const WAITS: [i64; 6] = [1, 1, 3, 5, 10, 10];
 const LAST_WAIT: i64 = 60;
 /// After this time a list without the call is the last one.
 pub(super) const GIVE_UP: i64 = 900 * SECOND;
-/// Vapi's clock may be behind ours by this much.
-const SKEW: i64 = 120 * SECOND;
-/// Calls on a page of Vapi's list.
-const PAGE: usize = 50;
-/// And on the largest that Vapi gives.
-const LARGEST_PAGE: usize = 1_000;
-/// Pages that are read of one list.
-const MOST_PAGES: usize = 40;
 /// Placings looked for together.
 const MOST_AT_ONCE: usize = 500;
 /// Whoever looks has this long; then somebody else does.
 const LEASE: i64 = 120 * SECOND;
 /// The worker looks at least this often, hints or not.
 const LONGEST_SLEEP: i64 = 5 * SECOND;
+/// After so many failures in a row the store is away: the other placings are left for later.
+const MOST_IN_A_ROW: usize = 3;
 /// After the store failed, the worker waits this long.
 const STORE_PAUSE: Duration = Duration::from_secs(2);
 
@@ -64,12 +55,32 @@ pub(super) fn wait(looks: usize) -> i64 {
     WAITS.get(looks).copied().unwrap_or(LAST_WAIT) * SECOND
 }
 
-/// What Vapi's list told.
-struct Found {
-    /// Calls, by the placing that they carry.
-    calls: HashMap<String, (CallId, Option<CallEvent>)>,
-    /// Everything was read.
-    whole: bool,
+/// What the store could not do for some placings; it is tried again with the next step.
+#[derive(Default)]
+struct Trouble {
+    left: Vec<String>,
+    why: Option<StoreError>,
+    in_a_row: usize,
+}
+
+impl Trouble {
+    /// Does something for a placing, unless the store seems to be away; `None` when it could not be done.
+    async fn over<T>(&mut self, id: &str, work: impl Future<Output = Result<T, StoreError>>) -> Option<T> {
+        if self.in_a_row < MOST_IN_A_ROW {
+            match work.await {
+                Ok(done) => {
+                    self.in_a_row = 0;
+                    return Some(done);
+                }
+                Err(error) => {
+                    self.in_a_row += 1;
+                    self.why.get_or_insert(error);
+                }
+            }
+        }
+        self.left.push(id.to_owned());
+        None
+    }
 }
 
 impl Dialer {
@@ -107,65 +118,86 @@ impl Dialer {
         Ok(Duration::from_millis(u64::try_from(next.since(now)).unwrap_or_default().max(5)))
     }
 
-    /// Looks once for everything that is due now; returns how much that was.
+    /// Looks once for everything that is due now, and for what could not be looked for the last time; returns how much that was.
     ///
     /// # Errors
-    /// [`StoreError`] when the store can't be asked.
+    /// [`StoreError`] when the store can't be asked, or could not of some of them. All others were looked for.
     pub async fn step(&self) -> Result<usize, StoreError> {
         let Parts { registry, clock, .. } = &self.0.parts;
         let now = clock.now();
         let leased = registry.store().lease_documents(DocumentKind::Placement, now, now.plus(LEASE), MOST_AT_ONCE).await?;
         let count = leased.len();
-        let mut open = BTreeMap::new();
-        for Read { document, says } in leased.into_iter().filter_map(Read::<Placing>::of) {
-            match (says.state, &says.call_id) {
-                (State::Sending, _) if Box::pin(self.is_unsent(&document.id, &says)).await? => {
-                    Box::pin(self.never_sent(&document.id)).await?;
-                }
-                (State::Sending | State::Unknown, _) => drop(open.insert(document.id, says)),
-                (State::Placed, Some(call)) => Box::pin(self.remind(&document.id, call)).await?,
-                (State::Placed | State::Refused | State::Lost, _) => {
-                    Box::pin(self.rest(&document.id)).await?;
-                }
+        let (mut trouble, mut open) = (Trouble::default(), Placings::new());
+        let mut due: Vec<Read<Placing>> = leased.into_iter().filter_map(Read::of).collect();
+        for id in self.left_over() {
+            let read = trouble.over(&id, self.placing(&id)).await;
+            due.extend(read.flatten().filter(|read| read.document.due.is_some_and(|at| at <= now)));
+        }
+        for Read { document: Document { id, .. }, says } in due {
+            if trouble.over(&id, Box::pin(self.is_open(&id, &says))).await == Some(true) {
+                open.insert(id, says);
             }
         }
         if !open.is_empty() {
-            Box::pin(self.look_for(open)).await?;
+            Box::pin(self.look_for(open, &mut trouble)).await;
         }
-        Ok(count)
+        let Trouble { left, why, .. } = trouble;
+        self.left().extend(left);
+        why.map_or(Ok(count), Err)
     }
 
-    async fn look_for(&self, mut open: BTreeMap<String, Placing>) -> Result<(), StoreError> {
-        let ids: Vec<String> = open.keys().cloned().collect();
-        for id in ids {
-            if let Some(call) = self.heard_of(&id).await? {
-                open.remove(&id);
-                self.found(&id, &call, None).await?;
-            }
-        }
-        self.look_at_flows(&mut open).await?;
-        let Some(earliest) = open.values().map(|says| says.sent_at).min() else { return Ok(()) };
-        let Found { mut calls, whole } = self.list(earliest, &open).await;
-        for (id, says) in open {
-            match calls.remove(&id) {
-                Some((call, answer)) => self.found(&id, &call, answer).await?,
-                None => self.missed(&id, &says, self.speaks_against(&says, whole)).await?,
-            }
-        }
-        Ok(())
+    fn left(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.0.left.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Of what Kestra places, only that is left of which Kestra has nothing more to say.
-    async fn look_at_flows(&self, open: &mut BTreeMap<String, Placing>) -> Result<(), StoreError> {
-        let flows: Vec<_> = open.extract_if(.., |_, says| says.method == CallMethod::Kestra).collect();
-        for (id, mut says) in flows {
-            match self.look_at_flow(&id, &mut says).await? {
-                Flow::Became(call) => self.found(&id, &call, None).await?,
-                Flow::GoesOn => self.missed(&id, &says, false).await?,
-                Flow::Ended => drop(open.insert(id, says)),
+    fn left_over(&self) -> BTreeSet<String> {
+        std::mem::take(&mut *self.left())
+    }
+
+    /// Does nobody know yet what came of this placing, which is due? If somebody does, what was to be done then is done.
+    async fn is_open(&self, id: &str, says: &Placing) -> Result<bool, StoreError> {
+        match (says.state, &says.call_id) {
+            (State::Sending, _) if self.is_unsent(id, says).await? => self.never_sent(id).await.map(|()| false),
+            (State::Sending | State::Unknown, _) => Ok(true),
+            (State::Placed, Some(call)) => self.remind(id, call).await.map(|()| false),
+            (State::Placed | State::Refused | State::Lost, _) => self.rest(id).await.map(|()| false),
+        }
+    }
+
+    async fn look_for(&self, open: Placings, trouble: &mut Trouble) {
+        let mut unheard = Placings::new();
+        for (id, mut says) in open {
+            if trouble.over(&id, self.is_unheard(&id, &mut says)).await == Some(true) {
+                unheard.insert(id, says);
             }
         }
-        Ok(())
+        for (span, group) in shared(unheard) {
+            let mut found = self.list(span, &group).await;
+            for (id, says) in group {
+                let settled = async {
+                    match found.calls.remove(&id) {
+                        Some((call, answer)) => self.found(&id, &call, answer).await,
+                        None => self.missed(&id, &says, self.speaks_against(&says, found.covers(&says))).await,
+                    }
+                };
+                trouble.over(&id, settled).await;
+            }
+        }
+    }
+
+    /// Can only Vapi's list tell what came of this placing? It was not heard of, and Kestra, where it was asked, has nothing more to say.
+    async fn is_unheard(&self, id: &str, says: &mut Placing) -> Result<bool, StoreError> {
+        if let Some(call) = self.heard_of(id).await? {
+            return self.found(id, &call, None).await.map(|()| false);
+        }
+        if says.method == CallMethod::DirectVapi {
+            return Ok(true);
+        }
+        match self.look_at_flow(id, says).await? {
+            Flow::Became(call) => self.found(id, &call, None).await.map(|()| false),
+            Flow::GoesOn => self.missed(id, says, false).await.map(|()| false),
+            Flow::Ended => Ok(true),
+        }
     }
 
     async fn found(&self, id: &str, call: &CallId, answer: Option<CallEvent>) -> Result<(), StoreError> {
@@ -181,51 +213,7 @@ impl Dialer {
         Ok(page.calls.first().map(|call| call.id.clone()))
     }
 
-    /// Reads Vapi's list from a moment on, until all that is open was found or there is no more.
-    async fn list(&self, from: Millis, open: &BTreeMap<String, Placing>) -> Found {
-        let mut found = Found { calls: HashMap::new(), whole: false };
-        let Some(client) = &self.0.parts.client else { return found };
-        let mut query = ListQuery { created_from: Some(from.plus(-SKEW)), limit: PAGE, ..ListQuery::default() };
-        for _ in 0..MOST_PAGES {
-            let (page, rows) = match client.list(&query).await {
-                Listed::Calls { calls, rows } => (calls, rows),
-                Listed::TooLarge if query.limit > 1 => {
-                    query.limit /= 2;
-                    continue;
-                }
-                other => {
-                    debug!(answer = ?other, "Vapi's list could not be read");
-                    return found;
-                }
-            };
-            let now = self.0.parts.clock.now();
-            for row in &page {
-                let call: Value = serde_json::from_slice(&row.body).unwrap_or_default();
-                if let Some(id) = placement_in(&call).filter(|id| open.contains_key(*id)) {
-                    let answer = vapi::call::read(&row.body, &row.id, now).map(|answer| answer.event);
-                    found.calls.insert(id.to_owned(), (row.id.clone(), answer));
-                }
-            }
-            if rows < query.limit || found.calls.len() == open.len() {
-                found.whole = true;
-                return found;
-            }
-            // The bound is inclusive, so that none of the same moment is left out.
-            let oldest = page.iter().filter_map(|row| row.created_at).min();
-            if oldest.is_some() && oldest == query.created_to && query.limit < LARGEST_PAGE {
-                // A page full of one moment: only a larger one gets past it.
-                query.limit = LARGEST_PAGE.min(query.limit * 2);
-                continue;
-            }
-            if oldest.is_none() || oldest == query.created_to {
-                return found;
-            }
-            query.created_to = oldest;
-        }
-        found
-    }
-
-    /// Is it certain enough that there is no call, as Vapi's list does not have it (`whole`: it was read to its end)?
+    /// Is it certain enough that there is no call, as Vapi's list does not have it (`whole`: of all the time when it can have been made)?
     fn speaks_against(&self, says: &Placing, whole: bool) -> bool {
         let Parts { client, clock, .. } = &self.0.parts;
         let now = clock.now();
@@ -240,7 +228,11 @@ impl Dialer {
     async fn missed(&self, id: &str, says: &Placing, give_up: bool) -> Result<(), StoreError> {
         let now = self.0.parts.clock.now();
         if give_up {
-            return self.lose(id, says, now).await;
+            let words = match says.method {
+                CallMethod::DirectVapi => lost_words(says.sent_at),
+                CallMethod::Kestra => flow::lost_words(says),
+            };
+            return self.lose(id, says, words, None).await;
         }
         self.change(id, |says, document| {
             if !matches!(says.state, State::Sending | State::Unknown) {
@@ -257,14 +249,11 @@ impl Dialer {
         Ok(())
     }
 
-    /// Nobody will ever know what came of it: a record under its own id says so.
-    async fn lose(&self, id: &str, says: &Placing, now: Millis) -> Result<(), StoreError> {
+    /// Nobody will ever know what came of it, or there is a `refusal` after all: a record under its own id says so.
+    pub(super) async fn lose(&self, id: &str, says: &Placing, error: String, refusal: Option<&Refusal>) -> Result<(), StoreError> {
         let Ok(named) = CallId::parse(id) else { return Ok(()) };
-        warn!(placement_id = id, "A call that may have been placed is nowhere; it counts as lost");
-        let error = match says.method {
-            CallMethod::DirectVapi => lost_words(says.sent_at),
-            CallMethod::Kestra => flow::lost_words(says),
-        };
+        let now = self.0.parts.clock.now();
+        warn!(placement_id = id, error, "A call that may have been placed is nowhere; it counts as lost");
         let mut event = vapi::call::placed(&says.asked, event_id(id), &named, now);
         "lost".clone_into(&mut event.source);
         event.details = Some(error.clone());
@@ -274,10 +263,11 @@ impl Dialer {
         let change = Change { event, more: Vec::new(), after_fetch: false, not_before: None, ask: None };
         self.0.parts.registry.apply_change(change).await?;
         self.change(id, |says, document| {
-            if says.state == State::Placed {
+            if matches!(says.state, State::Placed | State::Refused) {
                 return false;
             }
             says.state = State::Lost;
+            says.refusal = says.refusal.take().or_else(|| refusal.cloned());
             says.asked.clear();
             document.due = release_at(says, document);
             true

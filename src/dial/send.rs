@@ -11,11 +11,12 @@ use super::{
 };
 use crate::{
     call::{
+        event::CallEvent,
         id::CallId,
         time::{Millis, SECOND},
     },
     registry::{Applied, Change},
-    store::{Document, REMEMBERED, StoreError},
+    store::{Document, REMEMBERED, StoreError, document::Read},
     vapi::{
         self,
         client::{Created, Refusal},
@@ -34,9 +35,8 @@ impl Dialer {
         let outcome = match client.create(&body).await {
             Created::Call { id: call, body } => {
                 let answer = vapi::call::read(&body, &call, self.0.parts.clock.now()).map(|answer| answer.event);
-                if let Err(error) = self.in_time(self.note_call(id, &call, answer)).await {
-                    warn!(%error, placement_id = id, call_id = call.as_str(), "A call was placed, but that could not be stored yet");
-                }
+                let told = self.in_time(self.tell_record(id, &call, answer)).await;
+                self.note_later(id, &call, told);
                 Ok(Named::Call(call))
             }
             Created::Refused(mut refusal) => {
@@ -66,15 +66,23 @@ impl Dialer {
     }
 
     /// A placing became this call: its record hears of it first, then the placing says so.
-    pub(super) async fn note_call(&self, id: &str, call: &CallId, answer: Option<crate::call::event::CallEvent>) -> Result<(), StoreError> {
+    pub(super) async fn note_call(&self, id: &str, call: &CallId, answer: Option<CallEvent>) -> Result<(), StoreError> {
+        match self.tell_record(id, call, answer).await? {
+            Some(at) => self.note_placed(id, call, at).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The record of a call hears that it was placed, and by which placing; tells when, if there is a placing that is to say so too.
+    async fn tell_record(&self, id: &str, call: &CallId, answer: Option<CallEvent>) -> Result<Option<Millis>, StoreError> {
         let Parts { registry, clock, writer, .. } = &self.0.parts;
         let placing = self.placing(id).await;
         if matches!(&placing, Ok(Some(placing)) if placing.says.state == State::Lost) {
-            return Ok(());
+            return Ok(None);
         }
         // Also when the store can't be asked any more: there is a call.
         self.0.known.insert(id.to_owned(), call.clone());
-        let Some(placing) = placing? else { return Ok(()) };
+        let Some(placing) = placing? else { return Ok(None) };
         let at = clock.now();
         if placing.says.state != State::Placed {
             let mut event = vapi::call::placed(&placing.says.asked, event_id(id), call, at);
@@ -83,9 +91,29 @@ impl Dialer {
             let more = answer.into_iter().collect();
             let change = Change { event, more, after_fetch: false, not_before: None, ask: None };
             if registry.apply_change(change).await? == Applied::Deleted {
-                return registry.bury_placing(id).await;
+                return registry.bury_placing(id).await.map(|()| None);
             }
         }
+        Ok(Some(at))
+    }
+
+    /// After its record was told, the placing of a call says so too: nobody has to wait for that. Should we die before, the search finds the record.
+    fn note_later(&self, id: &str, call: &CallId, told: Result<Option<Millis>, StoreError>) {
+        let (dialer, id, call) = (self.clone(), id.to_owned(), call.clone());
+        let noting = async move {
+            let noted = match told {
+                Ok(Some(at)) => dialer.note_placed(&id, &call, at).await,
+                Ok(None) => Ok(()),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = noted {
+                warn!(%error, placement_id = id, call_id = call.as_str(), "A call was placed, but that could not be stored yet");
+            }
+        };
+        self.0.parts.lifecycle.spawn_quiet(noting);
+    }
+
+    async fn note_placed(&self, id: &str, call: &CallId, at: Millis) -> Result<(), StoreError> {
         self.change(id, |says, document| {
             if says.state == State::Placed {
                 return false;
@@ -99,18 +127,39 @@ impl Dialer {
             true
         })
         .await?;
-        info!(placement_id = id, call_id = call.as_str(), token = placing.says.token, "A call was placed");
+        info!(placement_id = id, call_id = call.as_str(), "A call was placed");
         self.0.due.announce(at.plus(HEARD_WITHIN));
         Ok(())
     }
 
-    /// A placing was refused. Whoever was to be told goes first: that they are not there says as much, should we die in between.
+    /// It is certain that there is no call of a placing. Once it was taken for one of unknown outcome, people were told that it is open: it ends as
+    /// lost for them.
     pub(super) async fn note_refusal(&self, id: &str, refusal: &Refusal) -> Result<(), StoreError> {
-        if self.placing(id).await?.is_some_and(|placing| placing.says.called_back) {
+        for _ in 0..MOST_CONFLICTS {
+            let Some(Read { says, .. }) = self.placing(id).await? else { return Ok(()) };
+            match says.state {
+                State::Sending => self.refuse(id, &says, refusal).await?,
+                State::Unknown | State::Lost if !says.is_refused() => {
+                    let words = format!("{} (asked for at {})", refusal.words(), says.sent_at);
+                    self.lose(id, &says, words, Some(refusal)).await?;
+                }
+                State::Unknown | State::Lost | State::Placed | State::Refused => return Ok(()),
+            }
+        }
+        Err(StoreError::Unavailable("the placing kept changing under us".to_owned()))
+    }
+
+    /// A placing of which nobody was told yet was refused. Whoever was to be told goes first: that they are not there says as much, should we die in
+    /// between.
+    async fn refuse(&self, id: &str, says: &Placing, refusal: &Refusal) -> Result<(), StoreError> {
+        if says.called_back {
             self.release(id).await?;
         }
         let ends = self.0.parts.clock.now().plus(REMEMBERED);
         self.change(id, |says, document| {
+            if says.state != State::Sending {
+                return false;
+            }
             says.state = State::Refused;
             says.refusal = Some(refusal.clone());
             says.asked.clear();
@@ -120,14 +169,18 @@ impl Dialer {
         .await
     }
 
+    /// Nobody knows what came of a placing; unless somebody else does by now.
     pub(super) async fn note_unknown(&self, id: &str) -> Result<(), StoreError> {
         let now = self.0.parts.clock.now();
         let due = now.plus(search::wait(0));
         self.change(id, |says, document| {
-            says.state = State::Unknown;
-            says.known_at.get_or_insert(now);
-            document.due = Some(due);
-            true
+            let is_new = says.state == State::Sending;
+            if is_new {
+                says.state = State::Unknown;
+                says.known_at.get_or_insert(now);
+                document.due = Some(due);
+            }
+            is_new
         })
         .await?;
         self.0.due.announce(due);

@@ -151,7 +151,7 @@ pub(super) struct Erased {
     ),
     responses(
         (status = 200, description = "It is gone", body = Envelope<Erased>),
-        (status = 404, description = "CALL_NOT_READY, CALL_NOT_FOUND: of the id of a placing only, while nobody knows its call", body = Envelope<NoData>),
+        (status = 404, description = "Of the id of a placing only: CALL_NOT_READY as long as nobody knows its call, and nothing was erased; CALL_NOT_FOUND when nothing was placed by it", body = Envelope<NoData>),
     ),
     security(("bearer" = ["admin"]))
 )]

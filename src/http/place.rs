@@ -150,6 +150,7 @@ impl From<DialError> for ApiError {
             DialError::KeyReused => Self::IdempotencyKeyReused,
             DialError::Refused(refusal) => Self::VapiRefused(refusal),
             DialError::Store(error) => error.into(),
+            DialError::Crashed => Self::Internal(error.to_string()),
             DialError::Template(error) => error.into(),
             DialError::Stopping => Self::ShuttingDown,
         }

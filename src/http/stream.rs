@@ -19,12 +19,13 @@ use super::{
     calls::look_up,
     list::{digits, one_of},
     observe::Told,
-    parameters::{CallPath, Parameters},
+    parameters::{AnyPath, Parameters},
 };
 use crate::{
     call::{id::CallId, measures::STATUSES, time::Millis},
+    dial::Named,
     envelope::{Envelope, NoData},
-    error::ApiError,
+    error::{Absent, ApiError},
     registry::{Filter, Known, Reader, Said, Since, TYPES},
     telemetry::Metrics,
 };
@@ -99,14 +100,15 @@ impl Drop for Counted {
 /// One call as it goes on: first how it stands, if it is known, then whatever happens to it.
 ///
 /// Events are `call.updated`, `call.ended`, `call.done`, `call.recovered`, `call.deleted`, `call.transcript`, `call.tool`; each line of data is
-/// `{id, type, timestamp, callId, sequence, data}`. The stream of a call not heard of yet opens and waits.
+/// `{id, type, timestamp, callId, sequence, data}`. The stream of a call not heard of yet opens and waits, and so does that of a placing until its
+/// call is known.
 #[utoipa::path(
     get,
     path = "/api/v1/vapi/calls/{id}/events",
     operation_id = "streamCall",
     tag = "Streams",
     params(
-        ("id" = String, Path, description = "The call's id"),
+        ("id" = String, Path, description = "The call's id, or its placing's"),
         super::docs::StreamParameters,
         ("close" = Option<String>, Query, description = "`done`: the stream ends after call.done"),
         ("last_event_id" = Option<String>, Query, description = "Go on after this event; the header Last-Event-ID outranks it"),
@@ -116,7 +118,7 @@ impl Drop for Counted {
         (status = 200, description = "The stream", body = String, content_type = "text/event-stream"),
         (status = 204, description = "With close=done: the call is done, and the client has heard all of it"),
         (status = 400, description = "INVALID_PARAMETER", body = Envelope<NoData>),
-        (status = 404, description = "CALL_NOT_READY, CALL_NOT_FOUND: of the id of a placing only, while nobody knows its call", body = Envelope<NoData>),
+        (status = 404, description = "CALL_NOT_FOUND: of the id of a placing only, by which nothing was placed", body = Envelope<NoData>),
         (status = 410, description = "CALL_DELETED", body = Envelope<NoData>),
         (status = 429, description = "RATE_LIMITED: too many streams are open", body = Envelope<NoData>),
         (status = 503, description = "STORE_UNAVAILABLE, SHUTTING_DOWN", body = Envelope<NoData>),
@@ -126,9 +128,14 @@ impl Drop for Counted {
 pub(super) async fn one(
     State(api): State<Api>,
     caller: Caller<PollStream>,
-    CallPath(id): CallPath,
+    AnyPath(id): AnyPath,
     wish: Wish,
 ) -> Result<Response, ApiError> {
+    let id = match api.dialer.named(&id).await? {
+        Named::Call(id) => id,
+        Named::Nothing => return Err(ApiError::CallNotFound(id, Absent::NoPlacing)),
+        Named::Open(id) => return of_placing(api, caller, id, wish).await,
+    };
     let known = look_up(&api, &id).await?;
     match &known {
         Known::Deleted => return Err(ApiError::CallDeleted(id)),
@@ -145,6 +152,34 @@ pub(super) async fn one(
     }
     let reader = listen(&api, Some(id), wish).await?;
     Ok((axum::Extension(told), events(&api, reader, caller.until)).into_response())
+}
+
+/// The stream of an open placing: as soon as its call is known, that call's. It ends when there is no call, and when that can't be found out; who
+/// comes back then is told.
+async fn of_placing(api: Api, caller: Caller<PollStream>, id: CallId, wish: Wish) -> Result<Response, ApiError> {
+    let told = Told { token: caller.token, call_id: Some(id.clone()), ..Told::default() };
+    // It takes a seat from the beginning.
+    let seat = listen(&api, Some(id.clone()), Wish { filter: Filter::default(), since: Since::Now, close_when_done: false }).await?;
+    let (counted, asking) = (Counted::new(&api, "sse"), api.clone());
+    let seated = async move {
+        let call = known_call(&asking, &id).await?;
+        drop(seat);
+        Some((listen(&asking, Some(call), wish).await.ok()?, counted))
+    };
+    let events = stream::once(seated).filter_map(std::future::ready).flat_map(|(reader, counted)| said(reader, counted));
+    Ok((axum::Extension(told), until_over(&api, events, caller.until)).into_response())
+}
+
+/// The call that a placing became, as soon as somebody knows.
+async fn known_call(api: &Api, placing: &CallId) -> Option<CallId> {
+    while !api.lifecycle.is_soft_stopped() {
+        match api.dialer.named_within(placing, HEARTBEAT).await.ok()? {
+            Named::Open(_) => {}
+            Named::Call(id) => return Some(id),
+            Named::Nothing => return None,
+        }
+    }
+    None
 }
 
 /// All calls as they go on, from now or from Last-Event-ID on.
@@ -182,10 +217,16 @@ pub(super) async fn listen(api: &Api, scope: Option<CallId>, wish: Wish) -> Resu
     reader.ok_or(ApiError::TooManyStreams)
 }
 
-/// Who listens with a session listens no longer than that lasts.
 fn events(api: &Api, reader: Reader, until: Option<Millis>) -> Response {
-    let listening = (reader, Counted::new(api, "sse"));
-    let events = stream::unfold(listening, |(mut reader, counted)| async move { Some((event(&reader.next().await?), (reader, counted))) });
+    until_over(api, said(reader, Counted::new(api, "sse")), until)
+}
+
+fn said(reader: Reader, counted: Counted) -> impl Stream<Item = Event> + Send {
+    stream::unfold((reader, counted), |(mut reader, counted)| async move { Some((event(&reader.next().await?), (reader, counted))) })
+}
+
+/// Who listens with a session listens no longer than that lasts.
+fn until_over(api: &Api, events: impl Stream<Item = Event> + Send + 'static, until: Option<Millis>) -> Response {
     let left = until.map(|until| Duration::from_millis(until.since(api.clock.now()).max(0).unsigned_abs()));
     let over = async move {
         match left {

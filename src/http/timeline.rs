@@ -14,10 +14,11 @@ use super::{
     Api,
     auth::{Caller, Read},
     observe::Told,
-    parameters::{CallPath, Parameters},
+    parameters::{AnyPath, Parameters},
 };
 use crate::{
-    call::view::At,
+    call::{id::CallId, view::At},
+    dial::{Named, OpenPlacing},
     envelope::{Envelope, NoData, Pagination},
     error::{Absent, ApiError},
     registry::Known,
@@ -35,9 +36,9 @@ pub(super) struct TimelineItem<'a> {
     /// When it reached us.
     #[schema(value_type = String, format = DateTime)]
     at: At,
-    /// `delivery`, `fetch`, `tool`, `settled`, `recovered` (its report was lost), `deleted` or `outbound` (somebody was told).
+    /// `placed`, `delivery`, `fetch`, `tool`, `settled`, `recovered` (its report was lost), `deleted` or `outbound` (somebody was told).
     kind: &'a str,
-    /// The message's type, `rest`, `fetch` or `policy`; of what went out, the event's type.
+    /// The message's type, `placed`, `rest`, `fetch` or `policy`; of what went out, the event's type.
     source: &'a str,
     /// The event's id: equal for equal messages.
     event_id: &'a str,
@@ -68,7 +69,7 @@ pub(super) struct TimelineItem<'a> {
     operation_id = "readTimeline",
     tag = "Calls",
     params(
-        ("id" = String, Path, description = "The call's id"),
+        ("id" = String, Path, description = "The call's id, or its placing's: as long as nobody knows the call, what is known of the placing"),
         ("body" = Option<bool>, Query, description = "Add the redacted bodies"),
     ),
     responses(
@@ -81,25 +82,59 @@ pub(super) struct TimelineItem<'a> {
 pub(super) async fn read(
     State(api): State<Api>,
     caller: Caller<Read>,
-    CallPath(id): CallPath,
+    AnyPath(id): AnyPath,
     parameters: Parameters,
 ) -> Result<Response, ApiError> {
+    let bodies = parameters.switch("body");
+    let id = match api.dialer.named(&id).await? {
+        Named::Call(id) => id,
+        Named::Nothing => return Err(ApiError::CallNotFound(id, Absent::NoPlacing)),
+        Named::Open(id) => {
+            let placing = api.dialer.open_placing(&id).await?;
+            return Ok(answer(&id, placing.iter().map(|placing| asked_for(placing, bodies)).collect(), caller.token));
+        }
+    };
     match api.registry.look_up(&id).await? {
         Known::Call(_) => {}
         Known::Deleted => return Err(ApiError::CallDeleted(id)),
         Known::Nothing => return Err(ApiError::CallNotFound(id, Absent::Unheard)),
     }
-    let bodies = parameters.switch("body");
     let entries = api.registry.store().timeline(&id, bodies).await?;
     let filter = DeliveryFilter { call: Some(id.clone()), limit: MOST_DELIVERIES, ..DeliveryFilter::default() };
     let sent = api.registry.store().deliveries(filter).await?.deliveries;
     let mut items: Vec<TimelineItem<'_>> = entries.iter().map(|entry| shown(entry, bodies)).collect();
     items.extend(sent.iter().flat_map(|delivery| delivery.attempts.iter().map(|attempt| told(delivery, attempt, bodies))));
     items.sort_by_key(|item| item.at.0);
+    Ok(answer(&id, items, caller.token))
+}
+
+fn answer(id: &CallId, items: Vec<TimelineItem<'_>>, token: Option<String>) -> Response {
     let count = items.len();
     let pagination = Pagination { limit: count, offset: None, next_cursor: None, has_more: false };
-    let told = Told { token: caller.token, call_id: Some(id.clone()), ..Told::default() };
-    Ok((axum::Extension(told), Json(Envelope::of(items).about(id.as_str()).paged(count, pagination))).into_response())
+    let told = Told { token, call_id: Some(id.clone()), ..Told::default() };
+    (axum::Extension(told), Json(Envelope::of(items).about(id.as_str()).paged(count, pagination))).into_response()
+}
+
+/// A call was asked for, and nobody knows yet what came of it.
+fn asked_for(placing: &OpenPlacing, bodies: bool) -> TimelineItem<'_> {
+    let details = match placing.looks {
+        None => "Vapi is being asked for the call".into(),
+        Some(0) => "Vapi was asked for the call, and its answer was lost; it will be looked for".into(),
+        Some(looks) => format!("Vapi was asked for the call, and its answer was lost; it was looked for {looks} times").into(),
+    };
+    TimelineItem {
+        at: At(placing.sent_at),
+        kind: "placed",
+        source: "placed",
+        event_id: &placing.event_id,
+        sent_at: None,
+        proof: None,
+        duplicate: false,
+        changed: &[],
+        version: None,
+        details: Some(details),
+        body: bodies.then(|| serde_json::from_str(&placing.asked).ok()),
+    }
 }
 
 fn shown(entry: &TimelineEntry, bodies: bool) -> TimelineItem<'_> {
@@ -125,6 +160,8 @@ fn told<'a>(delivery: &'a Delivery, attempt: &'a Attempt, bodies: bool) -> Timel
         (None, Some(status)) => format!("answered {status}"),
         (None, None) => "done".to_owned(),
     };
+    // What was refused before anything was sent took no time.
+    let took = if attempt.took_ms == 0 { String::new() } else { format!(" ({} ms)", attempt.took_ms) };
     TimelineItem {
         at: At(attempt.at),
         kind: "outbound",
@@ -135,7 +172,7 @@ fn told<'a>(delivery: &'a Delivery, attempt: &'a Attempt, bodies: bool) -> Timel
         duplicate: false,
         changed: &[],
         version: None,
-        details: Some(Cow::Owned(format!("{}: {came} in {} ms", delivery.target, attempt.took_ms))),
+        details: Some(Cow::Owned(format!("{}: {came}{took}", delivery.target))),
         body: bodies.then_some(None),
     }
 }

@@ -60,14 +60,14 @@ impl Registry {
         store.drop_document(DocumentKind::Placement, placing).await.map(drop)
     }
 
-    /// Drops what is kept beside a call whose time is over.
+    /// Drops what is kept beside a call whose time is over. Its placing goes when its own time is: as long as a key leads there, it says that
+    /// something was placed.
     ///
     /// # Errors
     /// [`StoreError`] when the store can't.
     pub async fn outlive(&self, id: &CallId, record: &CallRecord) -> Result<(), StoreError> {
         if let Some(placing) = self.placing_of(id, record).await? {
             self.drop_targets(&placing).await?;
-            self.0.store.drop_document(DocumentKind::Placement, &placing).await?;
         }
         Ok(())
     }

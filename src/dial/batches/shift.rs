@@ -285,7 +285,7 @@ impl Shift {
             DialError::Store(error) => return self.wait_for_store(error),
             // Somebody took the key away: they will bring it back, or cancel.
             DialError::NoKey => self.wait(LONGEST_PAUSE),
-            DialError::Refused(_) | DialError::NumberNotAllowed | DialError::KeyReused | DialError::Template(_) => {
+            DialError::Refused(_) | DialError::NumberNotAllowed | DialError::KeyReused | DialError::Template(_) | DialError::Crashed => {
                 return self.end(index, Ending::Failed(not_placed(error)));
             }
         }

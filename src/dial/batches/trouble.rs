@@ -1,6 +1,5 @@
 //! What is told, in rows and in the log, while a batch can't go on as it should: calls that are not placed, calls that are not hung up.
 
-use serde_json::Value;
 use tracing::{info, warn};
 
 use super::{
@@ -10,7 +9,7 @@ use super::{
 use crate::{
     batch::{Ending, Trouble},
     dial::DialError,
-    vapi::client::{Refusal, RefusalReason},
+    vapi::client::RefusalReason,
 };
 
 /// Stands behind a trouble that may pass.
@@ -37,24 +36,13 @@ pub(super) fn not_placed(error: &DialError) -> Trouble {
                 RefusalReason::Unavailable => "VAPI_UNAVAILABLE",
                 RefusalReason::Kestra => "KESTRA_UNAVAILABLE",
             };
-            trouble(code, words(refusal))
+            trouble(code, refusal.words())
         }
         DialError::NumberNotAllowed => trouble("NUMBER_NOT_ALLOWED", "The number is not in DIAL_ALLOW.".to_owned()),
         DialError::NoKey => trouble("VAPI_ACCOUNT", "There is no VAPI_API_KEY any more.".to_owned()),
         DialError::TooMany => trouble("RATE_LIMITED", "DIAL_MAX_PER_MINUTE calls were placed within a minute.".to_owned()),
         other => trouble("INTERNAL", format!("The call could not be placed: {other}.")),
     }
-}
-
-/// Vapi's words, if it had any; without them, the status of its answer.
-fn words(refusal: &Refusal) -> String {
-    let who = if refusal.reason == RefusalReason::Kestra { "Kestra" } else { "Vapi" };
-    let said = match &refusal.details["message"] {
-        Value::String(text) => text.clone(),
-        Value::Array(all) => all.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("; "),
-        _ => refusal.details["status"].as_u64().map(|status| format!("it answered {status}")).unwrap_or_default(),
-    };
-    if said.is_empty() { format!("{who} did not place the call.") } else { format!("{who} did not place the call: {said}") }
 }
 
 impl Shift {

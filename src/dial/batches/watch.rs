@@ -98,12 +98,12 @@ pub(super) async fn followed(batches: Batches, index: usize, id: CallId, placed_
 async fn found(batches: &Batches, id: &CallId, placed_at: Millis) -> Option<Named> {
     loop {
         match batches.0.dialer.named_within(id, LOOK_EVERY).await {
+            Ok(Named::Call(call)) => return Some(Named::Call(call)),
+            // So late not even that there is no such placing proves that nothing was placed: it may have outlived its time.
+            _ if is_overdue(batches, placed_at) => return None,
+            Ok(Named::Nothing) => return Some(Named::Nothing),
             Ok(Named::Open(_)) => {}
-            Ok(named) => return Some(named),
             Err(_) => sleep(STORE_PAUSE).await,
-        }
-        if is_overdue(batches, placed_at) {
-            return None;
         }
         if batches.parts().lifecycle.is_soft_stopped() {
             // Then nothing is waited for any more: whoever asked goes.

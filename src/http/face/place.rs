@@ -12,7 +12,7 @@ use super::{told, unknown_yet};
 use crate::{
     call::{id::CallId, time::Millis},
     dial::{CallMethod, Key, Named, Order, Outcome, Wanted},
-    error::{ApiError, VapiError},
+    error::{Absent, ApiError, VapiError},
     http::{
         Api,
         auth::{Caller, FacePlace},
@@ -46,6 +46,7 @@ const BODY: &str = "vapi/call:body";
         (status = 400, description = "The body can't be used, or Vapi does not take it", body = VapiError),
         (status = 402, description = "Vapi asks for money", body = VapiError),
         (status = 403, description = "The number may not be called, or the token's scope is too small", body = VapiError),
+        (status = 404, description = "The same was placed before, and the call was deleted here since; nothing is placed anew", body = VapiError),
         (status = 413, description = "The body is too large", body = VapiError),
         (status = 422, description = "The Idempotency-Key came with another body before", body = VapiError),
         (status = 429, description = "Too many calls, here or at Vapi, or no free line", body = VapiError),
@@ -68,7 +69,7 @@ pub(in crate::http) async fn place(
     let Outcome { named, replayed } = api.dialer.place(order).await?;
     let (id, body) = match named {
         Named::Call(id) => {
-            let body = created(&api, &id).await;
+            let body = created(&api, &id, replayed).await?;
             (id, body)
         }
         Named::Open(id) => {
@@ -85,14 +86,19 @@ pub(in crate::http) async fn place(
     Ok((axum::Extension(told), response).into_response())
 }
 
-/// What Vapi answered when it made the call, redacted; else what is known of the call; in any case an answer, for there is a call.
-async fn created(api: &Api, id: &CallId) -> String {
+/// What Vapi answered when it made the call, redacted; else what is known of the call; in any case an answer, for there is a call. Unless that was
+/// made before, and erased since.
+async fn created(api: &Api, id: &CallId, replayed: bool) -> Result<String, ApiError> {
     let store = api.registry.store();
-    let Ok(Loaded::Found(call)) = in_time(CHANGE_DEADLINE, store.load(id)).await else { return unknown_yet(id).to_string() };
+    let call = match in_time(CHANGE_DEADLINE, store.load(id)).await {
+        Ok(Loaded::Found(call)) => call,
+        Ok(Loaded::Deleted) if replayed => return Err(ApiError::CallNotFound(id.clone(), Absent::Deleted)),
+        Ok(Loaded::Deleted | Loaded::Missing) | Err(_) => return Ok(unknown_yet(id).to_string()),
+    };
     let timeline = in_time(CHANGE_DEADLINE, store.timeline(id, true)).await.unwrap_or_default();
     // It was stored together with the placing.
     let answer = timeline.into_iter().find(|entry| entry.source == "rest").and_then(|entry| as_made(&entry.body?, call.created_at));
-    answer.unwrap_or_else(|| serde_json::to_string(&told(api, &call)).unwrap_or_default())
+    Ok(answer.unwrap_or_else(|| serde_json::to_string(&told(api, &call)).unwrap_or_default()))
 }
 
 /// Vapi's answer, with the moment that lists go by.

@@ -1,5 +1,7 @@
 //! Calling off: a call that goes on is hung up through its control address, one that has not begun is deleted at Vapi.
 //!
+//! Only such a one: to delete a call that goes on would take its record away at Vapi, and nobody says that it ends the call.
+//!
 //! The address stands in the call (`monitor.controlUrl`), opens without a key to whoever has it, and is therefore never stored: the call is fetched
 //! for it each time. Our key is not sent there.
 
@@ -12,6 +14,9 @@ use tokio::time::timeout;
 
 use super::{Fetched, Shared, VapiClient, in_words, stands_in_a_path, traced};
 use crate::call::id::CallId;
+
+/// Why a call that goes on is not hung up.
+const NO_CONTROL: &str = "The call goes on, and Vapi gives no address (monitor.controlUrl) by which it could be hung up.";
 
 /// What came of calling off a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,8 +46,9 @@ impl VapiClient {
         let control = call["monitor"]["controlUrl"].as_str().and_then(|url| Url::parse(url).ok());
         let (operation, outcome) = match (call["status"].as_str(), control) {
             (Some("ended"), _) => return Canceled::Ended,
-            (Some("scheduled"), _) | (_, None) => ("delete", self.within(self.shared.delete(id)).await),
+            (Some("scheduled"), _) | (Some("queued"), None) => ("delete", self.within(self.shared.delete(id)).await),
             (_, Some(control)) => ("control", self.within(self.shared.control(control)).await),
+            (_, None) => return Canceled::Failed(NO_CONTROL.to_owned()),
         };
         self.asked(operation, outcome.as_ref().ok().copied());
         match outcome {

@@ -52,6 +52,20 @@ pub struct Refusal {
     pub retry_after_ms: Option<i64>,
 }
 
+impl Refusal {
+    /// In words, with those of who refused if it had any; without them, with the status of its answer.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let who = if self.reason == RefusalReason::Kestra { "Kestra" } else { "Vapi" };
+        let said = match &self.details["message"] {
+            Value::String(text) => text.clone(),
+            Value::Array(all) => all.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("; "),
+            _ => self.details["status"].as_u64().map(|status| format!("it answered {status}")).unwrap_or_default(),
+        };
+        if said.is_empty() { format!("{who} did not place the call.") } else { format!("{who} did not place the call: {said}") }
+    }
+}
+
 /// Whose doing a refusal is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -14,6 +14,7 @@ on_every_engine! {
     busy_lines_make_it_slower_and_fail_nothing
     one_call_that_vapi_refuses_fails_alone
     a_restart_goes_on_where_it_was
+    a_call_that_nobody_noted_is_not_placed_again_although_all_of_it_is_too_old_to_be_kept
     an_instance_that_is_lost_is_followed_by_another
     a_call_whose_answer_was_lost_is_found
     without_the_store_nothing_is_placed
@@ -69,6 +70,31 @@ async fn a_restart_goes_on_where_it_was(engine: Engine) {
     end(&app, &has_live(&app, &id, 2).await).await;
     assert_eq!(result(&app, &id).await["stats"]["completed"], 4);
     assert_eq!(sent(&app), 4, "none twice");
+    finish(app).await;
+}
+
+async fn a_call_that_nobody_noted_is_not_placed_again_although_all_of_it_is_too_old_to_be_kept(engine: Engine) {
+    if engine == Engine::Memory {
+        return;
+    }
+    let app = story(engine).with("RETENTION_DAYS", "1").begin().await;
+    start(&app);
+    app.vapi.fail_next(Fault::Slow(std::time::Duration::from_millis(900)));
+    let id = made(&app, &of(1, 1)).await;
+    eventually("it is placed", async || !app.vapi.calls().is_empty()).await;
+    let (call, app) = (vapis_call(&app), app.restart().await);
+    app.advance(61.0).await;
+    end(&app, std::slice::from_ref(&call)).await;
+    // The service is down for three days.
+    app.clock().advance(3 * 86_400_000);
+    app.app().keeper().purge(app.app().lifecycle()).await.expect("the store answers");
+    assert_eq!(app.get("/api/v1/vapi/calls").await.json()["count"], 0, "the call is not kept any more");
+    let app = app.restart().await;
+    start(&app);
+    eventually("its key leads there", async || data(&app, &id).await["results"][0]["callId"] == call.as_str()).await;
+    assert_eq!(sent(&app), 1);
+    end(&app, &[call]).await;
+    assert_eq!(result(&app, &id).await["stats"]["completed"], 1);
     finish(app).await;
 }
 

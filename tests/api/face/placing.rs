@@ -19,6 +19,7 @@ use crate::{
 
 on_every_engine! {
     the_same_bytes_within_ten_seconds_are_one_call_with_one_answer
+    what_was_erased_is_neither_there_nor_placed_anew
     the_same_bytes_at_once_are_one_call
     a_lost_answer_is_a_call_that_waits_and_is_found
     what_was_refused_may_be_asked_for_again
@@ -42,6 +43,20 @@ async fn the_same_bytes_within_ten_seconds_are_one_call_with_one_answer(engine: 
     assert_ne!(call(&asking(&app, &saved()).send().await, 201)["id"], made["id"]);
     assert_eq!(sent(&app), 3);
     app.advance(61.0).await;
+    app.finish().await;
+}
+
+async fn what_was_erased_is_neither_there_nor_placed_anew(engine: Engine) {
+    let app = Story::on(engine).placing().begin().await;
+    for key in ["", "k"] {
+        let ask = || asking(&app, &saved()).header(if key.is_empty() { "x-no-key" } else { "idempotency-key" }, key).send();
+        let made = id(&call(&ask().await, 201));
+        app.vapi.played().await;
+        app.ask("DELETE", &format!("/api/v1/vapi/calls/{made}")).send().await.data(200);
+        assert_eq!(words(&ask().await, 404), words(&app.get(&at(&made)).await, 404));
+        app.clock().advance(RESENT_WITHIN);
+    }
+    assert_eq!(sent(&app), 2);
     app.finish().await;
 }
 

@@ -62,6 +62,12 @@ async fn what_cannot_be_called_off_is_told() {
     assert_eq!(app.call(CALL).await["dataStatus"], "complete");
     app.vapi.put_call(json!({"id": "odd", "status": "in-progress", "monitor": {"controlUrl": "http://169.254.169.254/latest"}}));
     cancel(&app, "odd").await.refused(502, "VAPI_UNAVAILABLE");
+    // Of a call that goes on and can't be hung up nothing is deleted at Vapi.
+    for (status, code, is_left) in [("ringing", 502, true), ("in-progress", 502, true), ("forwarding", 502, true), ("queued", 202, false)] {
+        app.vapi.put_call(json!({"id": status, "status": status}));
+        assert_eq!((cancel(&app, status).await.status, app.vapi.call(status).is_some()), (code, is_left), "{status}");
+    }
+    assert!(cancel(&app, "ringing").await.refused(502, "VAPI_UNAVAILABLE").text().contains("monitor.controlUrl"));
     app.ask("DELETE", &path(CALL)).send().await.data(200);
     cancel(&app, CALL).await.refused(410, "CALL_DELETED");
     app.finish().await;

@@ -11,8 +11,11 @@ mod late;
 mod limits;
 mod many;
 mod once;
+mod searching;
+mod stalled;
 mod unheard;
 
+use ringback::dial::{CallMethod, Key, Order, Wanted};
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -33,6 +36,12 @@ pub(crate) fn asking<'a>(app: &'a TestApp, body: &Value) -> Ask<'a> {
 
 pub(crate) async fn place(app: &TestApp) -> Answer {
     asking(app, &request()).send().await
+}
+
+/// The same, as it is ordered of the dialer.
+fn order(key: Option<Key>) -> Order {
+    let wanted = Wanted::parse(&request()).expect("it is fine");
+    Order { wanted, method: CallMethod::DirectVapi, callback: None, token: None, key, hash: "a hash".to_owned() }
 }
 
 /// The id that an answer is about.

@@ -1,5 +1,6 @@
 //! Calls are placed by the real program at a simulated Vapi, over a bad road, while the service is killed again and again.
 
+mod called_off;
 mod killed;
 mod many;
 
