@@ -6,26 +6,23 @@ use ringback::{
 };
 use serde_json::json;
 
-use super::{ADMIN, PLACE, READ, guarded};
+use super::{ADMIN, PLACE, READ, guarded, look::looked_at};
 use crate::support::{
     app::{Engine, Story, TestApp},
-    browser::{Look, Tab, is_tested},
+    browser::{Tab, is_tested},
     calls::{message, result, talk, unanswered},
     proxy::Proxy,
     vapi::{CALL, START},
 };
 
-/// Where pictures of the pages are put, if somebody wants some.
-const PICTURES: &str = "RINGBACK_PICTURES";
-
-async fn opened(story: Story) -> (TestApp, Tab) {
+pub(super) async fn opened(story: Story) -> (TestApp, Tab) {
     let app = story.begin().await;
     let url = app.listen().await;
     let tab = Tab::open(&url).await;
     (app, tab)
 }
 
-async fn finished(app: TestApp, tab: Tab) {
+pub(super) async fn finished(app: TestApp, tab: Tab) {
     tab.finish().await;
     app.work().await;
     app.finish().await;
@@ -83,7 +80,7 @@ async fn a_call_is_watched_live_searched_opened_and_every_control_works() {
     tab.reads("Vapi is being asked.").await;
     tab.press("Delete…").await;
     tab.press("Keep it").await;
-    tab.until("!document.querySelector('dialog').open").await;
+    tab.until("!document.querySelector('dialog[open]')").await;
     tab.press("Delete…").await;
     tab.press("Delete for good").await;
     tab.reads("This call was deleted").await;
@@ -135,7 +132,8 @@ async fn buttons_are_there_for_those_who_may_press_them() {
     if !is_tested() {
         return;
     }
-    for (token, buttons) in [(READ, json!([])), (PLACE, json!(["Fetch again"])), (ADMIN, json!(["Fetch again", "Delete…"]))] {
+    for (token, buttons) in [(READ, json!([])), (PLACE, json!(["Fetch again"])), (ADMIN, json!(["Fetch again", "Tell again…", "Delete…"]))]
+    {
         let (app, tab) = opened(guarded(Story::new())).await;
         app.hears_report(&talk(CALL)).await;
         tab.sign_in(token).await;
@@ -217,9 +215,9 @@ async fn all_of_it_can_be_reached_without_a_mouse() {
     tab.reads("Particulars").await;
     tab.js("document.querySelector('.actions .danger').focus()").await;
     tab.key("Enter").await;
-    tab.until("document.querySelector('dialog').open && document.activeElement.innerText === 'Keep it'").await;
+    tab.until("document.querySelector('dialog[open]') && document.activeElement.innerText === 'Keep it'").await;
     tab.key("Escape").await;
-    tab.until("!document.querySelector('dialog').open").await;
+    tab.until("!document.querySelector('dialog[open]') && document.activeElement.innerText === 'Delete…'").await;
     finished(app, tab).await;
 }
 
@@ -248,24 +246,13 @@ async fn with_a_key_the_pages_say_that_records_are_encrypted_and_what_the_search
     finished(app, tab).await;
 }
 
-/// Every page in every light, looked at by axe; and by us, when `RINGBACK_PICTURES` names a folder.
 #[tokio::test]
 async fn every_page_is_usable_by_all_in_every_light_and_on_a_phone() {
     if !is_tested() {
         return;
     }
     let (app, tab) = opened(guarded(Story::new()).with_vapi(|options| options.scenario = Scenario::All)).await;
-    let pictures = std::env::var_os(PICTURES).map(std::path::PathBuf::from);
-    let looked_at = async |name: &str| {
-        for look in Look::ALL {
-            tab.look(look).await;
-            tokio::time::sleep(std::time::Duration::from_millis(150)).await;
-            tab.is_usable_by_all(&format!("{name}, {look:?}")).await;
-            if let Some(folder) = &pictures {
-                tab.picture(&folder.join(format!("{name}-{look:?}.png").to_lowercase())).await;
-            }
-        }
-    };
+    let looked_at = async |name: &str| looked_at(&tab, name).await;
     looked_at("sign-in").await;
     tab.fill("#token", "not-a-token-0123456789", Some("Enter")).await;
     tab.was_refused(401).await;

@@ -213,6 +213,12 @@ impl Tab {
         }
     }
 
+    /// Types wherever the focus is.
+    pub(crate) async fn types(&self, text: &str) {
+        let focused = self.page.find_element(":focus").await.expect("something has the focus");
+        focused.type_str(text).await.expect("it takes keys");
+    }
+
     /// Presses a key wherever the focus is.
     pub(crate) async fn key(&self, key: &str) {
         let focused = self.page.find_element(":focus").await.expect("something has the focus");
