@@ -38,7 +38,7 @@ async fn a_call_that_goes_on_is_hung_up() {
     if !is_tested() {
         return;
     }
-    let (app, tab) = opened(guarded(Story::new()).with_vapi(|options| options.pace = 1.0)).await;
+    let (app, tab) = opened(guarded(Story::new().placing()).with_vapi(|options| options.pace = 1.0)).await;
     let call = app.vapi.place(json!({"assistantId": "a-1", "customer": {"number": "+15550123456", "name": "Ada Lovelace"}}));
     tab.sign_in(PLACE).await;
     tab.go(&format!("#/calls/{call}")).await;
@@ -82,8 +82,8 @@ async fn a_placing_that_is_nowhere_says_so_and_offers_nothing_that_vapi_would_re
     }
     let (app, tab) = opened(Story::new().placing()).await;
     app.vapi.fail_next(Fault::Page(502));
+    app.vapi.deliver_to("http://127.0.0.1:9/nobody");
     let placement = id(&place(&app).await);
-    app.vapi.played().await;
     app.vapi.remove_call(&vapis_call(&app));
     for _ in 0..25 {
         app.advance(60.0).await;

@@ -69,6 +69,7 @@ async fn a_subscription_is_made_tried_paused_given_another_secret_and_deleted() 
     tab.fill("#headers", "X-Team: night", None).await;
     tab.click("input[value='call.ended']").await;
     tab.click("input[value=error]").await;
+    looked_at(&tab, "draft").await;
     tab.press("Make it").await;
     tab.until(&format!("{SECRET}?.startsWith('whsec_')")).await;
     let first = tab.js(SECRET).await;
@@ -76,7 +77,7 @@ async fn a_subscription_is_made_tried_paused_given_another_secret_and_deleted() 
     tab.press("I have it").await;
     tab.until("!document.querySelector('.secret')").await;
     tab.press("The night shift").await;
-    tab.reads("X-Team").await;
+    tab.reads("x-team").await;
     assert!(!tab.text().await.contains(first.as_str().expect("a secret")), "shown once");
     let kept = app.ask("GET", SUBSCRIPTIONS).token(READ).send().await.data(200)[0].clone();
     assert_eq!((&kept["events"], &kept["filter"]["status"]), (&json!(["call.done", "call.ended"]), &json!(["error"])));
@@ -156,6 +157,7 @@ async fn what_did_not_arrive_stands_there_with_its_reason_and_is_sent_again() {
     for number in 0..30 {
         app.hears_report(&talk(&format!("more-{number}"))).await;
     }
+    app.api().push.step().await.expect("the store answers");
     tab.go(&format!("#/subscriptions/{id}")).await;
     shown(&tab, 25).await;
     tab.press("Older").await;
@@ -198,7 +200,8 @@ async fn hostile_words_in_subscriptions_stay_words() {
     }
     let (app, tab) = opened(Story::new()).await;
     for (number, words) in HOSTILE.into_iter().enumerate() {
-        let body = json!({"url": format!("https://example.com/{words}"), "events": ["call.done"], "description": if number % 2 == 0 { words } else { "" }, "filter": {"metadata": {words: [words]}}});
+        let bare: String = words.split_whitespace().collect();
+        let body = json!({"url": format!("https://example.com/{bare}"), "events": ["call.done"], "description": if number % 2 == 0 { words } else { "" }, "filter": {"metadata": {words: [words]}}});
         app.ask("POST", SUBSCRIPTIONS).body(body.to_string()).send().await.data(201);
     }
     tab.go("#/subscriptions").await;

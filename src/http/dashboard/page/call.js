@@ -72,7 +72,7 @@ function Placing({ id, path, session }) {
     <div class="heading"><h1 tabindex="-1">A call being placed</h1><span class="badge live">Not confirmed</span></div>
     ${may(session, "place") && html`<div class="actions"><button type="button" disabled=${busy} onClick=${act(() => api(`${path}/fetch`, { method: "POST" }), "Vapi is being asked. What it says appears here.")}>Look for it now</button></div>${said}`}
     <div class="empty"><p class="big">Vapi was asked for this call and did not answer clearly.</p>
-      <p>It may ring. So it is not asked for again, but looked for in Vapi's list; this page shows the call as soon as it is found. <code>${id}</code></p></div>`;
+      <p>It may ring. So it is not asked for again, but looked for in Vapi's list; this page shows the call as soon as it is found.</p><p><code>${id}</code></p></div>`;
 }
 
 function Actions({ call, path, session, leaving, deleted }) {
