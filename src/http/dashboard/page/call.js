@@ -23,6 +23,8 @@ export function Call({ id, session }) {
   useEffect(() => () => clearTimeout(timer.current), []);
   // What is being deleted is not asked for any more.
   const leaving = useRef(false);
+  const [isLeaving, setLeaving] = useState(false);
+  const leave = (is) => { leaving.current = is; setLeaving(is); };
   const soon = () => { clearTimeout(timer.current); timer.current = setTimeout(() => leaving.current || reload(), SETTLES); };
   // While nobody knows which call a placing became there is no stream of it.
   const placing = id.startsWith("pl_") && !data?.data.createdAt;
@@ -47,7 +49,7 @@ export function Call({ id, session }) {
     <p class="back"><a href="#/calls">All calls</a></p>
     <div class="heading"><h1 tabindex="-1"><bdi>${who(call)}</bdi></h1><${Badge} call=${call} />${isLive(call) && html`<${Connection} state=${state} />`}</div>
     ${error && html`<${Failed} error=${error} retry=${reload} />`}
-    <${Actions} call=${call} path=${path} session=${session} leaving=${leaving} deleted=${() => setGone(true)} />
+    <${Actions} call=${call} path=${path} session=${session} leave=${leave} deleted=${() => setGone(true)} />
     <div class="columns">
       <div>
         <${Analysis} call=${call} />
@@ -59,7 +61,7 @@ export function Call({ id, session }) {
         <${Particulars} call=${call} />
       </div>
     </div>
-    <${Timeline} path=${path} version=${call.version} />`;
+    ${!isLeaving && html`<${Timeline} path=${path} version=${call.version} />`}`;
 }
 
 const Note = ({ title, children }) => html`<div class="heading"><h1 tabindex="-1">${title}</h1></div><div class="empty"><p>${children}</p></div>`;
@@ -75,12 +77,12 @@ function Placing({ id, path, session }) {
       <p>It may ring. So it is not asked for again, but looked for in Vapi's list; this page shows the call as soon as it is found.</p><p><code>${id}</code></p></div>`;
 }
 
-function Actions({ call, path, session, leaving, deleted }) {
+function Actions({ call, path, session, leave, deleted }) {
   const { act, busy, said } = useAct();
   const can = (scope) => may(session, scope);
   const erase = () => {
-    leaving.current = true;
-    return api(path, { method: "DELETE" }).then(deleted, (error) => { leaving.current = false; throw error; });
+    leave(true);
+    return api(path, { method: "DELETE" }).then(deleted, (error) => { leave(false); throw error; });
   };
   // A placing that came to nothing is no call at Vapi.
   const isVapis = !call.id.startsWith("pl_");
