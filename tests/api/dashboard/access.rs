@@ -4,8 +4,7 @@ use serde_json::json;
 
 use super::{
     ADMIN, PLACE, READ, guarded,
-    look::looked_at,
-    pages::{finished, opened},
+    pages::{finished, looked_at, opened},
 };
 use crate::support::{
     app::Story,

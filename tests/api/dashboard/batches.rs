@@ -4,8 +4,7 @@ use serde_json::json;
 
 use super::{
     READ, guarded,
-    look::looked_at,
-    pages::{finished, opened},
+    pages::{finished, looked_at, opened},
 };
 use crate::{
     batches::{has_live, made, of, start, story},
@@ -39,7 +38,7 @@ async fn a_batch_is_watched_and_canceled_and_its_calls_are_hung_up() {
     tab.go("#/").await;
     tab.press("Batches").await;
     tab.reads("0 of 5 done").await;
-    tab.click(".cards a").await;
+    tab.click(".stack a").await;
     tab.reads("Batch of 5 calls").await;
     says(&tab, "Waiting", 3).await;
     looked_at(&tab, "batch-live").await;
@@ -80,11 +79,11 @@ async fn a_batch_comes_to_its_end_before_ones_eyes_and_older_ones_are_a_page_awa
         made(&app, &of(1, 1)).await;
     }
     tab.press("All batches").await;
-    tab.until("document.querySelectorAll('.cards li').length === 25").await;
+    tab.until("document.querySelectorAll('.stack li').length === 25").await;
     tab.press("Older").await;
-    tab.until("document.querySelectorAll('.cards li').length === 2").await;
+    tab.until("document.querySelectorAll('.stack li').length === 2").await;
     tab.press("Newest").await;
-    tab.until("document.querySelectorAll('.cards li').length === 25").await;
+    tab.until("document.querySelectorAll('.stack li').length === 25").await;
     looked_at(&tab, "batches").await;
     tab.go("#/batches/bt_unknown").await;
     tab.reads("There is no batch of this id.").await;

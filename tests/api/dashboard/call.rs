@@ -5,8 +5,7 @@ use serde_json::json;
 
 use super::{
     ADMIN, PLACE, guarded,
-    look::looked_at,
-    pages::{finished, opened},
+    pages::{finished, looked_at, opened},
 };
 use crate::{
     placing::{id, place, vapis_call},

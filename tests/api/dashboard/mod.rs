@@ -3,7 +3,6 @@
 mod access;
 mod batches;
 mod call;
-mod look;
 mod pages;
 mod sessions;
 mod subscriptions;

@@ -6,14 +6,31 @@ use ringback::{
 };
 use serde_json::json;
 
-use super::{ADMIN, PLACE, READ, guarded, look::looked_at};
+use super::{ADMIN, PLACE, READ, guarded};
 use crate::support::{
     app::{Engine, Story, TestApp},
-    browser::{Tab, is_tested},
+    browser::{Look, Tab, is_tested},
     calls::{message, result, talk, unanswered},
     proxy::Proxy,
     vapi::{CALL, START},
 };
+
+/// Looks at a page in every light; takes pictures if somebody wants some.
+pub(super) async fn looked_at(tab: &Tab, name: &str) {
+    let pictures = std::env::var_os(PICTURES).map(std::path::PathBuf::from);
+    for look in Look::ALL {
+        tab.look(look).await;
+        tokio::time::sleep(std::time::Duration::from_millis(150)).await;
+        tab.is_usable_by_all(&format!("{name}, {look:?}")).await;
+        if let Some(folder) = &pictures {
+            tab.picture(&folder.join(format!("{name}-{look:?}.png").to_lowercase())).await;
+        }
+    }
+    tab.look(Look::Light).await;
+}
+
+/// Where pictures of the pages are put, if somebody wants some.
+const PICTURES: &str = "RINGBACK_PICTURES";
 
 pub(super) async fn opened(story: Story) -> (TestApp, Tab) {
     let app = story.begin().await;
@@ -246,43 +263,43 @@ async fn with_a_key_the_pages_say_that_records_are_encrypted_and_what_the_search
     finished(app, tab).await;
 }
 
+/// Every page in every light, looked at by axe; and by us, when `RINGBACK_PICTURES` names a folder.
 #[tokio::test]
 async fn every_page_is_usable_by_all_in_every_light_and_on_a_phone() {
     if !is_tested() {
         return;
     }
     let (app, tab) = opened(guarded(Story::new()).with_vapi(|options| options.scenario = Scenario::All)).await;
-    let looked_at = async |name: &str| looked_at(&tab, name).await;
-    looked_at("sign-in").await;
+    looked_at(&tab, "sign-in").await;
     tab.fill("#token", "not-a-token-0123456789", Some("Enter")).await;
     tab.was_refused(401).await;
-    looked_at("refused").await;
+    looked_at(&tab, "refused").await;
     tab.sign_in(ADMIN).await;
     tab.reads("Server URL").await;
-    looked_at("connect").await;
+    looked_at(&tab, "connect").await;
     tab.go("#/calls").await;
     tab.reads("No calls yet.").await;
-    looked_at("no-calls").await;
+    looked_at(&tab, "no-calls").await;
     populate(&app).await;
     tab.go("#/").await;
     tab.reads("eighty dollars").await;
-    looked_at("now").await;
+    looked_at(&tab, "now").await;
     tab.go("#/calls").await;
     tab.until("document.querySelectorAll('tbody tr').length > 6").await;
-    looked_at("calls").await;
+    looked_at(&tab, "calls").await;
     tab.go(&format!("#/calls/{CALL}")).await;
     tab.reads("Particulars").await;
-    looked_at("call").await;
+    looked_at(&tab, "call").await;
     tab.press("Timeline").await;
     tab.press("Show redacted bodies").await;
     tab.until("document.querySelectorAll('.timeline pre').length").await;
-    looked_at("timeline").await;
+    looked_at(&tab, "timeline").await;
     tab.press("Delete…").await;
-    looked_at("delete").await;
+    looked_at(&tab, "delete").await;
     tab.press("Keep it").await;
     tab.go("#/health").await;
     tab.reads("In clear".to_lowercase().as_str()).await;
-    looked_at("health").await;
+    looked_at(&tab, "health").await;
     finished(app, tab).await;
 }
 

@@ -5,8 +5,7 @@ use serde_json::json;
 
 use super::{
     ADMIN, READ, guarded,
-    look::looked_at,
-    pages::{finished, opened},
+    pages::{finished, looked_at, opened},
     words::HOSTILE,
 };
 use crate::support::{
@@ -206,13 +205,13 @@ async fn hostile_words_in_subscriptions_stay_words() {
         app.ask("POST", SUBSCRIPTIONS).body(body.to_string()).send().await.data(201);
     }
     tab.go("#/subscriptions").await;
-    tab.until(&format!("document.querySelectorAll('.cards li').length === {}", HOSTILE.len())).await;
+    tab.until(&format!("document.querySelectorAll('.stack li').length === {}", HOSTILE.len())).await;
     let text = tab.text().await;
     assert!(text.contains(HOSTILE[0]), "as text: {text}");
     for number in 0..HOSTILE.len() {
         tab.go("#/subscriptions").await;
-        tab.until("document.querySelectorAll('.cards li a').length").await;
-        tab.js(&format!("document.querySelectorAll('.cards li a')[{number}].click()")).await;
+        tab.until("document.querySelectorAll('.stack li a').length").await;
+        tab.js(&format!("document.querySelectorAll('.stack li a')[{number}].click()")).await;
         tab.reads("Only calls that fit").await;
         assert_eq!(tab.js("document.querySelectorAll('main img, main script, main svg, [onerror], a[href^=javascript]').length").await, 0);
     }

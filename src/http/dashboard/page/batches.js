@@ -56,7 +56,7 @@ export function Batches({ session, parameters }) {
     ${data?.count === 0 && html`<div class="empty wide"><p class="big">No batches yet.</p>
       <p>A batch places up to 500 calls, so many at once, and waits for all of them. ${may(session, "place") ? "Start one with the API:" : "Starting one takes a token of scope place:"}</p>
       <${Copy} text=${COMMAND.replace("ORIGIN", location.origin)} label="Command that places a batch" /></div>`}
-    <ul class="cards" aria-label="Batches, newest first">${data?.data.map((it) => html`
+    <ul class="stack" aria-label="Batches, newest first">${data?.data.map((it) => html`
       <li class="card" key=${it.batchId}>
         <div class="heading"><h2><a href="#/batches/${it.batchId}">${count(it.stats.total, "call")}, <${When} at=${it.createdAt} short /></a></h2><${State} batch=${it} done=${isOver(it)} /></div>
         <${Progress} stats=${it.stats} />

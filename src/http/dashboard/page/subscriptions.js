@@ -26,7 +26,7 @@ export function Subscriptions({ session }) {
     ${!data && !error && html`<${Loading} />`}
     ${data?.count === 0 && !drafting && html`<div class="empty"><p class="big">Nobody is told yet.</p>
       <p>A subscription posts what becomes of each call to an address of yours. ${may(session, "admin") ? "Make the first one above." : html`Sign in with a token of scope admin to make one, or read <a href="/docs">the API documentation</a>.`}</p></div>`}
-    ${data?.count > 0 && html`<ul class="cards" aria-label="Subscriptions">${data.data.map((it) => html`<${Row} key=${it.id} of=${it} />`)}</ul>`}`;
+    ${data?.count > 0 && html`<ul class="stack" aria-label="Subscriptions">${data.data.map((it) => html`<${Row} key=${it.id} of=${it} />`)}</ul>`}`;
 }
 
 function Row({ of }) {
