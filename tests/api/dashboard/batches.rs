@@ -52,6 +52,9 @@ async fn a_batch_is_watched_and_canceled_and_its_calls_are_hung_up() {
     assert_eq!(tab.js("document.querySelector('[aria-valuenow]').getAttribute('aria-valuenow')").await, "0", "two go on");
     tab.press("Hang up what goes on…").await;
     tab.press("Do it").await;
+    tab.until("!document.querySelector('td .badge.live')").await;
+    // Whatever was said of them until then is fetched.
+    app.live_through(100).await;
     tab.reads("2 of 5 done").await;
     tab.until("![...document.querySelectorAll('button')].some((it) => it.innerText.startsWith('Hang up'))").await;
     tab.click("td.who a").await;
