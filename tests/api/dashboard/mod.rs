@@ -1,7 +1,11 @@
 //! The page for people: signing in, what it shows, and that it shows everybody's words as words.
 
+mod access;
+mod batches;
+mod call;
 mod pages;
 mod sessions;
+mod subscriptions;
 mod words;
 
 use crate::support::app::Story;
