@@ -67,7 +67,7 @@ async fn a_placing_that_was_written_too_late_is_taken_back() {
 #[tokio::test]
 async fn a_batch_that_was_written_too_late_is_not_placed() {
     let refused = async |app: &TestApp| {
-        let draft = Draft::parse(&json!({"requests": [request()]}), false, |_| true).expect("it is fine");
+        let draft = Draft::parse(&json!({"requests": [request()]}), &app.api().push.reach(), |_| true).expect("it is fine");
         let made = app.api().batches.create(NewBatch { draft, token: None, key: None, hash: String::new() }).await;
         assert!(matches!(made, Err(DialError::Store(_))), "{made:?}");
     };
