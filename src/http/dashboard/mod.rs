@@ -34,10 +34,13 @@ macro_rules! files {
 }
 
 const OWN: &[(&str, &str, &str)] = files! {
+    "analytics.js" "page" JAVASCRIPT;
     "api.js" "page" JAVASCRIPT;
     "app.js" "page" JAVASCRIPT;
     "call.js" "page" JAVASCRIPT;
     "calls.js" "page" JAVASCRIPT;
+    "charts.css" "page" CSS;
+    "charts.js" "page" JAVASCRIPT;
     "connect.js" "page" JAVASCRIPT;
     "health.js" "page" JAVASCRIPT;
     "html.js" "page" JAVASCRIPT;

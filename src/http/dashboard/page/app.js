@@ -1,4 +1,5 @@
 // Begins here: who is signed in, which page, and the frame around it.
+import { Analytics } from "/dashboard/analytics.js";
 import { ask, session as sessions } from "/dashboard/api.js";
 import { Call } from "/dashboard/call.js";
 import { Calls } from "/dashboard/calls.js";
@@ -8,7 +9,7 @@ import { Now } from "/dashboard/now.js";
 import { Failed, Loading } from "/dashboard/parts.js";
 import { SignIn } from "/dashboard/signin.js";
 
-const LINKS = [["#/", "Now"], ["#/calls", "Calls"], ["#/health", "Health"]];
+const LINKS = [["#/", "Now"], ["#/calls", "Calls"], ["#/analytics", "Analytics"], ["#/health", "Health"]];
 
 /** The page that the address names, and what it says about it. */
 function route() {
@@ -21,6 +22,7 @@ function route() {
     // An id that nobody could have given out.
   }
   if (page === "calls") return { name: "Calls", link: "#/calls", page: Calls, parameters };
+  if (page === "analytics") return { name: "Analytics", link: "#/analytics", page: Analytics, parameters };
   if (page === "health") return { name: "Health", link: "#/health", page: Health };
   return { name: "Now", link: "#/", page: Now };
 }
