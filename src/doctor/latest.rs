@@ -26,7 +26,7 @@ impl Latest {
     }
 
     /// A round ended.
-    pub(super) fn note(&self, at: Millis, findings: &[Finding]) {
+    pub fn note(&self, at: Millis, findings: &[Finding]) {
         let mut findings: Vec<Finding> = findings.iter().filter(|finding| finding.severity != Severity::Ok).cloned().collect();
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Round { at, findings });

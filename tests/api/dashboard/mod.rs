@@ -1,5 +1,7 @@
 //! The page for people: signing in, what it shows, and that it shows everybody's words as words.
 
+mod analytics;
+mod health;
 mod pages;
 mod sessions;
 mod words;

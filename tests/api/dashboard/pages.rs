@@ -15,17 +15,31 @@ use crate::support::{
     vapi::{CALL, START},
 };
 
+/// Looks at a page in every light; takes pictures if somebody wants some.
+pub(super) async fn looked_at(tab: &Tab, name: &str) {
+    let pictures = std::env::var_os(PICTURES).map(std::path::PathBuf::from);
+    for look in Look::ALL {
+        tab.look(look).await;
+        tokio::time::sleep(std::time::Duration::from_millis(150)).await;
+        tab.is_usable_by_all(&format!("{name}, {look:?}")).await;
+        if let Some(folder) = &pictures {
+            tab.picture(&folder.join(format!("{name}-{look:?}.png").to_lowercase())).await;
+        }
+    }
+    tab.look(Look::Light).await;
+}
+
 /// Where pictures of the pages are put, if somebody wants some.
 const PICTURES: &str = "RINGBACK_PICTURES";
 
-async fn opened(story: Story) -> (TestApp, Tab) {
+pub(super) async fn opened(story: Story) -> (TestApp, Tab) {
     let app = story.begin().await;
     let url = app.listen().await;
     let tab = Tab::open(&url).await;
     (app, tab)
 }
 
-async fn finished(app: TestApp, tab: Tab) {
+pub(super) async fn finished(app: TestApp, tab: Tab) {
     tab.finish().await;
     app.work().await;
     app.finish().await;
@@ -255,47 +269,36 @@ async fn every_page_is_usable_by_all_in_every_light_and_on_a_phone() {
         return;
     }
     let (app, tab) = opened(guarded(Story::new()).with_vapi(|options| options.scenario = Scenario::All)).await;
-    let pictures = std::env::var_os(PICTURES).map(std::path::PathBuf::from);
-    let looked_at = async |name: &str| {
-        for look in Look::ALL {
-            tab.look(look).await;
-            tokio::time::sleep(std::time::Duration::from_millis(150)).await;
-            tab.is_usable_by_all(&format!("{name}, {look:?}")).await;
-            if let Some(folder) = &pictures {
-                tab.picture(&folder.join(format!("{name}-{look:?}.png").to_lowercase())).await;
-            }
-        }
-    };
-    looked_at("sign-in").await;
+    looked_at(&tab, "sign-in").await;
     tab.fill("#token", "not-a-token-0123456789", Some("Enter")).await;
     tab.was_refused(401).await;
-    looked_at("refused").await;
+    looked_at(&tab, "refused").await;
     tab.sign_in(ADMIN).await;
     tab.reads("Server URL").await;
-    looked_at("connect").await;
+    looked_at(&tab, "connect").await;
     tab.go("#/calls").await;
     tab.reads("No calls yet.").await;
-    looked_at("no-calls").await;
+    looked_at(&tab, "no-calls").await;
     populate(&app).await;
     tab.go("#/").await;
     tab.reads("eighty dollars").await;
-    looked_at("now").await;
+    looked_at(&tab, "now").await;
     tab.go("#/calls").await;
     tab.until("document.querySelectorAll('tbody tr').length > 6").await;
-    looked_at("calls").await;
+    looked_at(&tab, "calls").await;
     tab.go(&format!("#/calls/{CALL}")).await;
     tab.reads("Particulars").await;
-    looked_at("call").await;
+    looked_at(&tab, "call").await;
     tab.press("Timeline").await;
     tab.press("Show redacted bodies").await;
     tab.until("document.querySelectorAll('.timeline pre').length").await;
-    looked_at("timeline").await;
+    looked_at(&tab, "timeline").await;
     tab.press("Delete…").await;
-    looked_at("delete").await;
+    looked_at(&tab, "delete").await;
     tab.press("Keep it").await;
     tab.go("#/health").await;
     tab.reads("In clear".to_lowercase().as_str()).await;
-    looked_at("health").await;
+    looked_at(&tab, "health").await;
     finished(app, tab).await;
 }
 

@@ -40,8 +40,8 @@ function sentence(words) {
 
 export function Health({ session }) {
   const { data, error, reload } = useLoad(async () => {
-    const [ready, cache, metrics, subscriptions] = await Promise.all([ask("/readyz?verbose"), api("/cache/stats?limit=0"), ask("/metrics", { json: false }), api("/subscriptions").catch(() => null)]);
-    return { ready, cache: cache.stats, metrics, subscriptions: subscriptions?.data };
+    const [ready, cache, metrics, subscriptions] = await Promise.all([ask("/readyz?verbose"), api("/cache/stats?limit=0").catch(() => null), ask("/metrics", { json: false }), api("/subscriptions").catch(() => null)]);
+    return { ready, cache: cache?.stats, metrics, subscriptions: subscriptions?.data };
   }, "health");
   useEffect(() => {
     const timer = setInterval(reload, AGAIN);
@@ -54,7 +54,7 @@ export function Health({ session }) {
     ${data && html`<${Verdict} findings=${findings(data, session.service)} ready=${data.ready} />
       <div class="cards"><${Checks} ready=${data.ready} service=${session.service} /><${Doctor} doctor=${data.ready.checks.doctor} />
       <${Webhooks} metrics=${data.metrics} last=${data.ready.checks.webhooks.lastReceivedAt} /><${Subscriptions} all=${data.subscriptions} backlog=${data.ready.checks.backlog} metrics=${data.metrics} />
-      <${Work} ready=${data.ready} metrics=${data.metrics} /><${Vapi} ready=${data.ready} metrics=${data.metrics} service=${session.service} /><${Memory} cache=${data.cache} /></div>`}`;
+      <${Work} ready=${data.ready} metrics=${data.metrics} /><${Vapi} ready=${data.ready} metrics=${data.metrics} service=${session.service} />${data.cache && html`<${Memory} cache=${data.cache} />`}</div>`}`;
 }
 
 /** What does not go well, the worst first: `[bad, what is, what to do]`. */
