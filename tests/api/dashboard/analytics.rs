@@ -47,7 +47,7 @@ const COMPARED: &str = r"((told) => {
     ...Object.entries(tables).flatMap(([name, pick]) => same(name, rows(name), days(pick))),
     ...same('reasons', sorted(reasons), sorted(positive(told.webhooks.byReason))), ...same('missing', sorted(missing), sorted(positive(told.enrichment.analysisMissing))),
     ...same('legend', [...chart('Calls by outcome').querySelectorAll('.legend data')].map(value), statuses.map((status) => told.byStatus[status])),
-    ...same('bars', chart('Calls by outcome').querySelectorAll('.bar').length, told.series.flatMap((day) => Object.values(day.byStatus)).filter((count) => count).length),
+    ...same('bars', chart('Calls by outcome').querySelectorAll('.drawing .bar').length, told.series.flatMap((day) => Object.values(day.byStatus)).filter((count) => count).length),
     ...same('charts', document.querySelectorAll('figure').length, Object.keys(tables).length),
   ];
 })";

@@ -146,5 +146,6 @@ async fn a_store_that_does_not_answer_is_no_blank_page() {
     tab.reads("They can't be read right now.").await;
     // The browser says what was refused; that is what this is about.
     assert!(tab.faults().iter().all(|fault| fault.contains("status of 503")));
-    finished(app, tab).await;
+    tab.finish().await;
+    app.finish().await;
 }

@@ -48,14 +48,14 @@ export function Analytics({ parameters, session }) {
   const own = Boolean(from || to);
   return html`
     <div class="heading"><h1 tabindex="-1">Analytics</h1>
-      <nav class="spans" aria-label="Range">${SPANS.map((days) => html`<a href="#/analytics${query({ days, assistantId, providerId })}" aria-current=${!own && Number(wish.days) === days ? "true" : undefined}>${days} days</a>`)}</nav>
-      ${data && html`<a class="button end" href="/api/v1/vapi${data.path}&format=csv" download="ringback-analytics.csv">Download CSV</a>`}</div>
+      <nav class="spans" aria-label="Range">${SPANS.map((days) => html`<a href="#/analytics${query({ days, assistantId, providerId })}" aria-current=${!own && Number(wish.days) === days ? "true" : undefined}>${days} days</a>`)}</nav></div>
     <form class="ranges" role="search" aria-label="Analytics" onSubmit=${submit} key=${JSON.stringify(wish)}>
       <div><label for="from">From (UTC)</label><input id="from" name="from" type="date" value=${from} onChange=${pick} /></div>
       <div><label for="to">To (UTC)</label><input id="to" name="to" type="date" value=${to} onChange=${pick} /></div>
       <div><label for="assistantId">Assistant id</label><input id="assistantId" name="assistantId" value=${assistantId} spellcheck="false" /></div>
       <div><label for="providerId">Provider id</label><input id="providerId" name="providerId" value=${providerId} spellcheck="false" /></div>
-      <div class="buttons"><button class="primary" type="submit">Show</button>${(own || narrowed) && html`<a class="button" href="#/analytics">Clear</a>`}</div>
+      <div class="buttons"><button class="primary" type="submit">Show</button>${(own || narrowed) && html`<a class="button" href="#/analytics">Clear</a>`}
+        ${data && html`<a class="button" href="/api/v1/vapi${data.path}&format=csv" download="ringback-analytics.csv">Download CSV</a>`}</div>
     </form>
     ${error && html`<${Failed} error=${error} retry=${reload} />`}
     ${loading && !data && html`<${Loading} />`}

@@ -42,7 +42,7 @@ const MOTIFS = {
 export const Patterns = () => html`
   <svg class="patterns" width="0" height="0" aria-hidden="true" focusable="false"><defs>${Object.entries(MOTIFS).map(([kind, path]) => html`
     <pattern id="motif-${kind}" width="8" height="8" patternUnits="userSpaceOnUse"><rect class="hue ${kind}" width="8" height="8" /><path class="motif" d=${path} /></pattern>`)}</defs></svg>`;
-const paint = (kind) => (kind in MOTIFS ? { fill: `url(#motif-${kind})` } : { class: `hue ${kind}` });
+const paint = (kind) => (kind in MOTIFS ? { class: "bar", fill: `url(#motif-${kind})` } : { class: `bar hue ${kind}` });
 
 const Swatch = ({ kind, line }) => html`
   <svg class="swatch" width=${line ? 24 : 14} height="14" aria-hidden="true" focusable="false">${line
@@ -116,7 +116,7 @@ function Bars({ series, count, x, y, slot }) {
       const value = values[at] ?? 0;
       if (!value) continue;
       const [top, bottom] = [y(under + value), y(under)];
-      bars.push(html`<rect class="bar" key="${at} ${kind}" x=${x(at) + (slot - Math.min(wide, slot)) / 2} y=${top} width=${Math.min(wide, slot)} height=${Math.max(bottom - top, 1)} ...${paint(kind)} />`);
+      bars.push(html`<rect key="${at} ${kind}" x=${x(at) + (slot - Math.min(wide, slot)) / 2} y=${top} width=${Math.min(wide, slot)} height=${Math.max(bottom - top, 1)} ...${paint(kind)} />`);
       under += value;
     }
   }
@@ -142,6 +142,6 @@ export function Share({ name, parts, show }) {
   });
   return html`<div class="drawing" ref=${ref}>
     <svg role="img" aria-labelledby="${id}-title" width=${width} height="22" viewBox="0 0 ${width} 22"><title id="${id}-title">${name}: ${parts.map((it) => `${it.name} ${show(it.value)}`).join(", ")}</title>
-      ${drawn.map((it) => it.value > 0 && html`<rect class="bar" x=${it.from} y="0" width=${it.wide} height="22" ...${paint(it.kind)} />`)}</svg></div>
+      ${drawn.map((it) => it.value > 0 && html`<rect x=${it.from} y="0" width=${it.wide} height="22" ...${paint(it.kind)} />`)}</svg></div>
     <ul class="legend">${parts.map((it) => html`<li><${Swatch} kind=${it.kind} />${it.name}${" "}<data value=${it.value}>${show(it.value)}</data></li>`)}</ul>`;
 }

@@ -70,7 +70,7 @@ function findings({ ready: { checks }, metrics, subscriptions }, service) {
     [!checks.disk.ok, true, "Little room is left on the disk.", "Old bodies are dropped to make room. Free some, or lower PAYLOAD_RETENTION_DAYS."],
     [!checks.vapi.ok, true, "Vapi refuses the key.", "Late analyses and lost reports can't be fetched. Correct VAPI_API_KEY and start the service again."],
     [!checks.sweep.ok, true, "The search for lost webhooks failed.", `${checks.sweep.error ?? "The store could not be asked how it goes"}. It is tried again; if that goes on, look at VAPI_API_KEY and https://status.vapi.ai.`],
-    [refused > 0, true, `${count(refused, "webhook was", "webhooks were")} refused since this instance started.`, "Their calls are looked for at Vapi. Check that the secret at Vapi is one of VAPI_WEBHOOK_SECRET."],
+    [refused > 0, sum(rejections(metrics).filter(({ labels }) => labels.reason !== "missing")) > 0, `${count(refused, "webhook was", "webhooks were")} refused since this instance started.`, "If they were of calls, those are looked for at Vapi. Check that the secret at Vapi is one of VAPI_WEBHOOK_SECRET."],
     [told > 0, true, `The doctor found ${count(told, "error")} in the settings.`, "Webhooks get lost, or will. Under Doctor it says which, and what to do."],
     [overdue, true, "Fetches from Vapi are overdue.", "Vapi answers slowly or not at all: see Vapi below and https://status.vapi.ai."],
     [disabled > 0, true, `${count(disabled, "subscription is", "subscriptions are")} disabled.`, "The endpoint answered 410 Gone. Mend it and resume the subscription, or delete it."],
@@ -79,7 +79,7 @@ function findings({ ready: { checks }, metrics, subscriptions }, service) {
     [!checks.webhooks.lastReceivedAt, false, "Nothing has come from Vapi since this instance started.", "If calls went on meanwhile, run ringback doctor."],
     [!service.encrypted, false, "Records are stored in clear.", "Set DATA_KEY to encrypt them."],
   ];
-  return all.filter(([is]) => is).map(([, ...finding]) => finding);
+  return all.filter(([is]) => is).map(([, ...finding]) => finding).sort(([a], [b]) => b - a);
 }
 
 const Level = ({ bad, ok }) => html`<span class="badge ${ok ? "completed" : bad ? "error" : "timeout"}">${ok ? "Fine" : bad ? "Trouble" : "Note"}</span>`;
