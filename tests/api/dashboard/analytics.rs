@@ -136,6 +136,8 @@ async fn the_numbers_shown_are_those_that_the_api_tells() {
     shows(&app, &tab, &own).await;
     tab.until(&format!("document.querySelector('#from').value === '{}' && !document.querySelector('.spans [aria-current]')", &from[..10]))
         .await;
+    let known = "[...document.querySelectorAll('#assistants option')].map((it) => it.value).sort()";
+    assert_eq!(tab.js(known).await, json!(["a-1", "a-2"]), "to choose from");
     tab.fill("#assistantId", "a-1", Some("Enter")).await;
     tab.reads("are counted for all calls only").await;
     let narrowed = shows(&app, &tab, &format!("{own}&assistantId=a-1")).await;

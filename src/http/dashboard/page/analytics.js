@@ -9,6 +9,8 @@ import { DATA, MISSING, OUTCOMES, amount, count, dollars, lasted, milliseconds, 
 const SPANS = [7, 30, 90];
 const USUAL = "30";
 const DAY = 86_400_000;
+/** Ids to choose from are those of so many latest calls. */
+const LATEST = 100;
 /** From the bottom of a bar upwards. */
 const STATUSES = ["completed", "no_answer", "voicemail", "timeout", "error", "pending"];
 /** What may stand in the address. */
@@ -38,6 +40,7 @@ export function Analytics({ parameters, session }) {
     const path = `/analytics${query({ ...span, assistantId, providerId })}`;
     return { heard, path, numbers: (await api(path)).data };
   }, JSON.stringify(wish));
+  const latest = useLoad(() => api(`/calls?limit=${LATEST}`), "latest");
   const narrowed = Boolean(assistantId || providerId);
   const submit = (event) => {
     event.preventDefault();
@@ -52,8 +55,8 @@ export function Analytics({ parameters, session }) {
     <form class="ranges" role="search" aria-label="Analytics" onSubmit=${submit} key=${JSON.stringify(wish)}>
       <div><label for="from">From (UTC)</label><input id="from" name="from" type="date" value=${from} onChange=${pick} /></div>
       <div><label for="to">To (UTC)</label><input id="to" name="to" type="date" value=${to} onChange=${pick} /></div>
-      <div><label for="assistantId">Assistant id</label><input id="assistantId" name="assistantId" value=${assistantId} spellcheck="false" /></div>
-      <div><label for="providerId">Provider id</label><input id="providerId" name="providerId" value=${providerId} spellcheck="false" /></div>
+      <div><label for="assistantId">Assistant id</label><input id="assistantId" name="assistantId" value=${assistantId} spellcheck="false" list="assistants" /><${Known} id="assistants" calls=${latest.data?.data} field="assistantId" /></div>
+      <div><label for="providerId">Provider id</label><input id="providerId" name="providerId" value=${providerId} spellcheck="false" list="providers" /><${Known} id="providers" calls=${latest.data?.data} field="providerId" /></div>
       <div class="buttons"><button class="primary" type="submit">Show</button>${(own || narrowed) && html`<a class="button" href="#/analytics">Clear</a>`}
         ${data && html`<a class="button" href="/api/v1/vapi${data.path}&format=csv" download="ringback-analytics.csv">Download CSV</a>`}</div>
     </form>
@@ -61,6 +64,9 @@ export function Analytics({ parameters, session }) {
     ${loading && !data && html`<${Loading} />`}
     ${data && !error && html`<${Numbers} key=${data.path} numbers=${data.numbers} heard=${data.heard} narrowed=${narrowed} wish=${wish} session=${session} />`}`;
 }
+
+/** Ids that calls had, to choose from. */
+const Known = ({ id, calls, field }) => html`<datalist id=${id}>${[...new Set((calls ?? []).map((call) => call[field]).filter(Boolean))].map((it) => html`<option key=${it} value=${it} />`)}</datalist>`;
 
 function Numbers({ numbers, heard, narrowed, wish, session }) {
   const { calls, series, webhooks } = numbers;
@@ -78,7 +84,7 @@ function Numbers({ numbers, heard, narrowed, wish, session }) {
       <${Completion} numbers=${numbers} days=${days} of=${of} /><${Durations} numbers=${numbers} days=${days} of=${of} />
       <${Costs} numbers=${numbers} days=${days} of=${of} /><${Reports} numbers=${numbers} days=${days} of=${of} />
       <${Lost} numbers=${numbers} days=${days} of=${of} /><${Refused} webhooks=${webhooks} days=${days} of=${of} />
-      <${Feedback} feedback=${numbers.feedback} encrypted=${session.service.encrypted} /><${LateData} numbers=${numbers} /></div>`;
+      <div class="stack"><${Feedback} feedback=${numbers.feedback} encrypted=${session.service.encrypted} /><${LateData} numbers=${numbers} /></div></div>`;
 }
 
 const Tile = ({ name, value, show, children }) => html`<div><dt>${name}</dt><dd><data value=${value ?? ""}>${show(value)}</data></dd><dd>${children}</dd></div>`;

@@ -4,6 +4,8 @@ import { day } from "/dashboard/words.js";
 
 /** Pixels: how high a chart is, what is left around it, and the least between two names of days. */
 const [HEIGHT, TOP, BOTTOM, LEFT, RIGHT, APART] = [200, 12, 26, 46, 12, 76];
+/** Pixels that a bar is wide at most. */
+const WIDEST = 44;
 /** Drawn before it is known how wide it may be. */
 const FIRST_WIDTH = 560;
 /** Up to so many days every point of a line is marked; among more, only those that stand alone. */
@@ -83,7 +85,7 @@ export function Chart({ name, gist, days, series, show, axis = show, lines = fal
     const at = Math.floor((event.clientX - event.currentTarget.getBoundingClientRect().left - LEFT) / slot);
     setOver(at >= 0 && at < days.length ? at : null);
   };
-  const names = days.map((_, at) => (days.length - 1 - at) % every === 0 && at > (APART / slot) * 0.4);
+  const isNamed = (at) => (days.length - 1 - at) % every === 0;
   return html`
     <figure class="card chart" aria-labelledby="${id}-name">
       <figcaption><h2 id="${id}-name">${name}</h2><p class="quiet" id="${id}-gist">${gist}</p></figcaption>
@@ -95,7 +97,7 @@ export function Chart({ name, gist, days, series, show, axis = show, lines = fal
           ${over !== null && html`<rect class="over" x=${x(over)} y=${TOP} width=${slot} height=${high} />`}
           ${lines ? series.map((it) => html`<${Line} key=${it.kind} ...${it} x=${(at) => x(at) + slot / 2} y=${y} marked=${days.length <= MARKED} />`)
             : html`<${Bars} series=${series} count=${days.length} x=${x} y=${y} slot=${slot} />`}
-          ${days.map((date, at) => names[at] && html`<text class="tick" key=${date} x=${Math.min(x(at) + slot / 2, width - 22)} y=${HEIGHT - 8} text-anchor="middle">${day(date)}</text>`)}
+          ${days.map((date, at) => isNamed(at) && html`<text class="tick" key=${date} x=${Math.min(x(at) + slot / 2, width - 22)} y=${HEIGHT - 8} text-anchor="middle">${day(date)}</text>`)}
         </svg>
         <p class="readout quiet" aria-hidden="true">${over === null ? "" : `${day(days[over])}: ${series.filter((it) => lines || series.length === 1 || it.values[over]).map((it) => `${it.name} ${show(it.values[over] ?? null)}`).join(", ") || "none"}`}</p>
       </div>
@@ -108,7 +110,7 @@ export function Chart({ name, gist, days, series, show, axis = show, lines = fal
 }
 
 function Bars({ series, count, x, y, slot }) {
-  const wide = Math.max(Math.min(slot * 0.72, 36), slot - 3, 0.5);
+  const wide = Math.min(Math.max(slot - 3, slot * 0.72), WIDEST);
   const bars = [];
   for (let at = 0; at < count; at++) {
     let under = 0;
@@ -116,7 +118,7 @@ function Bars({ series, count, x, y, slot }) {
       const value = values[at] ?? 0;
       if (!value) continue;
       const [top, bottom] = [y(under + value), y(under)];
-      bars.push(html`<rect key="${at} ${kind}" x=${x(at) + (slot - Math.min(wide, slot)) / 2} y=${top} width=${Math.min(wide, slot)} height=${Math.max(bottom - top, 1)} ...${paint(kind)} />`);
+      bars.push(html`<rect key="${at} ${kind}" x=${x(at) + (slot - wide) / 2} y=${top} width=${wide} height=${Math.max(bottom - top, 1)} ...${paint(kind)} />`);
       under += value;
     }
   }
