@@ -127,20 +127,13 @@ impl std::ops::AddAssign for Scores {
 
 impl Percentiles {
     fn of(values: &mut [f64]) -> Self {
-        Self { p50: nearest_rank(values, 0.5), p95: nearest_rank(values, 0.95) }
+        Self { p50: nearest_rank(values, 50), p95: nearest_rank(values, 95) }
     }
 }
 
 /// The least of the values that a share of all does not exceed.
-#[expect(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a share of a count: no less than nothing, no more than the count"
-)]
-fn nearest_rank(values: &mut [f64], share: f64) -> Option<f64> {
-    let rank = (share * values.len() as f64).ceil() as usize;
-    let place = rank.saturating_sub(1);
+fn nearest_rank(values: &mut [f64], percent: usize) -> Option<f64> {
+    let place = (values.len() * percent).div_ceil(100).saturating_sub(1);
     (place < values.len()).then(|| *values.select_nth_unstable_by(place, f64::total_cmp).1)
 }
 
@@ -240,14 +233,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_rank_is_the_least_value_that_enough_others_do_not_exceed(mut values in vec(0_u8..20, 1..60), share in 1_u32..100) {
+        fn a_rank_is_the_least_value_that_enough_others_do_not_exceed(mut values in vec(0_u8..20, 1..60), share in 1_usize..100) {
             let mut floats: Vec<f64> = values.iter().map(|value| f64::from(*value)).collect();
-            let found = nearest_rank(&mut floats, f64::from(share) / 100.0).expect("there are values");
+            let found = nearest_rank(&mut floats, share).expect("there are values");
             let not_above = |bound: f64| values.iter().filter(|value| f64::from(**value) <= bound).count() * 100;
-            prop_assert!(not_above(found) >= share as usize * values.len());
-            prop_assert!(not_above(found - 1.0) < share as usize * values.len());
+            prop_assert!(not_above(found) >= share * values.len());
+            prop_assert!(not_above(found - 1.0) < share * values.len());
             values.clear();
-            prop_assert_eq!(nearest_rank(&mut [], 0.5), None);
+            prop_assert_eq!(nearest_rank(&mut [], 50), None);
         }
     }
 
