@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Api, TEMPLATES,
+    Api,
     audit::Slip,
     auth::{self, Caller, Read},
     deadline::{CHANGE_DEADLINE, in_time},
@@ -46,7 +46,6 @@ const LONGEST_BODY: u64 = 4_096;
 const SECURE_COOKIE: &str = "__Host-ringback";
 /// The cookie over plain HTTP.
 const PLAIN_COOKIE: &str = "ringback";
-const CANCEL: &str = "/api/v1/vapi/calls/{id}/cancel";
 
 const ALL_SCOPES: [Scope; 4] = [Scope::Poll, Scope::Read, Scope::Place, Scope::Admin];
 const NO_TOKENS: &str = "Nobody can sign in: set API_TOKENS, start the service again, and sign in with one of them.";
@@ -99,14 +98,12 @@ struct Status {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(clippy::struct_excessive_bools, reason = "answers to unrelated questions")]
 struct Service {
     version: &'static str,
     webhook_url: Option<String>,
     webhook_secret: bool,
     vapi_key: bool,
     encrypted: bool,
-    can_cancel: bool,
 }
 
 impl Status {
@@ -123,7 +120,6 @@ impl Status {
             webhook_secret: !webhook.secrets.is_empty(),
             vapi_key: api.client.is_some(),
             encrypted: api.registry.store().data_key().is_some(),
-            can_cancel: TEMPLATES.contains(&CANCEL),
         };
         let may = ALL_SCOPES.into_iter().filter(|may| *may <= scope).map(Scope::as_str).collect();
         let ends_in = until.map(|until| until.since(api.clock.now()) / 1_000);

@@ -34,14 +34,18 @@ macro_rules! files {
 }
 
 const OWN: &[(&str, &str, &str)] = files! {
+    "access.js" "page" JAVASCRIPT;
+    "act.js" "page" JAVASCRIPT;
     "analytics.js" "page" JAVASCRIPT;
     "api.js" "page" JAVASCRIPT;
     "app.js" "page" JAVASCRIPT;
+    "batches.js" "page" JAVASCRIPT;
     "call.js" "page" JAVASCRIPT;
     "calls.js" "page" JAVASCRIPT;
     "charts.css" "page" CSS;
     "charts.js" "page" JAVASCRIPT;
     "connect.js" "page" JAVASCRIPT;
+    "draft.js" "page" JAVASCRIPT;
     "health.js" "page" JAVASCRIPT;
     "html.js" "page" JAVASCRIPT;
     "icon.svg" "page" "image/svg+xml";
@@ -49,6 +53,9 @@ const OWN: &[(&str, &str, &str)] = files! {
     "parts.js" "page" JAVASCRIPT;
     "signin.js" "page" JAVASCRIPT;
     "style.css" "page" CSS;
+    "subscription.js" "page" JAVASCRIPT;
+    "subscriptions.js" "page" JAVASCRIPT;
+    "tell.js" "page" JAVASCRIPT;
     "timeline.js" "page" JAVASCRIPT;
     "words.js" "page" JAVASCRIPT;
 };

@@ -20,18 +20,18 @@ use crate::{
 const BATCHES: &str = "/api/v1/vapi/batches";
 
 /// A service that places calls, and may tell this machine.
-fn story(engine: Engine) -> Story {
+pub(crate) fn story(engine: Engine) -> Story {
     Story::on(engine).placing().with("OUTBOUND_ALLOW", "127.0.0.1")
 }
 
 /// The batches of this service are worked on from now on.
-fn start(app: &TestApp) {
+pub(crate) fn start(app: &TestApp) {
     let lifecycle = app.app().lifecycle().clone();
     lifecycle.spawn("batches", app.api().batches.clone().run(lifecycle.clone()));
 }
 
 /// A batch of so many calls, so many at once.
-fn of(count: usize, at_once: usize) -> Value {
+pub(crate) fn of(count: usize, at_once: usize) -> Value {
     json!({"requests": vec![request(); count], "maxConcurrent": at_once})
 }
 
@@ -40,7 +40,7 @@ fn asking<'a>(app: &'a TestApp, body: &Value) -> Ask<'a> {
 }
 
 /// Makes a batch; its id.
-async fn made(app: &TestApp, body: &Value) -> String {
+pub(crate) async fn made(app: &TestApp, body: &Value) -> String {
     let answer = asking(app, body).send().await;
     let id = answer.data(201)["batchId"].as_str().expect("an id").to_owned();
     assert_eq!(answer.header("location"), format!("{BATCHES}/{id}/result"));
@@ -74,7 +74,7 @@ async fn live(app: &TestApp, id: &str) -> Vec<String> {
 }
 
 /// Waits until so many calls go on; the calls.
-async fn has_live(app: &TestApp, id: &str, count: usize) -> Vec<String> {
+pub(crate) async fn has_live(app: &TestApp, id: &str, count: usize) -> Vec<String> {
     eventually("so many calls go on", async || live(app, id).await.len() == count).await;
     live(app, id).await
 }

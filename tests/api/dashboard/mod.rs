@@ -1,9 +1,13 @@
 //! The page for people: signing in, what it shows, and that it shows everybody's words as words.
 
+mod access;
 mod analytics;
+mod batches;
+mod call;
 mod health;
 mod pages;
 mod sessions;
+mod subscriptions;
 mod words;
 
 use crate::support::app::Story;

@@ -97,7 +97,7 @@ async fn a_call_is_watched_live_searched_opened_and_every_control_works() {
     tab.reads("Vapi is being asked.").await;
     tab.press("Delete…").await;
     tab.press("Keep it").await;
-    tab.until("!document.querySelector('dialog').open").await;
+    tab.until("!document.querySelector('dialog[open]')").await;
     tab.press("Delete…").await;
     tab.press("Delete for good").await;
     tab.reads("This call was deleted").await;
@@ -149,7 +149,8 @@ async fn buttons_are_there_for_those_who_may_press_them() {
     if !is_tested() {
         return;
     }
-    for (token, buttons) in [(READ, json!([])), (PLACE, json!(["Fetch again"])), (ADMIN, json!(["Fetch again", "Delete…"]))] {
+    for (token, buttons) in [(READ, json!([])), (PLACE, json!(["Fetch again"])), (ADMIN, json!(["Fetch again", "Tell again…", "Delete…"]))]
+    {
         let (app, tab) = opened(guarded(Story::new())).await;
         app.hears_report(&talk(CALL)).await;
         tab.sign_in(token).await;
@@ -231,9 +232,9 @@ async fn all_of_it_can_be_reached_without_a_mouse() {
     tab.reads("Particulars").await;
     tab.js("document.querySelector('.actions .danger').focus()").await;
     tab.key("Enter").await;
-    tab.until("document.querySelector('dialog').open && document.activeElement.innerText === 'Keep it'").await;
+    tab.until("document.querySelector('dialog[open]') && document.activeElement.innerText === 'Keep it'").await;
     tab.key("Escape").await;
-    tab.until("!document.querySelector('dialog').open").await;
+    tab.until("!document.querySelector('dialog[open]') && document.activeElement.innerText === 'Delete…'").await;
     finished(app, tab).await;
 }
 

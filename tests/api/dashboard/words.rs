@@ -11,7 +11,7 @@ use crate::support::{
 };
 
 /// What people might say to whoever looks.
-const HOSTILE: [&str; 7] = [
+pub(super) const HOSTILE: [&str; 7] = [
     "<script>window.hurt=1</script>",
     "\"><img src=x onerror=\"window.hurt=1\">",
     "<svg onload=window.hurt=1><a href=javascript:window.hurt=1>click</a>",

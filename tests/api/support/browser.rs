@@ -213,10 +213,16 @@ impl Tab {
         }
     }
 
+    /// Types wherever the focus is.
+    pub(crate) async fn types(&self, text: &str) {
+        let page = self.page.find_element("body").await.expect("a page");
+        page.type_str(text).await.expect("it takes keys");
+    }
+
     /// Presses a key wherever the focus is.
     pub(crate) async fn key(&self, key: &str) {
-        let focused = self.page.find_element(":focus").await.expect("something has the focus");
-        focused.press_key(key).await.expect("it takes keys");
+        let page = self.page.find_element("body").await.expect("a page");
+        page.press_key(key).await.expect("it takes keys");
     }
 
     /// Goes to a page of the dashboard.

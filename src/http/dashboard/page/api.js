@@ -17,6 +17,8 @@ export class Failure extends Error {
     this.status = status;
     this.code = body?.code ?? "";
     this.title = body?.error || (status ? `The service answered ${status}` : "No connection");
+    /** What is wrong with which field. */
+    this.fields = body?.code === "VALIDATION_FAILED" ? body.details : null;
     this.requestId = body?.requestId ?? "";
   }
 }

@@ -1,6 +1,8 @@
 // Begins here: who is signed in, which page, and the frame around it.
+import { Access } from "/dashboard/access.js";
 import { Analytics } from "/dashboard/analytics.js";
 import { ask, session as sessions } from "/dashboard/api.js";
+import { Batch, Batches } from "/dashboard/batches.js";
 import { Call } from "/dashboard/call.js";
 import { Calls } from "/dashboard/calls.js";
 import { Health } from "/dashboard/health.js";
@@ -8,8 +10,13 @@ import { html, render, useEffect, useRef, useState } from "/dashboard/html.js";
 import { Now } from "/dashboard/now.js";
 import { Failed, Loading } from "/dashboard/parts.js";
 import { SignIn } from "/dashboard/signin.js";
+import { Subscription } from "/dashboard/subscription.js";
+import { Subscriptions } from "/dashboard/subscriptions.js";
 
-const LINKS = [["#/", "Now"], ["#/calls", "Calls"], ["#/analytics", "Analytics"], ["#/health", "Health"]];
+const LINKS = [
+  ["#/", "Now"], ["#/calls", "Calls"], ["#/batches", "Batches"], ["#/analytics", "Analytics"], ["#/subscriptions", "Subscriptions"],
+  ["#/health", "Health"], ["#/access", "Access"],
+];
 
 /** The page that the address names, and what it says about it. */
 function route() {
@@ -23,6 +30,9 @@ function route() {
   }
   if (page === "calls") return { name: "Calls", link: "#/calls", page: Calls, parameters };
   if (page === "analytics") return { name: "Analytics", link: "#/analytics", page: Analytics, parameters };
+  if (page === "batches") return { name: id ? "Batch" : "Batches", link: "#/batches", page: id ? Batch : Batches, id, parameters };
+  if (page === "subscriptions") return { name: id ? "Subscription" : "Subscriptions", link: "#/subscriptions", page: id ? Subscription : Subscriptions, id, parameters };
+  if (page === "access") return { name: "Access", link: "#/access", page: Access, parameters };
   if (page === "health") return { name: "Health", link: "#/health", page: Health };
   return { name: "Now", link: "#/", page: Now };
 }

@@ -1,12 +1,16 @@
 // One call: what came of it, what was said, and everything that happened.
+import { Ask, may, useAct } from "/dashboard/act.js";
 import { api, useLoad, useStream } from "/dashboard/api.js";
 import { html, useEffect, useRef, useState } from "/dashboard/html.js";
 import { Badge, Connection, Data, Facts, Failed, Loading, When } from "/dashboard/parts.js";
+import { Tell } from "/dashboard/tell.js";
 import { Timeline } from "/dashboard/timeline.js";
 import { DATA, LINES, MISSING, dollars, fault, isLive, lasted, number, title, who } from "/dashboard/words.js";
 
 /** Events come in bursts; the call is read once after each, milliseconds later. */
 const SETTLES = 200;
+/** Milliseconds after which somebody asks again what became of a placing. */
+const LOOKS = 2_000;
 
 const isThere = (value) => value && (Array.isArray(value) ? value.length : Object.keys(value).length) > 0;
 
@@ -19,8 +23,17 @@ export function Call({ id, session }) {
   useEffect(() => () => clearTimeout(timer.current), []);
   // What is being deleted is not asked for any more.
   const leaving = useRef(false);
+  const [isLeaving, setLeaving] = useState(false);
+  const leave = (is) => { leaving.current = is; setLeaving(is); };
   const soon = () => { clearTimeout(timer.current); timer.current = setTimeout(() => leaving.current || reload(), SETTLES); };
-  const state = useStream(gone ? null : `${path}/events`, (type, { data }) => {
+  // While nobody knows which call a placing became there is no stream of it.
+  const placing = id.startsWith("pl_") && !data?.data.createdAt;
+  const waits = placing && data !== null && !error;
+  useEffect(() => {
+    const look = waits && setInterval(() => document.hidden || reload(), LOOKS);
+    return () => clearInterval(look);
+  }, [waits]);
+  const state = useStream(gone || placing ? null : `${path}/events`, (type, { data }) => {
     if (type === "call.deleted") return setGone(true);
     if (type === "call.transcript" && data && !data.final) return setPassing((was) => ({ ...was, [data.role]: data }));
     setPassing({});
@@ -30,12 +43,13 @@ export function Call({ id, session }) {
   if (error && !data) return html`<div class="heading"><h1 tabindex="-1">Call</h1></div><${Failed} error=${error} retry=${reload} />`;
   if (!data) return html`<div class="heading"><h1 tabindex="-1">Call</h1></div><${Loading} />`;
   const call = data.data;
+  if (placing) return html`<${Placing} id=${id} path=${path} session=${session} />`;
   if (!call.createdAt) return html`<${Note} title="Nothing was heard of this call">Check the id: <code>${id}</code>. If it is right, this page shows the call as soon as Vapi tells of it.</${Note}>`;
   return html`
     <p class="back"><a href="#/calls">All calls</a></p>
     <div class="heading"><h1 tabindex="-1"><bdi>${who(call)}</bdi></h1><${Badge} call=${call} />${isLive(call) && html`<${Connection} state=${state} />`}</div>
     ${error && html`<${Failed} error=${error} retry=${reload} />`}
-    <${Actions} call=${call} path=${path} session=${session} leaving=${leaving} deleted=${() => setGone(true)} />
+    <${Actions} call=${call} path=${path} session=${session} leave=${leave} deleted=${() => setGone(true)} />
     <div class="columns">
       <div>
         <${Analysis} call=${call} />
@@ -47,38 +61,47 @@ export function Call({ id, session }) {
         <${Particulars} call=${call} />
       </div>
     </div>
-    <${Timeline} path=${path} version=${call.version} />`;
+    ${!isLeaving && html`<${Timeline} path=${path} version=${call.version} />`}`;
 }
 
 const Note = ({ title, children }) => html`<div class="heading"><h1 tabindex="-1">${title}</h1></div><div class="empty"><p>${children}</p></div>`;
 
-function Actions({ call, path, session, leaving, deleted }) {
-  const [said, say] = useState(null);
-  const dialog = useRef();
-  const can = (scope) => session.may.includes(scope);
-  const act = (words, request) => async () => {
-    say(null);
-    await request().then(() => say({ words }), (error) => say({ error }));
+/** A call that was asked for, and nobody knows yet whether there is one. */
+function Placing({ id, path, session }) {
+  const { act, busy, said } = useAct();
+  return html`
+    <p class="back"><a href="#/calls">All calls</a></p>
+    <div class="heading"><h1 tabindex="-1">A call being placed</h1><span class="badge live">Not confirmed</span></div>
+    ${may(session, "place") && html`<div class="actions"><button type="button" disabled=${busy} onClick=${act(() => api(`${path}/fetch`, { method: "POST" }), "Vapi is being asked. What it says appears here.")}>Look for it now</button></div>${said}`}
+    <div class="empty"><p class="big">Vapi was asked for this call and did not answer clearly.</p>
+      <p>It may ring. So it is not asked for again, but looked for in Vapi's list; this page shows the call as soon as it is found.</p><p><code>${id}</code></p></div>`;
+}
+
+function Actions({ call, path, session, leave, deleted }) {
+  const { act, busy, said } = useAct();
+  const can = (scope) => may(session, scope);
+  const erase = () => {
+    leave(true);
+    return api(path, { method: "DELETE" }).then(deleted, (error) => { leave(false); throw error; });
   };
-  const erase = async () => {
-    dialog.current.close();
-    leaving.current = true;
-    await api(path, { method: "DELETE" }).then(deleted, (error) => { leaving.current = false; say({ error }); });
-  };
-  if (!can("place") && !can("admin")) return null;
+  // A placing that came to nothing is no call at Vapi.
+  const isVapis = !call.id.startsWith("pl_");
+  const [end, scheduled] = call.callStatus === "scheduled" ? ["Call off…", true] : ["Hang up…", false];
+  // Without a key nobody can ask Vapi for anything.
+  const mute = !session.service.vapiKey;
+  if (!can("place")) return null;
   return html`
     <div class="actions">
-      ${can("place") && html`<button type="button" onClick=${act("Vapi is being asked. What it says appears here.", () => api(`${path}/fetch`, { method: "POST" }))}>Fetch again</button>`}
-      ${can("place") && session.service.canCancel && isLive(call) && html`<button type="button" onClick=${act("Vapi was told to hang up.", () => api(`${path}/cancel`, { method: "POST" }))}>Hang up</button>`}
-      ${can("admin") && html`<button type="button" class="danger" onClick=${() => dialog.current.showModal()}>Delete…</button>`}
-      <dialog ref=${dialog} aria-labelledby="sure">
-        <h2 id="sure">Delete this call?</h2>
-        <p>Its record, transcript and events are erased here for good, and what Vapi sends later is ignored. ${isLive(call) && "The call itself goes on: this does not hang up. "}Vapi's own copy stays at Vapi.</p>
-        <div class="buttons"><button type="button" class="danger" onClick=${erase}>Delete for good</button><button type="button" autofocus onClick=${() => dialog.current.close()}>Keep it</button></div>
-      </dialog>
-      <p role="status" class="quiet">${said?.words}</p>
+      ${isVapis && html`<button type="button" disabled=${busy || mute} onClick=${act(() => api(`${path}/fetch`, { method: "POST" }), "Vapi is being asked. What it says appears here.")}>Fetch again</button>`}
+      ${isVapis && isLive(call) && html`<${Ask} name=${end} title=${scheduled ? "Call this call off?" : "Hang up this call?"} yes=${scheduled ? "Call it off" : "Hang up"} no="Let it go on" danger busy=${busy || mute}
+        action=${act(() => api(`${path}/cancel`, { method: "POST" }), scheduled ? "Vapi was told to call it off." : "Vapi was told to hang up.")}>
+        <p>${scheduled ? "It does not take place." : "Whoever is on the line is cut off at once."} How it ended is told here as of any call.</p></${Ask}>`}
+      ${can("admin") && html`<${Tell} path=${path} act=${act} busy=${busy} />
+        <${Ask} name="Delete…" title="Delete this call?" yes="Delete for good" no="Keep it" danger busy=${busy} action=${act(erase, "")}>
+          <p>Its record, transcript and events are erased here for good, and what Vapi sends later is ignored. ${isLive(call) && "The call itself goes on: this does not hang up. "}Vapi's own copy stays at Vapi.</p></${Ask}>`}
     </div>
-    ${said?.error && html`<${Failed} error=${said.error} />`}`;
+    ${mute && html`<p class="quiet">Without VAPI_API_KEY Vapi can't be asked for anything.</p>`}
+    ${said}`;
 }
 
 const Outcome = ({ call }) => html`
@@ -96,16 +119,23 @@ function Analysis({ call }) {
   const { summary, structuredData, structuredDataMulti, successEvaluation } = call.analysis;
   const [why, advice] = MISSING[call.outcome.analysisMissingReason] ?? [];
   const outputs = Object.values(call.structuredOutputs);
+  const { session, feedback } = call;
+  // Ours stands in where Vapi has none, and says so.
+  const ours = !summary && session.source === "extractive" && session.summary;
+  const said = [["Score", feedback.npsScore], ["In all", feedback.overallFeedback], ["Good", feedback.positives], ["Not good", feedback.detractors], ["To do", feedback.actionItems]];
   const nothing = !why && !summary && !isThere(structuredData) && !isThere(structuredDataMulti) && !outputs.length && !successEvaluation;
   return html`
     <section class="card" aria-labelledby="summary"><h2 id="summary">Summary</h2>
       ${why && html`<div class="notice"><p data-missing=${call.outcome.analysisMissingReason}><strong>${why}</strong> ${advice}</p></div>`}
       ${nothing && html`<p class="quiet">${isLive(call) ? "It comes when the call has ended." : "There is no result yet."}</p>`}
       ${summary && html`<p class="summary words" dir="auto">${summary}</p>`}
+      ${ours && html`<p class="words" dir="auto">${ours}</p><p class="quiet">Not by Vapi: sentences of the transcript, as they were said.</p>`}
+      ${session.keyInsights.length > 0 && html`<ul class="tags" aria-label="What stands out">${session.keyInsights.map((it) => html`<li class="tag"><bdi>${it}</bdi></li>`)}</ul>`}
       ${successEvaluation && html`<${Facts} pairs=${[["Evaluation", html`<bdi>${successEvaluation}</bdi>`]]} />`}
       ${call.request.criteria && html`<h3>Criteria</h3><p class="words" dir="auto">${call.request.criteria}</p>`}
       ${isThere(structuredData) && html`<h3>Structured data</h3><${Data} value=${structuredData} />`}
       ${isThere(structuredDataMulti) && html`<h3>Structured data of several plans</h3><${Data} value=${structuredDataMulti} />`}
+      ${said.some(([, it]) => it !== null && it !== "") && html`<h3>Feedback</h3><${Facts} pairs=${said.map(([name, it]) => [name, it !== null && it !== "" && html`<span class="words" dir="auto">${it}</span>`])} />`}
       ${outputs.map((output) => html`<h3><bdi>${output?.name ? title(output.name) : "Structured output"}</bdi></h3><${Data} value=${output?.result ?? output} />`)}
     </section>`;
 }

@@ -128,9 +128,9 @@ const STANDINGS = { active: ["Active", "completed"], paused: ["Paused", "timeout
 function Subscriptions({ all, backlog: { pendingDeliveries, deadDeliveries }, metrics }) {
   const tries = samples(metrics, "ringback_push_attempts_total");
   return html`<section class="card" aria-labelledby="subscriptions"><h2 id="subscriptions">Subscriptions</h2>
-    ${!all ? html`<p>They can't be read right now.</p>` : !all.length ? html`<p>Nobody has subscribed. <code>POST /api/v1/vapi/subscriptions</code> makes one: see <a href="/docs">the API</a>.</p>`
+    ${!all ? html`<p>They can't be read right now.</p>` : !all.length ? html`<p>Nobody has subscribed. <a href="#/subscriptions">Have somebody told</a> when a call is done.</p>`
       : html`<ul class="checks">${all.map((it) => html`<li key=${it.id}><span class="badge ${STANDINGS[it.status]?.[1]}">${STANDINGS[it.status]?.[0] ?? it.status}</span>
-        <div><strong><bdi>${it.description || it.url}</bdi></strong><p>${it.description && html`<bdi>${it.url}</bdi>; `}${it.events.join(", ")}</p></div></li>`)}</ul>`}
+        <div><a href="#/subscriptions/${encodeURIComponent(it.id)}"><strong><bdi>${it.description || it.url}</bdi></strong></a><p>${it.description && html`<bdi>${it.url}</bdi>; `}${it.events.join(", ")}</p></div></li>`)}</ul>`}
     <p><data value=${pendingDeliveries}>${count(pendingDeliveries, "delivery waits", "deliveries wait")}</data> to be tried, <data value=${deadDeliveries}>${count(deadDeliveries, "was", "were")} given up</data>.</p>
     <${Facts} pairs=${by(tries, "result").map(([result, times]) => [`Tries: ${title(result).toLowerCase()}`, html`<span class="number">${whole(times)}</span>`])} /></section>`;
 }

@@ -20,7 +20,8 @@ export function Badge({ call }) {
 /** A refusal, and what to do. */
 export const Failed = ({ error, retry }) => html`
   <div class="notice bad" role="alert">
-    <p><strong>${error.title ?? "Something went wrong"}.</strong> ${error.message}</p>
+    <p><strong>${error.title ?? "Something went wrong"}.</strong> ${error.fields?.length > 0 ? "Correct these and try again:" : error.message}</p>
+    ${error.fields?.length > 0 && html`<ul>${error.fields.map((it) => html`<li><code>${it.field}</code> ${it.message}</li>`)}</ul>`}
     ${error.requestId && html`<p class="quiet">The log has this as request <code>${error.requestId}</code>.</p>`}
     ${retry && html`<button type="button" onClick=${retry}>Try again</button>`}
   </div>`;

@@ -4,7 +4,7 @@ import { html, useState } from "/dashboard/html.js";
 import { Failed, Loading } from "/dashboard/parts.js";
 import { count, moment, title } from "/dashboard/words.js";
 
-const KINDS = { delivery: "Vapi sent", fetch: "Vapi was asked", placed: "Placed", tool: "Tool", settled: "Settled", outbound: "Sent on", deleted: "Deleted" };
+const KINDS = { delivery: "Vapi sent", fetch: "Vapi was asked", placed: "Placed", tool: "Tool", settled: "Settled", recovered: "A lost report was found", outbound: "Sent on", deleted: "Deleted" };
 
 export function Timeline({ path, version }) {
   const [open, setOpen] = useState(false);

@@ -9,6 +9,14 @@ export const LINES = {
 };
 export const DATA = { pending: "No result yet", partial: "Partial", fetching: "Being fetched", complete: "Complete", fetch_failed: "Fetch failed" };
 
+/** How a subscription stands: in a word, the color of its badge, and what that means. */
+export const STANDINGS = {
+  active: ["Active", "completed", ""], paused: ["Paused", "timeout", "Somebody paused it: its news are collected until it is resumed."],
+  disabled: ["Disabled", "error", "Its address answered 410 Gone, so nothing is sent any more. Mend the receiver, then resume it."],
+};
+/** How a delivery stands. */
+export const DELIVERIES = { pending: ["Pending", ""], delivered: ["Delivered", "completed"], dead: ["Failed", "error"] };
+
 /** Why there is no analysis, and what to do about it. */
 export const MISSING = {
   not_connected: ["Nobody picked up, so there was nothing to analyze.", ""],
