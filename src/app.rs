@@ -17,7 +17,7 @@ use crate::{
     clock::Clock,
     config::Config,
     dial::{Dialer, Writer, batches::Batches},
-    doctor::{Doctor, rounds::Rounds},
+    doctor::{Doctor, latest::Latest, rounds::Rounds},
     enrich::Enricher,
     http::{self, Api, Budget, Gate, Probe, Shared},
     keep::Keeper,
@@ -103,6 +103,7 @@ impl App {
             bodies: Budget::default(),
             onlookers: http::Onlookers::default(),
             probe: Probe::default(),
+            doctor: Latest::default(),
             config,
             registry: ground.registry,
             client: ground.client,
@@ -156,7 +157,7 @@ impl App {
         lifecycle.spawn("analytics", api.analyst.clone().run(lifecycle.clone()));
         if let Some(every) = api.config.doctor_every {
             let doctor = Doctor::new(&api.config, api.client.clone(), api.dialer.kestra().cloned(), api.clock.clone());
-            let rounds = Rounds::new(doctor, api.registry.store().clone(), api.metrics.clone());
+            let rounds = Rounds::new(doctor, api.registry.store().clone(), api.metrics.clone(), api.doctor.clone());
             lifecycle.spawn("doctor", rounds.run(every, lifecycle.clone()));
         }
         lifecycle.spawn("usage", api.usage.clone().run(lifecycle.clone()));

@@ -13,6 +13,7 @@
 //! | `tools` | where the tools of an assistant are asked: pure |
 //! | [`house`] | all objects of the organisation, and which address counts for whom |
 //! | [`fix`] | changing objects, and putting back what was there |
+//! | [`latest`] | what the latest round found |
 //! | [`rounds`] | the same on a schedule inside the service |
 //!
 //! Vapi's public API has no route for the organisation. Its own dashboard uses `/org/{id}`, which some private keys may read; where one may not, that
@@ -23,6 +24,7 @@ pub mod door;
 pub mod finding;
 pub mod fix;
 pub mod house;
+pub mod latest;
 pub mod object;
 pub mod rounds;
 mod tools;

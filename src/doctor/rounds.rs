@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use tracing::{error, info, warn};
 
-use super::{CHECKS, Doctor, Finding, Severity, house::Named, of_store};
+use super::{CHECKS, Doctor, Finding, Severity, house::Named, latest::Latest, of_store};
 use crate::{lifecycle::Lifecycle, store::Store, telemetry::Metrics};
 
 /// The first round is made no later than this after the start, but not at once: the road here may still be opening.
@@ -20,14 +20,15 @@ pub struct Rounds {
     doctor: Doctor,
     store: Store,
     metrics: Metrics,
+    latest: Latest,
     known: BTreeMap<Key, Severity>,
 }
 
 impl Rounds {
-    /// Nothing has been found yet.
+    /// Nothing has been found yet; what will be is noted in `latest`.
     #[must_use]
-    pub fn new(doctor: Doctor, store: Store, metrics: Metrics) -> Self {
-        Self { doctor, store, metrics, known: BTreeMap::new() }
+    pub fn new(doctor: Doctor, store: Store, metrics: Metrics, latest: Latest) -> Self {
+        Self { doctor, store, metrics, latest, known: BTreeMap::new() }
     }
 
     /// Works until `lifecycle` stops it.
@@ -54,6 +55,7 @@ impl Rounds {
         } else {
             findings.push(Finding::error("store", "the store does not answer"));
         }
+        self.latest.note(self.doctor.clock.now(), &findings);
         self.tell(&findings);
     }
 

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     call::view::At,
+    doctor::Severity,
     error::{ApiError, RETRY_SOON},
     kestra::Kestra,
     store::{Store, StoreHealth},
@@ -110,8 +111,9 @@ pub(super) async fn ready(
             "vapi": vapi(&api),
             "clock": {"ok": true, "now": At(api.clock.now())},
             "webhooks": {"lastReceivedAt": api.metrics.last_webhook().map(At)},
-            "backlog": {"pendingFetches": health_now.pending, "oldestDueAt": health_now.oldest_due.map(At), "waiters": api.registry.waiters().count()},
+            "backlog": {"pendingFetches": health_now.pending, "oldestDueAt": health_now.oldest_due.map(At), "waiters": api.registry.waiters().count(), "pendingDeliveries": health_now.push_pending, "deadDeliveries": health_now.push_dead},
             "sweep": sweep(&api).await,
+            "doctor": doctor(&api),
             "stopping": api.lifecycle.is_stopping(),
         });
     }
@@ -155,6 +157,18 @@ async fn sweep(api: &Api) -> Value {
         "lastBegunAt": status.begun_at.map(At),
         "lastEndedAt": status.ended_at.map(At),
         "error": status.error,
+    })
+}
+
+/// What the doctor found in its latest round; `findings` are its warnings and errors, in words, with what to do.
+fn doctor(api: &Api) -> Value {
+    let round = api.doctor.round();
+    let findings = round.as_ref().map(|round| round.findings.as_slice()).unwrap_or_default();
+    json!({
+        "ok": findings.iter().all(|finding| finding.severity != Severity::Error),
+        "on": api.config.doctor_every.is_some(),
+        "lastEndedAt": round.as_ref().map(|round| At(round.at)),
+        "findings": findings,
     })
 }
 

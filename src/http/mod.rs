@@ -61,6 +61,7 @@ use crate::{
     clock::Clock,
     config::Config,
     dial::{Dialer, batches::Batches},
+    doctor::latest::Latest,
     enrich::Enricher,
     error::ApiError,
     lifecycle::Lifecycle,
@@ -118,6 +119,8 @@ pub struct Shared {
     pub meters: Meters,
     /// Looks at the store, not too often.
     pub probe: Probe,
+    /// What the doctor found in the latest round, if it makes rounds.
+    pub doctor: Latest,
 }
 
 impl std::ops::Deref for Api {

@@ -48,6 +48,7 @@ const DOORS: [(&str, &[&str]); 31] = [
             "clock",
             "config",
             "dial",
+            "doctor",
             "enrich",
             "envelope",
             "error",

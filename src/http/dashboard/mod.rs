@@ -36,11 +36,14 @@ macro_rules! files {
 const OWN: &[(&str, &str, &str)] = files! {
     "access.js" "page" JAVASCRIPT;
     "act.js" "page" JAVASCRIPT;
+    "analytics.js" "page" JAVASCRIPT;
     "api.js" "page" JAVASCRIPT;
     "app.js" "page" JAVASCRIPT;
     "batches.js" "page" JAVASCRIPT;
     "call.js" "page" JAVASCRIPT;
     "calls.js" "page" JAVASCRIPT;
+    "charts.css" "page" CSS;
+    "charts.js" "page" JAVASCRIPT;
     "connect.js" "page" JAVASCRIPT;
     "draft.js" "page" JAVASCRIPT;
     "health.js" "page" JAVASCRIPT;

@@ -1,8 +1,10 @@
 //! The page for people: signing in, what it shows, and that it shows everybody's words as words.
 
 mod access;
+mod analytics;
 mod batches;
 mod call;
+mod health;
 mod pages;
 mod sessions;
 mod subscriptions;

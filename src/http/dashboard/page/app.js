@@ -1,5 +1,6 @@
 // Begins here: who is signed in, which page, and the frame around it.
 import { Access } from "/dashboard/access.js";
+import { Analytics } from "/dashboard/analytics.js";
 import { ask, session as sessions } from "/dashboard/api.js";
 import { Batch, Batches } from "/dashboard/batches.js";
 import { Call } from "/dashboard/call.js";
@@ -13,7 +14,7 @@ import { Subscription } from "/dashboard/subscription.js";
 import { Subscriptions } from "/dashboard/subscriptions.js";
 
 const LINKS = [
-  ["#/", "Now"], ["#/calls", "Calls"], ["#/batches", "Batches"], ["#/subscriptions", "Subscriptions"],
+  ["#/", "Now"], ["#/calls", "Calls"], ["#/batches", "Batches"], ["#/analytics", "Analytics"], ["#/subscriptions", "Subscriptions"],
   ["#/health", "Health"], ["#/access", "Access"],
 ];
 
@@ -28,6 +29,7 @@ function route() {
     // An id that nobody could have given out.
   }
   if (page === "calls") return { name: "Calls", link: "#/calls", page: Calls, parameters };
+  if (page === "analytics") return { name: "Analytics", link: "#/analytics", page: Analytics, parameters };
   if (page === "batches") return { name: id ? "Batch" : "Batches", link: "#/batches", page: id ? Batch : Batches, id, parameters };
   if (page === "subscriptions") return { name: id ? "Subscription" : "Subscriptions", link: "#/subscriptions", page: id ? Subscription : Subscriptions, id, parameters };
   if (page === "access") return { name: "Access", link: "#/access", page: Access, parameters };

@@ -2,10 +2,12 @@
 import { api, ask, useLoad } from "/dashboard/api.js";
 import { html, useEffect } from "/dashboard/html.js";
 import { Ago, Facts, Failed, Loading } from "/dashboard/parts.js";
-import { bytes, count, title } from "/dashboard/words.js";
+import { bytes, count, title, whole } from "/dashboard/words.js";
 
 /** Milliseconds between two looks. */
 const AGAIN = 10_000;
+/** Milliseconds that a fetch may be late before it is worth a word. */
+const OVERDUE = 120_000;
 
 /** Reads Prometheus' text: the samples of a counter, each with its labels. */
 function samples(text, name) {
@@ -18,7 +20,9 @@ function samples(text, name) {
   }
   return found.filter((sample) => sample.value > 0);
 }
-const sum = (found, fits = () => true) => found.filter((it) => fits(it.labels)).reduce((total, it) => total + it.value, 0);
+const sum = (found) => found.reduce((total, it) => total + it.value, 0);
+/** Webhooks that were refused; what the doctor sends to be refused is none. */
+const rejections = (metrics) => samples(metrics, "ringback_webhook_rejections_total").filter(({ labels }) => labels.reason !== "doctor");
 
 /** Totals by a label, the greatest first. */
 function by(found, label) {
@@ -27,10 +31,17 @@ function by(found, label) {
   return Object.entries(totals).sort((a, b) => b[1] - a[1]);
 }
 
+/** A sentence out of the doctor's words; what is typed or set stands between backticks. */
+function sentence(words) {
+  // Names of settings stay as they are.
+  const begun = /^[a-z]+(?![\w.])/.test(words) ? words.charAt(0).toUpperCase() + words.slice(1) : words;
+  return `${begun}${/[.!?]$/.test(words) ? "" : "."}`.split("`").map((part, at) => (at % 2 ? html`<code>${part}</code>` : part));
+}
+
 export function Health({ session }) {
   const { data, error, reload } = useLoad(async () => {
-    const [ready, cache, metrics] = await Promise.all([ask("/readyz?verbose"), api("/cache/stats?limit=0"), ask("/metrics", { json: false })]);
-    return { ready, cache: cache.stats, metrics };
+    const [ready, cache, metrics, subscriptions] = await Promise.all([ask("/readyz?verbose"), api("/cache/stats?limit=0").catch(() => null), ask("/metrics", { json: false }), api("/subscriptions").catch(() => null)]);
+    return { ready, cache: cache?.stats, metrics, subscriptions: subscriptions?.data };
   }, "health");
   useEffect(() => {
     const timer = setInterval(reload, AGAIN);
@@ -40,33 +51,110 @@ export function Health({ session }) {
     <div class="heading"><h1 tabindex="-1">Health</h1></div>
     ${error && html`<${Failed} error=${error} retry=${reload} />`}
     ${!data && !error && html`<${Loading} />`}
-    ${data && html`<div class="grid"><${Checks} ready=${data.ready} service=${session.service} /><${Webhooks} metrics=${data.metrics} last=${data.ready.checks.webhooks.lastReceivedAt} />
-      <${Work} ready=${data.ready} metrics=${data.metrics} /><${Memory} cache=${data.cache} /></div>`}`;
+    ${data && html`<${Verdict} findings=${findings(data, session.service)} ready=${data.ready} />
+      <div class="cards"><${Checks} ready=${data.ready} service=${session.service} /><${Doctor} doctor=${data.ready.checks.doctor} />
+      <${Webhooks} metrics=${data.metrics} last=${data.ready.checks.webhooks.lastReceivedAt} /><${Subscriptions} all=${data.subscriptions} backlog=${data.ready.checks.backlog} metrics=${data.metrics} />
+      <${Work} ready=${data.ready} metrics=${data.metrics} /><${Vapi} ready=${data.ready} metrics=${data.metrics} service=${session.service} />${data.cache && html`<${Memory} cache=${data.cache} />`}</div>`}`;
 }
 
-const Check = ({ ok, not = "Trouble", name, children }) => html`<li><span class="badge ${ok ? "completed" : not === "Note" ? "timeout" : "error"}">${ok ? "Fine" : not}</span> <div><strong>${name}</strong><p>${children}</p></div></li>`;
+/** What does not go well, the worst first: `[bad, what is, what to do]`. */
+function findings({ ready: { checks }, metrics, subscriptions }, service) {
+  const refused = sum(rejections(metrics));
+  const told = checks.doctor.findings.filter((it) => it.severity === "error").length;
+  const disabled = subscriptions?.filter((it) => it.status === "disabled").length ?? 0;
+  const { pendingFetches, oldestDueAt, deadDeliveries } = checks.backlog;
+  const overdue = pendingFetches > 0 && oldestDueAt && Date.parse(checks.clock.now) - Date.parse(oldestDueAt) > OVERDUE;
+  const all = [
+    [checks.stopping, true, "The service is stopping.", "It takes no new requests. Start it again if that was not meant."],
+    [!checks.store.ok, true, "The store does not answer.", "Webhooks are refused, and Vapi sends them again for a while. Look at the database or disk behind DATABASE_URL."],
+    [!checks.disk.ok, true, "Little room is left on the disk.", "Old bodies are dropped to make room. Free some, or lower PAYLOAD_RETENTION_DAYS."],
+    [!checks.vapi.ok, true, "Vapi can't be asked.", `Late analyses and lost reports can't be fetched: ${checks.vapi.error}.`],
+    [checks.kestra?.places && !checks.kestra.ok, true, "Kestra can't be asked.", `No call can be placed by it: ${checks.kestra?.error}.`],
+    [!checks.sweep.ok, true, "The search for lost webhooks failed.", `${checks.sweep.error ?? "The store could not be asked how it goes"}. It is tried again; if that goes on, look at VAPI_API_KEY and https://status.vapi.ai.`],
+    [refused > 0, sum(rejections(metrics).filter(({ labels }) => labels.reason !== "missing")) > 0, `${count(refused, "webhook was", "webhooks were")} refused since this instance started.`, "If they were of calls, those are looked for at Vapi. Check that the secret at Vapi is one of VAPI_WEBHOOK_SECRET."],
+    [told > 0, true, `The doctor found ${count(told, "error")} in the settings.`, "Webhooks get lost, or will. Under Doctor it says which, and what to do."],
+    [overdue, true, "Fetches from Vapi are overdue.", "Vapi answers slowly or not at all: see Vapi below and https://status.vapi.ai."],
+    [disabled > 0, true, `${count(disabled, "subscription is", "subscriptions are")} disabled.`, "The endpoint answered 410 Gone. Mend it and resume the subscription, or delete it."],
+    [deadDeliveries > 0, false, `${count(deadDeliveries, "delivery was", "deliveries were")} given up.`, "Look at the deliveries of the subscription, mend its endpoint, and redeliver them."],
+    [!checks.vapi.keyConfigured, false, "There is no VAPI_API_KEY.", "Nothing can be fetched, and a report settles a call as it comes. Set Vapi's private key."],
+    [!checks.webhooks.lastReceivedAt, false, "Nothing has come from Vapi since this instance started.", "If calls went on meanwhile, run ringback doctor."],
+    [!service.encrypted, false, "Records are stored in clear.", "Set DATA_KEY to encrypt them."],
+  ];
+  return all.filter(([is]) => is).map(([, ...finding]) => finding).sort(([a], [b]) => b - a);
+}
+
+const Level = ({ bad, ok }) => html`<span class="badge ${ok ? "completed" : bad ? "error" : "timeout"}">${ok ? "Fine" : bad ? "Trouble" : "Note"}</span>`;
+
+function Verdict({ findings, ready: { status } }) {
+  const bad = findings.filter(([bad]) => bad).length;
+  const words = bad ? `${count(bad, "thing needs", "things need")} your attention` : status === "ok" ? "All that matters works" : "Not ready";
+  return html`<section class="card" aria-labelledby="verdict"><h2 id="verdict" role="status">${words}</h2>
+    ${findings.length > 0 && html`<ul class="checks">${findings.map(([bad, what, advice]) => html`<li key=${what}><${Level} bad=${bad} /> <div><strong>${what}</strong><p>${advice}</p></div></li>`)}</ul>`}</section>`;
+}
+
+const Check = ({ ok, bad = true, name, children }) => html`<li><${Level} ok=${ok} bad=${bad} /> <div><strong>${name}</strong><p>${children}</p></div></li>`;
 
 function Checks({ ready: { checks, status }, service }) {
+  const { store, disk, vapi, kestra, sweep } = checks;
   return html`<section class="card" aria-labelledby="checks"><h2 id="checks">${status === "ok" ? "Ready" : checks.stopping ? "Stopping" : "Not ready"}</h2>
     <ul class="checks">
-      <${Check} ok=${checks.store.ok} name="Store">${checks.store.ok ? `It answers${checks.store.sizeBytes ? `, and takes ${bytes(checks.store.sizeBytes)}` : ""}.` : "It does not answer. Webhooks are refused, and Vapi sends them again. Check the database and DATABASE_URL."}</${Check}>
-      <${Check} ok=${checks.disk.ok} name="Disk">${!checks.disk.ok ? "Little room is left: old bodies are dropped to make room. Free some, or lower PAYLOAD_RETENTION_DAYS." : checks.disk.freeBytes ? `${bytes(checks.disk.freeBytes)} free.` : "Nothing to watch for this store."}</${Check}>
-      <${Check} ok=${checks.vapi.ok && checks.vapi.keyConfigured} not=${checks.vapi.ok ? "Note" : "Trouble"} name="Vapi">${!checks.vapi.keyConfigured ? "There is no VAPI_API_KEY: nothing can be fetched, and a report settles a call as it comes." : !checks.vapi.ok ? `Trouble: ${checks.vapi.error}.` : checks.vapi.lastAnsweredAt ? html`The key is set. Vapi last answered <${Ago} at=${checks.vapi.lastAnsweredAt} />.` : "The key is set. Vapi has not been asked yet."}</${Check}>
-      <${Check} ok=${service.encrypted} not="Note" name="Encryption at rest">${service.encrypted ? "Records are encrypted with DATA_KEY." : "Records are stored in clear. Set DATA_KEY to encrypt them."}</${Check}>
+      <${Check} ok=${store.ok} name="Store">${store.ok ? html`It answers${store.sizeBytes ? html`, and takes <data value=${store.sizeBytes}>${bytes(store.sizeBytes)}</data>` : ""}.` : "It does not answer."}</${Check}>
+      <${Check} ok=${disk.ok} name="Disk">${disk.freeBytes === null ? "Nothing to watch for this store." : html`<data value=${disk.freeBytes}>${bytes(disk.freeBytes)}</data> free.`}</${Check}>
+      <${Check} ok=${vapi.ok && vapi.keyConfigured} bad=${!vapi.ok} name="Vapi">${!vapi.keyConfigured ? "There is no key." : !vapi.ok ? `Trouble: ${vapi.error}.` : vapi.lastAnsweredAt ? html`The key is set. Vapi last answered <${Ago} at=${vapi.lastAnsweredAt} />.` : "The key is set. Vapi has not been asked yet."}</${Check}>
+      ${kestra && html`<${Check} ok=${kestra.ok} bad=${kestra.places} name="Kestra">${kestra.ok ? "It answers." : `Trouble: ${kestra.error}.`}</${Check}>`}
+      <${Check} ok=${sweep.ok && sweep.on} bad=${!sweep.ok} name="Search for lost webhooks"><${Sweep} ...${sweep} /></${Check}>
+      <${Check} ok=${service.encrypted} bad=${false} name="Encryption at rest">${service.encrypted ? "Records are encrypted with DATA_KEY." : "None."}</${Check}>
     </ul></section>`;
+}
+
+function Sweep({ on, running, lastBegunAt, lastEndedAt, error }) {
+  if (error) return error;
+  if (running) return html`It goes on${lastBegunAt && html`, since <${Ago} at=${lastBegunAt} />`}.`;
+  if (!on) return "Off: there is no VAPI_API_KEY, or RECONCILE_SECONDS is 0.";
+  return lastEndedAt ? html`The last one ended <${Ago} at=${lastEndedAt} />.` : "None has been made yet.";
+}
+
+/** What is wrong, in the doctor's words; objects at Vapi have names that other people gave them. */
+function Doctor({ doctor: { on, lastEndedAt, findings } }) {
+  return html`<section class="card" aria-labelledby="doctor"><h2 id="doctor">Doctor</h2>
+    ${!on ? html`<p>It makes no rounds. Set <code>DOCTOR_SECONDS</code>, to 3600 say, or run <code>ringback doctor</code>: it compares the settings at Vapi with what is needed here, and tries the public address.</p>`
+      : !lastEndedAt ? html`<p>Its first round since this instance started is still to come.</p>`
+      : html`<p>${findings.length ? html`${count(findings.length, "finding")} of the round that ended <${Ago} at=${lastEndedAt} />.` : html`It found nothing wrong <${Ago} at=${lastEndedAt} />.`}</p>`}
+    ${findings.length > 0 && html`<ul class="checks">${findings.map((it) => html`<li data-check=${it.check}><${Level} bad=${it.severity === "error"} />
+      <div><strong>${title(it.check)}</strong>${it.subject && html` <bdi class="quiet">${it.subject}${it.name && ` (${it.name})`}</bdi>`}<p>${sentence(it.found)}</p>${it.advice && html`<p>${sentence(it.advice)}</p>`}</div></li>`)}</ul>
+      <p class="quiet"><code>ringback doctor</code> shows them with what is to be changed; <code>--fix</code> changes what you name.</p>`}</section>`;
+}
+
+const STANDINGS = { active: ["Active", "completed"], paused: ["Paused", "timeout"], disabled: ["Disabled", "error"] };
+
+function Subscriptions({ all, backlog: { pendingDeliveries, deadDeliveries }, metrics }) {
+  const tries = samples(metrics, "ringback_push_attempts_total");
+  return html`<section class="card" aria-labelledby="subscriptions"><h2 id="subscriptions">Subscriptions</h2>
+    ${!all ? html`<p>They can't be read right now.</p>` : !all.length ? html`<p>Nobody has subscribed. <a href="#/subscriptions">Have somebody told</a> when a call is done.</p>`
+      : html`<ul class="checks">${all.map((it) => html`<li key=${it.id}><span class="badge ${STANDINGS[it.status]?.[1]}">${STANDINGS[it.status]?.[0] ?? it.status}</span>
+        <div><a href="#/subscriptions/${encodeURIComponent(it.id)}"><strong><bdi>${it.description || it.url}</bdi></strong></a><p>${it.description && html`<bdi>${it.url}</bdi>; `}${it.events.join(", ")}</p></div></li>`)}</ul>`}
+    <p><data value=${pendingDeliveries}>${count(pendingDeliveries, "delivery waits", "deliveries wait")}</data> to be tried, <data value=${deadDeliveries}>${count(deadDeliveries, "was", "were")} given up</data>.</p>
+    <${Facts} pairs=${by(tries, "result").map(([result, times]) => [`Tries: ${title(result).toLowerCase()}`, html`<span class="number">${whole(times)}</span>`])} /></section>`;
+}
+
+function Vapi({ ready: { checks }, metrics, service }) {
+  const asked = samples(metrics, "ringback_vapi_requests_total");
+  const lost = samples(metrics, "ringback_lost_webhooks_total");
+  return html`<section class="card" aria-labelledby="vapi"><h2 id="vapi">Vapi</h2>
+    <p>${!checks.vapi.keyConfigured ? "Without a key Vapi is not asked for anything." : `Asked ${count(sum(asked), "time")} since this instance started.`}
+      ${lost.length > 0 && ` ${count(sum(lost), "lost webhook was", "lost webhooks were")} found by asking.`}</p>
+    <${Facts} pairs=${[["Webhooks go to", service.webhookUrl && html`<code>${service.webhookUrl}</code>`], ...by(asked, "status").map(([status, times]) => [`Answered ${status.replace(/_/g, " ")}`, html`<span class="number">${whole(times)}</span>`])]} /></section>`;
 }
 
 function Webhooks({ metrics, last }) {
   const taken = samples(metrics, "ringback_webhook_deliveries_total");
-  const refused = samples(metrics, "ringback_webhook_rejections_total");
-  const lost = samples(metrics, "ringback_lost_webhooks_total");
+  const refused = rejections(metrics);
   const [all, failed] = [sum(taken), sum(refused)];
   const reasons = { missing: "without any proof", invalid: "with a wrong proof", stale: "with an old timestamp" };
   return html`<section class="card" aria-labelledby="webhooks"><h2 id="webhooks">Webhooks</h2>
     <p>${last ? html`The last one came <${Ago} at=${last} />.` : html`None has come yet. <a href="#/">How to connect Vapi</a>.`} Since this instance started, ${count(all, "message was", "messages were")} taken
       and ${failed ? count(failed, "was", "were") : "none was"} refused.</p>
     ${failed > 0 && html`<div class="notice bad"><p>Refused: ${by(refused, "reason").map(([reason, times]) => `${times} ${reasons[reason] ?? reason}`).join(", ")}. Check that the secret at Vapi is one of <code>VAPI_WEBHOOK_SECRET</code>.</p></div>`}
-    ${lost.length > 0 && html`<p>${count(sum(lost), "lost webhook was", "lost webhooks were")} found by asking Vapi.</p>`}
     <${Facts} pairs=${by(taken, "type").slice(0, 12).map(([type, times]) => [html`<code>${type}</code>`, html`<span class="number">${times}</span>`])} /></section>`;
 }
 

@@ -48,6 +48,13 @@ export function lasted(seconds) {
   const two = (part) => String(part).padStart(2, "0");
   return hours ? `${hours}:${two(minutes)}:${two(whole % 60)}` : `${minutes}:${two(whole % 60)}`;
 }
+export const whole = (number) => (number === null || number === undefined ? "–" : new Intl.NumberFormat().format(number));
+export const percent = (share) => (share === null || share === undefined ? "–" : new Intl.NumberFormat(undefined, { style: "percent", maximumFractionDigits: 1 }).format(share));
+/** Seconds of machines: "2.5 s", "1:30". */
+export const amount = (seconds) => (seconds === null || seconds === undefined ? "–" : seconds < 60 ? `${new Intl.NumberFormat(undefined, { maximumFractionDigits: 1 }).format(seconds)} s` : lasted(seconds));
+export const milliseconds = (number) => `${new Intl.NumberFormat(undefined, { maximumSignificantDigits: 2 }).format(number)} ms`;
+/** A day in UTC, `2026-11-21`: "Nov 21". */
+export const day = (date) => new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric", timeZone: "UTC" }).format(new Date(date));
 export const count = (number, one, many = `${one}s`) => `${new Intl.NumberFormat().format(number)} ${number === 1 ? one : many}`;
 export function bytes(size) {
   if (!Number.isFinite(size)) return "–";
