@@ -5,7 +5,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, named_params, params};
 
-use super::{figures, news};
+use super::{
+    news,
+    standing::{Standing, Steady},
+};
 use crate::{
     call::{
         event::{CallEvent, Keep},
@@ -56,26 +59,6 @@ struct EncodedWrite {
     news: Vec<NewsItem>,
 }
 
-/// A call as it stands before a write: what decides, and what need not be written again.
-struct Standing {
-    n: i64,
-    revision: u64,
-    steady: Steady,
-    due: Option<Due>,
-}
-
-/// What seldom changes and stands in indexes: SQLite rewrites the index of every column that is named, changed or not.
-#[derive(PartialEq)]
-struct Steady {
-    ended_at: Option<i64>,
-    assistant_id: Option<String>,
-    provider_id: Option<String>,
-    customer_digits: Option<String>,
-    provider_digits: Option<String>,
-    /// `None`: nothing is counted yet.
-    measures: Option<Packed>,
-}
-
 impl EncodedCommit {
     pub(super) fn of(commit: Commit, tombstones: &TombstoneKey, packer: &Packer) -> Result<Self, StoreError> {
         let Commit { event, changed, more, past, write } = commit;
@@ -117,7 +100,7 @@ impl EncodedCommit {
             }
             found => found.map(|(seq, _)| seq),
         };
-        let standing = self.write.as_ref().map(|write| standing(db, &write.call.id)).transpose()?.flatten();
+        let standing = self.write.as_ref().map(|write| Standing::of(db, &write.call.id)).transpose()?.flatten();
         if let Some(write) = &self.write
             && standing.as_ref().map(|it| it.revision) != write.expected
         {
@@ -242,26 +225,6 @@ fn length(body: &[u8]) -> i64 {
     i64::try_from(body.len()).unwrap_or(i64::MAX)
 }
 
-fn standing(db: &Connection, id: &CallId) -> rusqlite::Result<Option<Standing>> {
-    let mut find = db.prepare_cached(
-        "SELECT c.n, c.revision, d.reason, d.at, c.ended_at, c.assistant_id, c.provider_id, c.customer_digits, c.provider_digits, \
-         c.marks, c.duration, c.cost, c.completion, c.fetches, c.score \
-         FROM calls c LEFT JOIN dues d ON d.call = c.n WHERE c.id = ?1",
-    )?;
-    find.query_row([id.as_str()], |row| {
-        let steady = Steady {
-            ended_at: row.get(4)?,
-            assistant_id: row.get(5)?,
-            provider_id: row.get(6)?,
-            customer_digits: row.get(7)?,
-            provider_digits: row.get(8)?,
-            measures: row.get::<_, Option<i64>>(9)?.map(|_| figures::packed(row, 9)).transpose()?,
-        };
-        Ok(Standing { n: row.get(0)?, revision: row.get::<_, i64>(1)?.cast_unsigned(), steady, due: super::rows::due(row, 2)? })
-    })
-    .optional()
-}
-
 impl EncodedWrite {
     fn put(&self, db: &Connection, standing: Option<&Standing>) -> rusqlite::Result<()> {
         let Some(standing) = standing else {
@@ -359,32 +322,6 @@ impl EncodedWrite {
         })?;
         let steady = self.steady();
         if standing.steady == steady { Ok(()) } else { steady.put(db, standing.n, &self.measures) }
-    }
-}
-
-impl Steady {
-    fn put(&self, db: &Connection, n: i64, measures: &Packed) -> rusqlite::Result<()> {
-        let mut put = db.prepare_cached(
-            "UPDATE calls SET ended_at = ?2, assistant_id = ?3, provider_id = ?4, customer_digits = ?5, provider_digits = ?6, \
-             marks = ?7, duration = ?8, cost = ?9, completion = ?10, fetches = ?11, score = ?12 WHERE n = ?1",
-        )?;
-        let Self { ended_at, assistant_id, provider_id, customer_digits, provider_digits, .. } = self;
-        let Packed { marks, duration, cost, completion, fetches, score } = measures;
-        let values = params![
-            n,
-            ended_at,
-            assistant_id,
-            provider_id,
-            customer_digits,
-            provider_digits,
-            marks,
-            duration,
-            cost,
-            completion,
-            fetches,
-            score
-        ];
-        put.execute(values).map(drop)
     }
 }
 

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `open`, `schema` | lock, file modes, settings; the schema and its changes |
 //! | `writer`, `checkpoint` | the thread that commits whatever is queued; the thread that copies the log |
-//! | `commit`, `upkeep` | what is written: one commit; due times, deletion, retention |
+//! | `commit`, `standing`, `upkeep` | what is written: one commit; what stands there before; due times, deletion, retention |
 //! | `news` | the log of what was told |
 //! | `outbox`, `deliveries` | whom to tell; what is on its way |
 //! | `document` | small things that are kept beside calls |
@@ -33,6 +33,7 @@ mod rows;
 mod schema;
 mod sieve;
 mod snapshot;
+mod standing;
 mod upkeep;
 mod writer;
 
