@@ -32,7 +32,7 @@ const COMPARED: &str = r"((told) => {
     'From the end of a call until it is complete': (it) => [it.completionSeconds.p50, it.completionSeconds.p95],
     Duration: (it) => [it.durationSeconds.average, it.durationSeconds.p50, it.durationSeconds.p95], Cost: (it) => [it.cost.total],
     'Reports that came by webhook': (it) => [it.webhooks.deliverySuccess], 'Lost webhooks': (it) => [it.webhooks.lost],
-    ...(told.webhooks.rejected === null ? {} : { 'Rejected proofs': (it) => [it.webhooks.rejected] }),
+    ...(told.webhooks.rejected === null ? {} : { 'Refused webhooks': (it) => [it.webhooks.rejected] }),
   };
   const tiles = {
     Calls: told.calls, 'Answer rate': told.answerRate, 'Average call': told.durationSeconds.average, Cost: told.cost.total,
