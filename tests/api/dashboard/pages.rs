@@ -35,7 +35,7 @@ const PICTURES: &str = "RINGBACK_PICTURES";
 pub(super) async fn opened(story: Story) -> (TestApp, Tab) {
     let app = story.begin().await;
     let url = app.listen().await;
-    let tab = Tab::open(&url).await;
+    let tab = Tab::open(&url, app.clock().now()).await;
     (app, tab)
 }
 
@@ -46,7 +46,7 @@ pub(super) async fn finished(app: TestApp, tab: Tab) {
 }
 
 /// A line of the conversation, as Vapi tells it while it is spoken.
-fn spoken(id: &str, role: &str, words: &str, at: i64, is_final: bool) -> serde_json::Value {
+pub(super) fn spoken(id: &str, role: &str, words: &str, at: i64, is_final: bool) -> serde_json::Value {
     let kind = if is_final { "final" } else { "partial" };
     let mut body = message("transcript", id, json!({"role": role, "transcriptType": kind, "transcript": words}));
     body["message"]["timestamp"] = json!(START.0 + at);
@@ -122,7 +122,7 @@ async fn words_come_while_they_are_spoken_and_none_is_lost_with_the_connection()
     let url = app.listen().await;
     let port = url.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
     let road = Proxy::to(port).await;
-    let tab = Tab::open(&format!("http://127.0.0.1:{}", road.port())).await;
+    let tab = Tab::open(&format!("http://127.0.0.1:{}", road.port()), app.clock().now()).await;
     tab.sign_in(READ).await;
     tab.reads("Live").await;
     app.hears_status(&talk(CALL), Stage::InProgress).await;
