@@ -271,9 +271,9 @@ impl Tab {
         assert_eq!(overflow, 0, "{place} is wider than the window");
     }
 
-    /// A picture of what is to be seen.
-    pub(crate) async fn picture(&self, file: &Path) {
-        let params = ScreenshotParams::builder().format(CaptureScreenshotFormat::Png).build();
+    /// A picture of the page down to its end; on a phone of what is to be seen.
+    pub(crate) async fn picture(&self, file: &Path, look: Look) {
+        let params = ScreenshotParams::builder().format(CaptureScreenshotFormat::Png).full_page(look != Look::Phone).build();
         self.page.save_screenshot(params, file).await.expect("a picture");
     }
 
