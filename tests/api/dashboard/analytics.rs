@@ -32,7 +32,7 @@ const COMPARED: &str = r"((told) => {
     'From the end of a call until it is complete': (it) => [it.completionSeconds.p50, it.completionSeconds.p95],
     Duration: (it) => [it.durationSeconds.average, it.durationSeconds.p50, it.durationSeconds.p95], Cost: (it) => [it.cost.total],
     'Reports that came by webhook': (it) => [it.webhooks.deliverySuccess], 'Lost webhooks': (it) => [it.webhooks.lost],
-    ...(told.webhooks.rejected === null ? {} : { 'Rejected proofs': (it) => [it.webhooks.rejected] }),
+    ...(told.webhooks.rejected === null ? {} : { 'Refused webhooks': (it) => [it.webhooks.rejected] }),
   };
   const tiles = {
     Calls: told.calls, 'Answer rate': told.answerRate, 'Average call': told.durationSeconds.average, Cost: told.cost.total,
@@ -64,6 +64,7 @@ async fn weeks(app: &TestApp, a_day: i64) {
             refused(app, &[("x-vapi-secret", "wrong")]).await;
             refused(app, &[("x-vapi-secret", "wrong")]).await;
         }
+        app.api().analyst.write_down().await.expect("the store answers");
         app.clock().advance(DAY - app.clock().now().0 % DAY + 3_600 * SECOND);
     }
     let now = app.clock().now();
@@ -213,6 +214,7 @@ async fn charts_are_usable_by_all_in_every_light_and_on_a_phone() {
     }
     let (app, tab) = opened(guarded(Story::new())).await;
     weeks(&app, 3).await;
+    tab.is_now(app.clock().now()).await;
     tab.sign_in(ADMIN).await;
     tab.go("#/analytics").await;
     tab.until("document.querySelectorAll('figure').length === 8").await;

@@ -1,5 +1,6 @@
 //! Batches as people see and cancel them.
 
+use ringback::call::time::SECOND;
 use serde_json::json;
 
 use super::{
@@ -35,6 +36,8 @@ async fn a_batch_is_watched_and_canceled_and_its_calls_are_hung_up() {
     looked_at(&tab, "no-batches").await;
     let id = made(&app, &of(5, 2)).await;
     has_live(&app, &id, 2).await;
+    app.clock().advance(14 * SECOND);
+    tab.is_now(app.clock().now()).await;
     tab.go("#/").await;
     tab.press("Batches").await;
     tab.reads("0 of 5 done").await;

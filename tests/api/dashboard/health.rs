@@ -1,6 +1,7 @@
 //! The page *Health*: what does not go well, in words, and what to do about it.
 
 use ringback::{
+    call::time::SECOND,
     doctor::{Doctor, Finding, rounds::Rounds},
     simulate::Stage,
 };
@@ -81,7 +82,7 @@ async fn what_does_not_go_well_is_told_with_what_to_do() {
     tab.go("#/health").await;
     for words in [
         "3 things need your attention",
-        "1 webhook was refused since this instance started.",
+        "1 webhook was refused in the last 3 hours.",
         "1 subscription is disabled.",
         "The doctor found 1 error in the settings.",
         "Records are stored in clear.",
@@ -108,6 +109,33 @@ async fn what_does_not_go_well_is_told_with_what_to_do() {
     app.api().doctor.note(now, &[]);
     tab.reads("It found nothing wrong").await;
     tab.reads("2 things need your attention").await;
+    finished(app, tab).await;
+}
+
+#[tokio::test]
+async fn a_refused_webhook_needs_attention_for_some_hours_and_not_for_ever() {
+    if !is_tested() {
+        return;
+    }
+    let (app, tab) = opened(guarded(Story::new())).await;
+    let shows = async |words: [&str; 3]| {
+        tab.go("#/").await;
+        tab.reads("No call right now.").await;
+        tab.go("#/health").await;
+        for words in words {
+            tab.reads(words).await;
+        }
+    };
+    tab.sign_in(READ).await;
+    // Without a proof it need not be Vapi's.
+    app.ask("POST", "/api/v1/vapi/webhook").body("{}").send().await.refused(401, "INVALID_SIGNATURE");
+    shows(["All that matters works", "1 webhook was refused in the last 3 hours.", "1 without any proof"]).await;
+    app.ask("POST", "/api/v1/vapi/webhook").header("x-vapi-secret", "wrong").body("{}").send().await.refused(401, "INVALID_SIGNATURE");
+    shows(["1 thing needs your attention", "2 webhooks were refused in the last 3 hours.", "1 with a wrong proof"]).await;
+    assert_eq!(tab.js("[document.querySelector('.verdict').role, document.querySelector('#verdict').role]").await, json!(["status", null]));
+    app.clock().advance(5 * 3_600 * SECOND);
+    shows(["All that matters works", "Since this instance started", "1 with a wrong proof"]).await;
+    assert!(!tab.text().await.contains("in the last 3 hours"));
     finished(app, tab).await;
 }
 

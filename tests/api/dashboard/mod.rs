@@ -5,9 +5,11 @@ mod analytics;
 mod batches;
 mod call;
 mod health;
+mod now;
 mod pages;
 mod sessions;
 mod subscriptions;
+mod timeline;
 mod words;
 
 use crate::support::app::Story;

@@ -2,7 +2,7 @@
 
 use ringback::{
     call::time::SECOND,
-    simulate::{Scenario, Stage},
+    simulate::{CallScript, Stage},
 };
 use serde_json::json;
 
@@ -23,7 +23,7 @@ pub(super) async fn looked_at(tab: &Tab, name: &str) {
         tokio::time::sleep(std::time::Duration::from_millis(150)).await;
         tab.is_usable_by_all(&format!("{name}, {look:?}")).await;
         if let Some(folder) = &pictures {
-            tab.picture(&folder.join(format!("{name}-{look:?}.png").to_lowercase())).await;
+            tab.picture(&folder.join(format!("{name}-{look:?}.png").to_lowercase()), look).await;
         }
     }
     tab.look(Look::Light).await;
@@ -35,7 +35,7 @@ const PICTURES: &str = "RINGBACK_PICTURES";
 pub(super) async fn opened(story: Story) -> (TestApp, Tab) {
     let app = story.begin().await;
     let url = app.listen().await;
-    let tab = Tab::open(&url).await;
+    let tab = Tab::open(&url, app.clock().now()).await;
     (app, tab)
 }
 
@@ -46,7 +46,7 @@ pub(super) async fn finished(app: TestApp, tab: Tab) {
 }
 
 /// A line of the conversation, as Vapi tells it while it is spoken.
-fn spoken(id: &str, role: &str, words: &str, at: i64, is_final: bool) -> serde_json::Value {
+pub(super) fn spoken(id: &str, role: &str, words: &str, at: i64, is_final: bool) -> serde_json::Value {
     let kind = if is_final { "final" } else { "partial" };
     let mut body = message("transcript", id, json!({"role": role, "transcriptType": kind, "transcript": words}));
     body["message"]["timestamp"] = json!(START.0 + at);
@@ -122,7 +122,7 @@ async fn words_come_while_they_are_spoken_and_none_is_lost_with_the_connection()
     let url = app.listen().await;
     let port = url.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
     let road = Proxy::to(port).await;
-    let tab = Tab::open(&format!("http://127.0.0.1:{}", road.port())).await;
+    let tab = Tab::open(&format!("http://127.0.0.1:{}", road.port()), app.clock().now()).await;
     tab.sign_in(READ).await;
     tab.reads("Live").await;
     app.hears_status(&talk(CALL), Stage::InProgress).await;
@@ -269,7 +269,7 @@ async fn every_page_is_usable_by_all_in_every_light_and_on_a_phone() {
     if !is_tested() {
         return;
     }
-    let (app, tab) = opened(guarded(Story::new()).with_vapi(|options| options.scenario = Scenario::All)).await;
+    let (app, tab) = opened(guarded(Story::new())).await;
     looked_at(&tab, "sign-in").await;
     tab.fill("#token", "not-a-token-0123456789", Some("Enter")).await;
     tab.was_refused(401).await;
@@ -281,16 +281,20 @@ async fn every_page_is_usable_by_all_in_every_light_and_on_a_phone() {
     tab.reads("No calls yet.").await;
     looked_at(&tab, "no-calls").await;
     populate(&app).await;
+    tab.is_now(app.clock().now()).await;
     tab.go("#/").await;
     tab.reads("eighty dollars").await;
+    app.hears(&spoken("live-2", "assistant", LINES[4], app.clock().now().since(START), false)).await;
+    tab.until("document.querySelector('.said.passing')").await;
     looked_at(&tab, "now").await;
     tab.go("#/calls").await;
     tab.until("document.querySelectorAll('tbody tr').length > 6").await;
     looked_at(&tab, "calls").await;
     tab.go(&format!("#/calls/{CALL}")).await;
     tab.reads("Particulars").await;
-    looked_at(&tab, "call").await;
     tab.press("Timeline").await;
+    tab.reads("end-of-call-report").await;
+    looked_at(&tab, "call").await;
     tab.press("Show redacted bodies").await;
     tab.until("document.querySelectorAll('.timeline pre').length").await;
     looked_at(&tab, "timeline").await;
@@ -303,30 +307,68 @@ async fn every_page_is_usable_by_all_in_every_light_and_on_a_phone() {
     finished(app, tab).await;
 }
 
-/// Calls of every kind, and two that go on.
+/// Calls of every kind, minutes apart, and two that go on.
 async fn populate(app: &TestApp) {
-    for (number, name) in
-        ["Marta's Plumbing", "Blue Door Clinic", "Kowalski & Daughters", "Harbor Bakery", "Lakeside Auto", "Elm Street Dental"]
-            .into_iter()
-            .enumerate()
-    {
-        app.vapi.place(
-            json!({"assistantId": "a-1", "metadata": {"providerName": name}, "customer": {"number": format!("+1555010{number:04}")}}),
-        );
-    }
-    app.vapi.played().await;
     let story = json!({"providerName": "Springfield Gardens", "serviceNeeded": "Hedge trimming", "userCriteria": "One person, this week, under 100 dollars an hour"});
-    app.hears_report(&talk(CALL).with_metadata(story).with_tool_asked(2, "look_up", json!({"day": "Thursday"}))).await;
-    for (id, name, lines) in [("live-1", "Oak Hill Movers", 4), ("live-2", "Sunrise Electric", 2)] {
-        let script = talk(id).with_metadata(json!({"providerName": name}));
+    happens(app, talk_now(app, CALL, "Springfield Gardens").with_metadata(story).with_tool_asked(2, "look_up", json!({"day": "Thursday"})))
+        .await;
+    for (name, reason) in [
+        ("Marta's Plumbing", "customer-did-not-answer"),
+        ("Blue Door Clinic", "voicemail"),
+        ("Harbor Bakery", "customer-busy"),
+        ("Lakeside Auto", "call.in-progress.error-sip-telephony-provider-failed-to-connect-call"),
+    ] {
+        let script = talk_now(app, name, name);
+        happens(
+            app,
+            CallScript { started_at: None, entries: Vec::new(), ended_reason: reason.to_owned(), ..script }.with_analysis(json!({})),
+        )
+        .await;
+    }
+    let fully_booked = json!({"summary": "The clinic is booked out until the middle of next month and keeps a list for canceled appointments.", "successEvaluation": "false"});
+    happens(
+        app,
+        talk_now(app, "Elm Street Dental", "Elm Street Dental").with_lines(LINES.into_iter().cycle().take(14)).with_analysis(fully_booked),
+    )
+    .await;
+    for (id, name, lines) in [("live-1", "Oak Hill Movers", 2), ("live-2", "Sunrise Electric", 4)] {
+        let script = CallScript { entries: Vec::new(), ..talk_now(app, id, name) };
+        app.hears_status(&script, Stage::Ringing).await;
+        app.clock().advance(9 * SECOND);
         app.hears_status(&script, Stage::InProgress).await;
-        for (at, (role, words)) in (0..lines).zip([
-            ("assistant", "Hi, this is Nora from the front desk. Do you have availability this week?"),
-            ("user", "Yes, we could come on Thursday morning."),
-            ("assistant", "Thursday morning sounds good. What is your rate?"),
-            ("user", "It is eighty dollars an hour, two hours at least."),
-        ]) {
-            app.hears(&spoken(id, role, words, i64::from(at) * 3_000, true)).await;
+        for (role, words) in ["assistant", "user"].into_iter().cycle().zip(LINES).take(lines) {
+            app.clock().advance(3 * SECOND);
+            app.hears(&spoken(id, role, words, app.clock().now().since(START), true)).await;
         }
     }
+}
+
+/// What a pleasant call is about.
+const LINES: [&str; 5] = [
+    "Hi, this is Nora from the front desk. Do you have availability this week?",
+    "Yes, we could come on Thursday morning.",
+    "Thursday morning sounds good. What is your rate?",
+    "It is eighty dollars an hour, two hours at least.",
+    "Eighty dollars an hour. And could one person",
+];
+
+/// A talk that begins now.
+fn talk_now(app: &TestApp, id: &str, name: &str) -> CallScript {
+    let id = id.to_lowercase().replace(|letter: char| !letter.is_ascii_alphanumeric(), "-");
+    let number = id.bytes().fold(0, |sum, byte| (sum * 7 + i32::from(byte)) % 10_000);
+    CallScript::talk(id, app.clock().now())
+        .with_metadata(json!({"providerName": name}))
+        .with_requested("customer", json!({"number": format!("+1555010{number:04}")}))
+}
+
+/// The call takes place, as Vapi tells it, and some minutes pass.
+async fn happens(app: &TestApp, script: CallScript) {
+    app.hears_status(&script, Stage::Ringing).await;
+    if let Some(started) = script.started_at {
+        app.clock().advance(started.since(script.created_at));
+        app.hears_status(&CallScript { entries: Vec::new(), ..script.clone() }, Stage::InProgress).await;
+    }
+    app.clock().advance(script.ended_at.since(app.clock().now()) + 2 * SECOND);
+    app.hears_report(&script).await;
+    app.clock().advance(214 * SECOND);
 }

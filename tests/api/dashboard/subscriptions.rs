@@ -128,6 +128,7 @@ async fn what_did_not_arrive_stands_there_with_its_reason_and_is_sent_again() {
         app.hears_report(&talk(call)).await;
     }
     given_up(&app).await;
+    tab.is_now(app.clock().now()).await;
     tab.sign_in(ADMIN).await;
     tab.go("#/subscriptions").await;
     tab.reads("3 failed").await;

@@ -44,7 +44,7 @@ async fn hostile_words_stay_words_on_every_page() {
         return;
     }
     let app = Story::new().begin().await;
-    let tab = Tab::open(&app.listen().await).await;
+    let tab = Tab::open(&app.listen().await, app.clock().now()).await;
     tab.reads("No call right now.").await;
     app.hears_status(&hostile(), Stage::InProgress).await;
     tab.until("document.querySelector('.call.on')").await;
@@ -90,7 +90,7 @@ async fn is_told(reason: &str, words: &str, script: CallScript, can_ask: bool, s
     app.hears_report(&script).await;
     app.live_through(seconds).await;
     assert_eq!(app.call(&script.id).await["outcome"]["analysisMissingReason"], reason);
-    let tab = Tab::open(&app.listen().await).await;
+    let tab = Tab::open(&app.listen().await, app.clock().now()).await;
     tab.go(&format!("#/calls/{}", script.id)).await;
     tab.until(&format!("document.querySelector('[data-missing={reason}]')")).await;
     tab.reads(words).await;

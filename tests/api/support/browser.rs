@@ -20,6 +20,7 @@ use chromiumoxide::{
     page::ScreenshotParams,
 };
 use futures_util::StreamExt as _;
+use ringback::{call::time::Millis, clock::Clock};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{
@@ -33,6 +34,18 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const GLANCE: Duration = Duration::from_millis(40);
 /// Browsers at once: each takes a core while it starts.
 static ROOM: Semaphore = Semaphore::const_new(3);
+
+/// Gives a page a clock that is `SHIFT` milliseconds ahead: in a story of weeks ago everything would be weeks old.
+const CLOCK: &str = "(() => {
+    const Machine = Date;
+    let shift = SHIFT;
+    const now = () => Machine.now() + shift;
+    globalThis.storyClock = (to) => { shift = to - Machine.now(); };
+    globalThis.Date = new Proxy(Machine, {
+        construct: (machine, given, made) => Reflect.construct(machine, given.length ? given : [now()], made),
+        get: (machine, name) => (name === 'now' ? now : Reflect.get(machine, name)),
+    });
+})()";
 
 /// Looks for what keeps people from using a page.
 const AXE: &str = include_str!("../../vendor/axe.min.js");
@@ -74,8 +87,8 @@ pub(crate) struct Tab {
 }
 
 impl Tab {
-    /// Opens the service at `url`.
-    pub(crate) async fn open(url: &str) -> Self {
+    /// Opens the service at `url`, when it is `now` in the story.
+    pub(crate) async fn open(url: &str, now: Millis) -> Self {
         let room = ROOM.acquire().await.expect("it is never closed");
         let profile = TempDir::new().expect("a folder");
         let config = BrowserConfig::builder()
@@ -94,8 +107,15 @@ impl Tab {
         let tab = Self { browser, page, url: url.to_owned(), faults, listeners, _profile: profile, _room: room };
         let tab = tab.watched().await;
         tab.look(Look::Light).await;
+        let shift = now.since(Clock::System.now());
+        tab.page.evaluate_on_new_document(CLOCK.replace("SHIFT", &shift.to_string())).await.expect("a clock");
         tab.page.goto(url).await.expect("the page loads");
         tab
+    }
+
+    /// Sets the page's clock, as long as it is not loaded anew; it goes on from there.
+    pub(crate) async fn is_now(&self, now: Millis) {
+        self.js(&format!("void storyClock({})", now.0)).await;
     }
 
     /// From now on nothing that goes wrong is overlooked.
@@ -251,9 +271,9 @@ impl Tab {
         assert_eq!(overflow, 0, "{place} is wider than the window");
     }
 
-    /// A picture of what is to be seen.
-    pub(crate) async fn picture(&self, file: &Path) {
-        let params = ScreenshotParams::builder().format(CaptureScreenshotFormat::Png).build();
+    /// A picture of the page down to its end; on a phone of what is to be seen.
+    pub(crate) async fn picture(&self, file: &Path, look: Look) {
+        let params = ScreenshotParams::builder().format(CaptureScreenshotFormat::Png).full_page(look != Look::Phone).build();
         self.page.save_screenshot(params, file).await.expect("a picture");
     }
 

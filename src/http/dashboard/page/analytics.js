@@ -4,7 +4,7 @@ import { Chart, Patterns, Share } from "/dashboard/charts.js";
 import { Connect } from "/dashboard/connect.js";
 import { html } from "/dashboard/html.js";
 import { Facts, Failed, Loading } from "/dashboard/parts.js";
-import { DATA, MISSING, OUTCOMES, amount, count, dollars, lasted, milliseconds, percent, whole } from "/dashboard/words.js";
+import { DATA, MISSING, OUTCOMES, REFUSALS, amount, count, dollars, lasted, milliseconds, percent, title, whole } from "/dashboard/words.js";
 
 const SPANS = [7, 30, 90];
 const USUAL = "30";
@@ -15,20 +15,13 @@ const LATEST = 100;
 const STATUSES = ["completed", "no_answer", "voicemail", "timeout", "error", "pending"];
 /** What may stand in the address. */
 const FIELDS = ["days", "from", "to", "assistantId", "providerId"];
-/** Why proofs were refused, and what to do. */
-const REASONS = {
-  missing: ["without any proof", "Give Vapi's server URL a credential that sends the secret; or somebody else found the address."],
-  invalid: ["with a wrong proof", "The secret at Vapi is none of VAPI_WEBHOOK_SECRET. Put both in there while you change it."],
-  stale: ["with an old timestamp", "Set the clock of this machine, or raise VAPI_WEBHOOK_TOLERANCE_SECONDS."],
-};
 
 /** Days are those of UTC, as the service counts them; what today is, the service knows. */
 async function range({ days, from, to }) {
+  if (from || to) return { since: from && `${from}T00:00:00Z`, until: to && new Date(Date.parse(`${to}T00:00:00Z`) + DAY).toISOString() };
   const ready = await ask("/readyz?verbose");
-  const heard = Boolean(ready.checks.webhooks.lastReceivedAt);
-  if (from || to) return { heard, since: from && `${from}T00:00:00Z`, until: to && new Date(Date.parse(`${to}T00:00:00Z`) + DAY).toISOString() };
   const today = Math.floor(Date.parse(ready.checks.clock.now) / DAY) * DAY;
-  return { heard, since: new Date(today - (days - 1) * DAY).toISOString(), until: new Date(today + DAY).toISOString() };
+  return { since: new Date(today - (days - 1) * DAY).toISOString(), until: new Date(today + DAY).toISOString() };
 }
 
 export function Analytics({ parameters, session }) {
@@ -36,9 +29,8 @@ export function Analytics({ parameters, session }) {
   if (!SPANS.includes(Number(wish.days))) wish.days = USUAL;
   const { assistantId, providerId, from, to } = wish;
   const { data, error, loading, reload } = useLoad(async () => {
-    const { heard, ...span } = await range(wish);
-    const path = `/analytics${query({ ...span, assistantId, providerId })}`;
-    return { heard, path, numbers: (await api(path)).data };
+    const path = `/analytics${query({ ...(await range(wish)), assistantId, providerId })}`;
+    return { path, numbers: (await api(path)).data };
   }, JSON.stringify(wish));
   const latest = useLoad(() => api(`/calls?limit=${LATEST}`), "latest");
   const narrowed = Boolean(assistantId || providerId);
@@ -62,23 +54,24 @@ export function Analytics({ parameters, session }) {
     </form>
     ${error && html`<${Failed} error=${error} retry=${reload} />`}
     ${loading && !data && html`<${Loading} />`}
-    ${data && !error && html`<${Numbers} key=${data.path} numbers=${data.numbers} heard=${data.heard} narrowed=${narrowed} wish=${wish} session=${session} />`}`;
+    ${data && !error && html`<${Numbers} key=${data.path} numbers=${data.numbers} any=${latest.data && latest.data.data.length > 0} narrowed=${narrowed} wish=${wish} session=${session} />`}`;
 }
 
 /** Ids that calls had, to choose from. */
 const Known = ({ id, calls, field }) => html`<datalist id=${id}>${[...new Set((calls ?? []).map((call) => call[field]).filter(Boolean))].map((it) => html`<option key=${it} value=${it} />`)}</datalist>`;
 
-function Numbers({ numbers, heard, narrowed, wish, session }) {
+/** `any`: is any call kept at all? `null` as long as nobody knows. */
+function Numbers({ numbers, any, narrowed, wish, session }) {
   const { calls, series, webhooks } = numbers;
   const days = series.map((it) => it.date);
   const of = (pick) => series.map(pick);
   if (calls === 0) return html`
     <div class="empty"><p class="big">${narrowed ? "No call fits." : "No calls in these days."}</p>
       ${narrowed ? html`<p>Check the ids, or <a href="#/analytics${query({ days: wish.days })}">count all calls</a>.</p>`
-        : heard ? html`<p>Webhooks do come in. <a href="#/analytics?days=90">Look at 90 days</a>, or <a href="#/">watch for the next call</a>.</p>`
+        : any ? html`<p>There are calls of other days. <a href="#/analytics?days=90">Look at 90 days</a>, or <a href="#/">watch for the next call</a>.</p>`
         : html`<p>Numbers appear here after the first call.</p>`}</div>
     ${webhooks.rejected > 0 && html`<${Patterns} /><${Refused} webhooks=${webhooks} days=${days} of=${of} />`}
-    ${!heard && !narrowed && html`<${Connect} service=${session.service} />`}`;
+    ${any === false && !narrowed && html`<${Connect} service=${session.service} />`}`;
   return html`<${Patterns} /><p class="sr" role="status">${count(calls, "call")} counted</p><${Tiles} numbers=${numbers} />
     <div class="charts"><${Outcomes} numbers=${numbers} days=${days} of=${of} /><${Answered} numbers=${numbers} days=${days} of=${of} />
       <${Completion} numbers=${numbers} days=${days} of=${of} /><${Durations} numbers=${numbers} days=${days} of=${of} />
@@ -128,13 +121,13 @@ const Lost = ({ numbers: { webhooks }, days, of }) => html`<${Chart} name="Lost 
   series=${[{ kind: "failed", name: "Lost", values: of((it) => it.webhooks.lost) }]} />`;
 
 function Refused({ webhooks: { received, rejected, byReason }, days, of }) {
-  if (rejected === null) return html`<section class="card" aria-labelledby="refused"><h2 id="refused">Rejected proofs</h2>
+  if (rejected === null) return html`<section class="card" aria-labelledby="refused"><h2 id="refused">Refused webhooks</h2>
     <p class="quiet">Who a refused webhook was about is not known, so they are counted for all calls only. <a href="#/analytics">Count all calls</a>.</p></section>`;
   const reasons = Object.entries(byReason).filter(([, times]) => times).sort((a, b) => b[1] - a[1]);
-  return html`<${Chart} name="Rejected proofs" days=${days} show=${whole} whole
+  return html`<${Chart} name="Refused webhooks" days=${days} show=${whole} whole
     gist=${rejected ? `${count(rejected, "webhook was", "webhooks were")} refused, ${whole(received)} taken.` : `None was refused; ${count(received, "webhook was", "webhooks were")} taken.`}
-    series=${[{ kind: "failed", name: "Rejected", values: of((it) => it.webhooks.rejected) }]}>
-    ${reasons.length > 0 && html`<ul class="reasons">${reasons.map(([reason, times]) => html`<li data-reason=${reason}><data value=${times}>${whole(times)}</data><div>${REASONS[reason]?.[0] ?? reason}<p>${REASONS[reason]?.[1]}</p></div></li>`)}</ul>`}</${Chart}>`;
+    series=${[{ kind: "failed", name: "Refused", values: of((it) => it.webhooks.rejected) }]}>
+    ${reasons.length > 0 && html`<ul class="reasons">${reasons.map(([reason, times]) => html`<li data-reason=${reason}><data value=${times}>${whole(times)}</data><div>${REFUSALS[reason]?.[0] ?? title(reason)}${REFUSALS[reason] && html`<p>${REFUSALS[reason][1]}</p>`}</div></li>`)}</ul>`}</${Chart}>`;
 }
 
 function Feedback({ feedback, encrypted }) {

@@ -1,4 +1,4 @@
-// What to do when nothing was heard from Vapi yet.
+// What to do when no call was ever heard of.
 import { html } from "/dashboard/html.js";
 import { Copy } from "/dashboard/parts.js";
 
@@ -10,7 +10,7 @@ export function Connect({ service }) {
   return html`
     <section class="card connect" aria-labelledby="connect">
       <h2 id="connect">Connect Vapi</h2>
-      <p>Nothing has come from Vapi since this instance started. Three steps:</p>
+      <p>No call was heard of yet. Three steps:</p>
       <ol>
         <li>
           <p>In Vapi, open your assistant or your organization settings, and set this as the <strong>Server URL</strong>:</p>

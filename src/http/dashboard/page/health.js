@@ -1,13 +1,17 @@
 // How the service is doing, in words.
-import { api, ask, useLoad } from "/dashboard/api.js";
+import { api, ask, query, useLoad } from "/dashboard/api.js";
 import { html, useEffect } from "/dashboard/html.js";
 import { Ago, Facts, Failed, Loading } from "/dashboard/parts.js";
-import { bytes, count, title, whole } from "/dashboard/words.js";
+import { REFUSALS, bytes, count, title, whole } from "/dashboard/words.js";
 
 /** Milliseconds between two looks. */
 const AGAIN = 10_000;
 /** Milliseconds that a fetch may be late before it is worth a word. */
 const OVERDUE = 120_000;
+/** Hours in which a refused webhook is worth a word. */
+const RECENT = 3;
+/** With these reasons webhooks of Vapi's get lost; without a proof, or unreadable, they need not be Vapi's. */
+const SERIOUS = ["invalid", "stale", "not_configured", "too_large"];
 
 /** Reads Prometheus' text: the samples of a counter, each with its labels. */
 function samples(text, name) {
@@ -24,11 +28,19 @@ const sum = (found) => found.reduce((total, it) => total + it.value, 0);
 /** Webhooks that were refused; what the doctor sends to be refused is none. */
 const rejections = (metrics) => samples(metrics, "ringback_webhook_rejections_total").filter(({ labels }) => labels.reason !== "doctor");
 
+const greatestFirst = (totals) => Object.entries(totals).filter(([, times]) => times > 0).sort((a, b) => b[1] - a[1]);
 /** Totals by a label, the greatest first. */
 function by(found, label) {
   const totals = {};
   for (const { labels, value } of found) totals[labels[label]] = (totals[labels[label]] ?? 0) + value;
-  return Object.entries(totals).sort((a, b) => b[1] - a[1]);
+  return greatestFirst(totals);
+}
+
+/** Reasons for which webhooks were refused of late, at any instance, and how often; the most frequent first. */
+async function refusedOfLate({ checks }) {
+  const since = new Date(Date.parse(checks.clock.now) - RECENT * 3_600_000).toISOString();
+  const { data } = await api(`/analytics${query({ since })}`);
+  return greatestFirst(data.webhooks.byReason);
 }
 
 /** A sentence out of the doctor's words; what is typed or set stands between backticks. */
@@ -41,7 +53,8 @@ function sentence(words) {
 export function Health({ session }) {
   const { data, error, reload } = useLoad(async () => {
     const [ready, cache, metrics, subscriptions] = await Promise.all([ask("/readyz?verbose"), api("/cache/stats?limit=0").catch(() => null), ask("/metrics", { json: false }), api("/subscriptions").catch(() => null)]);
-    return { ready, cache: cache?.stats, metrics, subscriptions: subscriptions?.data };
+    const refused = await refusedOfLate(ready).catch(() => []);
+    return { ready, refused, cache: cache?.stats, metrics, subscriptions: subscriptions?.data };
   }, "health");
   useEffect(() => {
     const timer = setInterval(reload, AGAIN);
@@ -53,13 +66,17 @@ export function Health({ session }) {
     ${!data && !error && html`<${Loading} />`}
     ${data && html`<${Verdict} findings=${findings(data, session.service)} ready=${data.ready} />
       <div class="cards"><${Checks} ready=${data.ready} service=${session.service} /><${Doctor} doctor=${data.ready.checks.doctor} />
-      <${Webhooks} metrics=${data.metrics} last=${data.ready.checks.webhooks.lastReceivedAt} /><${Subscriptions} all=${data.subscriptions} backlog=${data.ready.checks.backlog} metrics=${data.metrics} />
+      <${Webhooks} metrics=${data.metrics} late=${data.refused} last=${data.ready.checks.webhooks.lastReceivedAt} /><${Subscriptions} all=${data.subscriptions} backlog=${data.ready.checks.backlog} metrics=${data.metrics} />
       <${Work} ready=${data.ready} metrics=${data.metrics} /><${Vapi} ready=${data.ready} metrics=${data.metrics} service=${session.service} />${data.cache && html`<${Memory} cache=${data.cache} />`}</div>`}`;
 }
 
+const isSerious = (refused) => refused.some(([reason]) => SERIOUS.includes(reason));
+/** What to do about the most frequent reason. */
+const advice = ([[reason] = []]) => REFUSALS[reason]?.[1] ?? "See under Webhooks.";
+
 /** What does not go well, the worst first: `[bad, what is, what to do]`. */
-function findings({ ready: { checks }, metrics, subscriptions }, service) {
-  const refused = sum(rejections(metrics));
+function findings({ ready: { checks }, refused, subscriptions }, service) {
+  const times = refused.reduce((total, [, times]) => total + times, 0);
   const told = checks.doctor.findings.filter((it) => it.severity === "error").length;
   const disabled = subscriptions?.filter((it) => it.status === "disabled").length ?? 0;
   const { pendingFetches, oldestDueAt, deadDeliveries } = checks.backlog;
@@ -71,7 +88,7 @@ function findings({ ready: { checks }, metrics, subscriptions }, service) {
     [!checks.vapi.ok, true, "Vapi can't be asked.", `Late analyses and lost reports can't be fetched: ${checks.vapi.error}.`],
     [checks.kestra?.places && !checks.kestra.ok, true, "Kestra can't be asked.", `No call can be placed by it: ${checks.kestra?.error}.`],
     [!checks.sweep.ok, true, "The search for lost webhooks failed.", `${checks.sweep.error ?? "The store could not be asked how it goes"}. It is tried again; if that goes on, look at VAPI_API_KEY and https://status.vapi.ai.`],
-    [refused > 0, sum(rejections(metrics).filter(({ labels }) => labels.reason !== "missing")) > 0, `${count(refused, "webhook was", "webhooks were")} refused since this instance started.`, "If they were of calls, those are looked for at Vapi. Check that the secret at Vapi is one of VAPI_WEBHOOK_SECRET."],
+    [times > 0, isSerious(refused), `${count(times, "webhook was", "webhooks were")} refused in the last ${RECENT} hours.`, `${advice(refused)} If they were of calls, those are looked for at Vapi.`],
     [told > 0, true, `The doctor found ${count(told, "error")} in the settings.`, "Webhooks get lost, or will. Under Doctor it says which, and what to do."],
     [overdue, true, "Fetches from Vapi are overdue.", "Vapi answers slowly or not at all: see Vapi below and https://status.vapi.ai."],
     [disabled > 0, true, `${count(disabled, "subscription is", "subscriptions are")} disabled.`, "The endpoint answered 410 Gone. Mend it and resume the subscription, or delete it."],
@@ -88,7 +105,7 @@ const Level = ({ bad, ok }) => html`<span class="badge ${ok ? "completed" : bad 
 function Verdict({ findings, ready: { status } }) {
   const bad = findings.filter(([bad]) => bad).length;
   const words = bad ? `${count(bad, "thing needs", "things need")} your attention` : status === "ok" ? "All that matters works" : "Not ready";
-  return html`<section class="card" aria-labelledby="verdict"><h2 id="verdict" role="status">${words}</h2>
+  return html`<section class="card" aria-labelledby="verdict"><h2 id="verdict" class="sr">In short</h2><p class="verdict" role="status">${words}</p>
     ${findings.length > 0 && html`<ul class="checks">${findings.map(([bad, what, advice]) => html`<li key=${what}><${Level} bad=${bad} /> <div><strong>${what}</strong><p>${advice}</p></div></li>`)}</ul>`}</section>`;
 }
 
@@ -146,15 +163,14 @@ function Vapi({ ready: { checks }, metrics, service }) {
     <${Facts} pairs=${[["Webhooks go to", service.webhookUrl && html`<code>${service.webhookUrl}</code>`], ...by(asked, "status").map(([status, times]) => [`Answered ${status.replace(/_/g, " ")}`, html`<span class="number">${whole(times)}</span>`])]} /></section>`;
 }
 
-function Webhooks({ metrics, last }) {
+function Webhooks({ metrics, late, last }) {
   const taken = samples(metrics, "ringback_webhook_deliveries_total");
-  const refused = rejections(metrics);
-  const [all, failed] = [sum(taken), sum(refused)];
-  const reasons = { missing: "without any proof", invalid: "with a wrong proof", stale: "with an old timestamp" };
+  const refused = by(rejections(metrics), "reason");
+  const [all, failed] = [sum(taken), refused.reduce((total, [, times]) => total + times, 0)];
   return html`<section class="card" aria-labelledby="webhooks"><h2 id="webhooks">Webhooks</h2>
-    <p>${last ? html`The last one came <${Ago} at=${last} />.` : html`None has come yet. <a href="#/">How to connect Vapi</a>.`} Since this instance started, ${count(all, "message was", "messages were")} taken
+    <p>${last ? html`The last one came <${Ago} at=${last} />.` : "None has come."} Since this instance started, ${count(all, "message was", "messages were")} taken
       and ${failed ? count(failed, "was", "were") : "none was"} refused.</p>
-    ${failed > 0 && html`<div class="notice bad"><p>Refused: ${by(refused, "reason").map(([reason, times]) => `${times} ${reasons[reason] ?? reason}`).join(", ")}. Check that the secret at Vapi is one of <code>VAPI_WEBHOOK_SECRET</code>.</p></div>`}
+    ${failed > 0 && html`<div class="notice ${isSerious(late) ? "bad" : ""}"><p>Refused: ${refused.map(([reason, times]) => `${times} ${REFUSALS[reason]?.[0] ?? title(reason).toLowerCase()}`).join(", ")}. ${advice(refused)}</p></div>`}
     <${Facts} pairs=${by(taken, "type").slice(0, 12).map(([type, times]) => [html`<code>${type}</code>`, html`<span class="number">${times}</span>`])} /></section>`;
 }
 

@@ -27,6 +27,16 @@ export const MISSING = {
   never_came: ["Vapi was asked, and it has no analysis of this call.", "Look at the assistant's analysis plan at Vapi. If the call just ended, fetch again."],
 };
 
+/** Why webhooks were refused, and what to do. What has no proof need not be Vapi's. */
+export const REFUSALS = {
+  missing: ["without any proof", "Give Vapi's server URL a credential that sends the secret; or somebody else found the address."],
+  invalid: ["with a wrong proof", "The secret at Vapi is none of VAPI_WEBHOOK_SECRET. Put both in there while you change it."],
+  stale: ["with an old timestamp", "Set the clock of this machine, or raise VAPI_WEBHOOK_TOLERANCE_SECONDS."],
+  not_configured: ["because no secret is set here", "Set VAPI_WEBHOOK_SECRET, and the same secret at Vapi."],
+  too_large: ["that were too large", "Raise MAX_BODY_MB if they were Vapi's: reports of long calls are large."],
+  invalid_payload: ["that could not be read", "They carry a proof, but are no messages of Vapi's. See whether something else sends to this address."],
+};
+
 const FAULTS = {
   vapi: "Vapi's own fault", provider: "A model, voice or transcriber failed", config: "Settings, keys or limits of the account",
   transport: "The phone network or carrier", customer: "The person called", assistant: "The assistant", unknown: "Unclear",
