@@ -101,6 +101,9 @@ function Cancel({ batch, path, changed }) {
     </div>`;
 }
 
+/** How a row stands whose call is not shown: it is not known yet, was deleted since, or there is none. */
+const stands = ({ callId, code, done }) => (done ? (code ? "Failed" : callId ? "Done" : "Canceled") : code ? "Tried again" : callId ? "Being placed" : "Waiting");
+
 function Row({ of: { index, callId, data, code, error, done } }) {
   const is = data?.createdAt ? data : null;
   return html`
@@ -108,7 +111,7 @@ function Row({ of: { index, callId, data, code, error, done } }) {
       <td role="cell" data-label="Nr." class="quiet number nr">${index + 1}</td>
       <td role="cell" class="who">${callId ? html`<a href="#/calls/${encodeURIComponent(callId)}"><bdi>${is ? who(is) : callId}</bdi></a> <bdi class="quiet">${is && number(is)}</bdi>` : html`<span class="quiet">${done ? "Not placed" : "To be placed"}</span>`}
         ${error && html`<p class="gist words" dir="auto" title=${code}>${error}</p>`}${is?.analysis.summary && html`<p class="gist" dir="auto">${is.analysis.summary.slice(0, 240)}</p>`}</td>
-      <td role="cell" data-label="Outcome">${is ? html`<${Badge} call=${is} />` : html`<span class="badge ${code ? "error" : ""}">${code ? "Failed" : done ? "Canceled" : callId ? "Being placed" : "Waiting"}</span>`}</td>
+      <td role="cell" data-label="Outcome">${is ? html`<${Badge} call=${is} />` : html`<span class="badge ${done && code ? "error" : code ? "timeout" : ""}">${stands({ callId, code, done })}</span>`}</td>
       <td role="cell" data-label="Lasted" class="number">${lasted(is?.durationSeconds)}</td>
       <td role="cell" data-label="Cost" class="number">${dollars(is?.cost)}</td>
     </tr>`;

@@ -26,7 +26,7 @@ export function Call({ id, session }) {
   const [isLeaving, setLeaving] = useState(false);
   const leave = (is) => { leaving.current = is; setLeaving(is); };
   const soon = () => { clearTimeout(timer.current); timer.current = setTimeout(() => leaving.current || reload(), SETTLES); };
-  // While nobody knows which call a placing became there is no stream of it.
+  // Nobody knows yet which call a placing became: it is looked for.
   const placing = id.startsWith("pl_") && !data?.data.createdAt;
   const waits = placing && data !== null && !error;
   useEffect(() => {
@@ -73,8 +73,8 @@ function Placing({ id, path, session }) {
     <p class="back"><a href="#/calls">All calls</a></p>
     <div class="heading"><h1 tabindex="-1">A call being placed</h1><span class="badge live">Not confirmed</span></div>
     ${may(session, "place") && html`<div class="actions"><button type="button" disabled=${busy} onClick=${act(() => api(`${path}/fetch`, { method: "POST" }), "Vapi is being asked. What it says appears here.")}>Look for it now</button></div>${said}`}
-    <div class="empty"><p class="big">Vapi was asked for this call and did not answer clearly.</p>
-      <p>It may ring. So it is not asked for again, but looked for in Vapi's list; this page shows the call as soon as it is found.</p><p><code>${id}</code></p></div>`;
+    <div class="empty"><p class="big">Nobody knows yet which call this became.</p>
+      <p>It was asked for, and may ring. So it is not asked for again, but looked for; this page shows the call as soon as it is found.</p><p><code>${id}</code></p></div>`;
 }
 
 function Actions({ call, path, session, leave, deleted }) {
