@@ -7,7 +7,7 @@ use axum::{
     http::{HeaderMap, Uri},
 };
 
-use super::{Api, auth::is_of_this_machine, body::Held, failures::Failures, observe::client_ip, sent::held};
+use super::{Api, auth::is_of_this_machine, body::Held, failures::Failures, observe::client_ip, sent::held, session::Remembered};
 use crate::{
     call::id::CallId,
     error::ApiError,
@@ -33,13 +33,18 @@ pub struct Gate {
     failures: Failures,
     /// Who failed to sign in at the dashboard.
     pub(super) sign_ins: Failures,
+    /// Who showed tokens that nobody knows.
+    pub(super) tokens: Failures,
+    /// Who is signed in.
+    pub(super) sessions: Remembered,
 }
 
 impl Gate {
     /// A gate for the configured secrets; `None`: no secret is configured.
     #[must_use]
     pub fn new(verifier: Option<Verifier>) -> Self {
-        Self { verifier, failures: Failures::default(), sign_ins: Failures::default() }
+        let (failures, sign_ins, tokens) = <(Failures, Failures, Failures)>::default();
+        Self { verifier, failures, sign_ins, tokens, sessions: Remembered::default() }
     }
 }
 
