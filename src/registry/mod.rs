@@ -56,11 +56,12 @@ use crate::{
     call::{
         event::{CallEvent, EventKind, Keep},
         id::CallId,
+        measures::ended_in_time,
         news::{NewsItem, NewsKind},
         policy::{Moment, Plan},
         record::{CallRecord, FetchReason, Line},
         time::Millis,
-        view::{data_status, ended_at, status},
+        view::{data_status, status},
     },
     clock::Clock,
     lifecycle::Lifecycle,
@@ -261,7 +262,7 @@ impl Registry {
         if !done_now {
             return;
         }
-        let took = ended_at(&call.record).map(|ended| self.0.clock.now().since(ended));
+        let took = ended_in_time(&call.record, call.created_at).map(|ended| self.0.clock.now().since(ended));
         let took = took.map(|milliseconds| Duration::from_millis(u64::try_from(milliseconds).unwrap_or_default()));
         self.0.metrics.call_done(status(&call.record), data_status(&call.record), took);
     }
