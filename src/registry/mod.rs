@@ -65,13 +65,16 @@ use crate::{
     },
     clock::Clock,
     lifecycle::Lifecycle,
-    store::{CallFilter, CallPage, CallWrite, Commit, Committed, Loaded, Store, StoreError, StoredCall},
+    store::{CallFilter, CallPage, CallWrite, Commit, Committed, Loaded, SortBy, Store, StoreError, StoredCall},
     telemetry::Metrics,
     trace::Traces,
 };
 
 /// How often a lost compare-and-set is tried again before the store counts as unavailable.
 const MOST_CONFLICTS: usize = 16;
+
+/// Calls among which the last webhook is looked for when the process begins.
+const LATEST: usize = 50;
 
 /// The registry: a cheap handle.
 #[derive(Clone)]
@@ -323,6 +326,19 @@ impl Registry {
     #[must_use]
     pub fn rendered<'a>(&'a self, call: &'a StoredCall, view: crate::call::view::View) -> Rendered<'a> {
         render::view(call, view, &self.0.base)
+    }
+
+    /// Learns when the last webhook came before this process began, as the calls that changed last tell it.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store can't be asked.
+    pub async fn recall_last_webhook(&self) -> Result<(), StoreError> {
+        let latest = CallFilter { by: SortBy::UpdatedAt, limit: LATEST, ..CallFilter::default() };
+        let page = self.0.store.list(latest).await?;
+        if let Some(at) = page.calls.iter().filter_map(|call| call.record.heard_at).max() {
+            self.0.metrics.webhook_recalled(at);
+        }
+        Ok(())
     }
 
     /// The store, for verbs that change no record.
