@@ -50,7 +50,7 @@ async fn recount(app: &TestApp) -> Vec<Recounted> {
             let of = |kind: &str| entries.as_array().unwrap().iter().find(|entry| entry["kind"] == kind).map(|entry| moment(&entry["at"]));
             let ended = call["endedAt"].is_string().then(|| moment(&call["endedAt"]));
             // Of what was first heard of a day after its end nobody waited for.
-            let ended = ended.filter(|ended| moment(&call["createdAt"]).since(*ended) <= 24 * 3_600 * SECOND);
+            let ended = ended.filter(|ended| moment(&call["createdAt"]).since(*ended) <= DAY);
             let completion = of("settled").zip(ended).map(|(done, ended)| done.since(ended).max(0));
             all.push(Recounted { call: call.clone(), completion: completion.map(seconds), lost: of("recovered").is_some() });
         }
