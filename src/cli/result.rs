@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{EXIT_TIMED_OUT, Remote, failed, reason::reason};
 use crate::{
-    call::id::CallId,
+    call::id::{CallId, is_placement_id},
     config::{ClientConfig, Environment},
     vapi::client::plain_http,
 };
@@ -64,6 +64,10 @@ pub(super) async fn run(args: ResultArgs, environment: &Environment) -> ExitCode
 fn not_done(id: &CallId, wait: f64, data: &Value) -> ExitCode {
     if !is_unheard(data) {
         return print(data, ExitCode::from(EXIT_TIMED_OUT));
+    }
+    if is_placement_id(id.as_str()) {
+        eprintln!("ringback: nobody knows yet which call placing {id} became; it is looked for. Don't place it again");
+        return ExitCode::from(EXIT_TIMED_OUT);
     }
     if wait > 0.0 {
         eprintln!("ringback: nothing was heard of call {id}, so far");

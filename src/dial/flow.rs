@@ -47,13 +47,13 @@ pub(super) enum Flow {
 }
 
 impl Dialer {
-    /// Fails when Kestra is not well.
     /// The Kestra that is configured, if one is.
     #[must_use]
     pub fn kestra(&self) -> Option<&Kestra> {
         self.0.parts.kestra.as_ref()
     }
 
+    /// Fails when Kestra is not well.
     pub(super) async fn is_kestra_well(&self) -> Result<(), DialError> {
         let health = match &self.0.parts.kestra {
             Some(kestra) => kestra.health().await,

@@ -1,7 +1,8 @@
 //! Reads Vapi's list where calls can stand whose answer was lost.
 //!
 //! A call can have been made only from shortly before its placing was written down until shortly after nobody sends it any more. So however many calls
-//! an organisation makes afterwards, the list is read to an end. Placings of about the same time share one reading.
+//! an organisation makes afterwards, the list is read to an end. Placings of about the same time share one reading. Only the call of a Kestra flow that
+//! goes on may still come: what is open of these is looked for up to now, and as far as the pages reach.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -70,17 +71,20 @@ impl Span {
         Self { from: says.sent_at.plus(-SKEW), to: sent_to.map(|to| to.plus(SKEW)) }
     }
 
-    /// The one that has both, if there is nothing between them; this one begins first.
+    /// The one that has both, if there is nothing between them; this one begins first. One without an end would take the other's away.
     fn joined(self, later: Self) -> Option<Self> {
-        let meet = self.to.is_none_or(|to| later.from <= to);
-        meet.then(|| Self { from: self.from, to: self.to.zip(later.to).map(|(one, other)| one.max(other)) })
+        match (self.to, later.to) {
+            (None, None) => Some(self),
+            (Some(to), Some(end)) if later.from <= to => Some(Self { from: self.from, to: Some(to.max(end)) }),
+            _ => None,
+        }
     }
 }
 
 /// Placings that one reading of the list serves, with the time that it is about; the earliest first.
 pub(super) fn shared(open: Placings) -> Vec<(Span, Placings)> {
     let mut all: Vec<(Span, String, Placing)> = open.into_iter().map(|(id, says)| (Span::of(&says), id, says)).collect();
-    all.sort_by_key(|(span, ..)| span.from);
+    all.sort_by_key(|(span, ..)| (span.to.is_none(), span.from));
     let mut groups: Vec<(Span, Placings)> = Vec::new();
     for (span, id, says) in all {
         match groups.last_mut().and_then(|group| Some((group.0.joined(span)?, group))) {
@@ -180,6 +184,9 @@ mod tests {
         assert_eq!(Span::of(&flow(None)).to, None);
         let ended = Span::of(&flow(Some(("FAILED".to_owned(), START.plus(7)))));
         assert_eq!(ended.to, Some(START.plus(7 + SKEW)));
-        assert_eq!(groups([("a", flow(None)), ("b", sent(1_000 * SKEW))]).len(), 1);
+        let found = groups([("a", flow(None)), ("b", sent(0)), ("c", flow(None)), ("d", sent(1))]);
+        let names = |all: [&str; 2]| all.map(str::to_owned).to_vec();
+        assert_eq!(found.iter().map(|(_, group)| group.clone()).collect::<Vec<_>>(), [names(["b", "d"]), names(["a", "c"])]);
+        assert!(found[0].0.to.is_some(), "those that have an end keep it");
     }
 }

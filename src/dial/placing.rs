@@ -98,7 +98,11 @@ pub struct OpenPlacing {
     pub sent_at: Millis,
     /// What for, without secrets.
     pub asked: String,
-    /// How often the call was looked for; `None` while Vapi is being asked.
+    /// Who places it.
+    pub method: CallMethod,
+    /// Kestra's flow goes on and may still name the call.
+    pub goes_on: bool,
+    /// How often the call was looked for; `None` while whoever places it is being asked.
     pub looks: Option<usize>,
 }
 

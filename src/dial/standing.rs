@@ -85,8 +85,9 @@ impl Dialer {
             State::Unknown => Some(says.looks),
             State::Placed | State::Refused | State::Lost => return Ok(None),
         };
-        let Placing { sent_at, asked, .. } = says;
-        Ok(Some(OpenPlacing { event_id: event_id(id.as_str()).to_owned(), sent_at, asked, looks }))
+        let Placing { sent_at, asked, method, run, .. } = says;
+        let goes_on = run.is_some_and(|run| run.over.is_none());
+        Ok(Some(OpenPlacing { event_id: event_id(id.as_str()).to_owned(), sent_at, asked, method, goes_on, looks }))
     }
 
     pub(super) async fn standing(&self, id: &str) -> Result<Standing, StoreError> {

@@ -73,6 +73,16 @@ async fn answer(api: &Api, batch: &Stored, view: View, status: StatusCode) -> Re
     Ok(json_answer(status, body, None))
 }
 
+/// There is a batch: whatever fails from here on, the answer says so. Whoever sent it again would have everything placed twice.
+async fn begun(api: &Api, batch: Stored, wait: Duration, view: View) -> Response {
+    let batch = api.batches.done_within(&batch.document.id, wait).await.ok().flatten().unwrap_or(batch);
+    let brief = || {
+        let body = Envelope { done: batch.says.is_done(), ..Envelope::of(api.batches.brief(&batch)) }.to_bytes();
+        json_answer(StatusCode::CREATED, body, None)
+    };
+    answer(api, &batch, view, StatusCode::CREATED).await.unwrap_or_else(|_store| brief())
+}
+
 /// Has many calls placed, so many at once. It survives restarts, and goes slower while Vapi's lines are busy.
 ///
 /// Each request is what `POST /calls` takes, with a `callback` of its own if it has one. If anything is wrong with one, nothing is placed.
@@ -109,11 +119,9 @@ pub(super) async fn create(
     let Sent { json, held } = sent;
     let draft = Draft::parse(&json, &api.push.reach(), |number| api.batches.may_call(number))?;
     drop(held);
-    let Made { id, replayed } = api.batches.create(NewBatch { draft, token: caller.token.clone(), key, hash }).await?;
-    let waiting = Instant::now();
-    let gone = || ApiError::Internal("a batch is gone that was there just now".to_owned());
-    let batch = api.batches.done_within(&id, wait).await?.ok_or_else(gone)?;
-    let mut response = answer(&api, &batch, view, StatusCode::CREATED).await?;
+    let Made { batch, replayed } = api.batches.create(NewBatch { draft, token: caller.token.clone(), key, hash }).await?;
+    let (id, waiting) = (batch.document.id.clone(), Instant::now());
+    let mut response = begun(&api, batch, wait, view).await;
     let headers = response.headers_mut();
     headers.extend(HeaderValue::try_from(format!("/api/v1/vapi/batches/{id}/result")).ok().map(|place| (header::LOCATION, place)));
     if replayed {

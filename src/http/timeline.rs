@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     call::{id::CallId, view::At},
-    dial::{Named, OpenPlacing},
+    dial::{CallMethod, Named, OpenPlacing},
     envelope::{Envelope, NoData, Pagination},
     error::{Absent, ApiError},
     registry::Known,
@@ -115,13 +115,22 @@ fn answer(id: &CallId, items: Vec<TimelineItem<'_>>, token: Option<String>) -> R
     (axum::Extension(told), Json(Envelope::of(items).about(id.as_str()).paged(count, pagination))).into_response()
 }
 
+fn where_it_stands(placing: &OpenPlacing) -> String {
+    let (who, lost) = match placing.method {
+        CallMethod::DirectVapi => ("Vapi", "its answer was lost"),
+        CallMethod::Kestra => ("Kestra", "no call was named"),
+    };
+    match placing.looks {
+        None => format!("{who} is being asked for the call"),
+        Some(_) if placing.goes_on => "Kestra's flow goes on, and has named no call yet".to_owned(),
+        Some(0) => format!("{who} was asked for the call, and {lost}; it will be looked for"),
+        Some(1) => format!("{who} was asked for the call, and {lost}; it was looked for once"),
+        Some(looks) => format!("{who} was asked for the call, and {lost}; it was looked for {looks} times"),
+    }
+}
+
 /// A call was asked for, and nobody knows yet what came of it.
 fn asked_for(placing: &OpenPlacing, bodies: bool) -> TimelineItem<'_> {
-    let details = match placing.looks {
-        None => "Vapi is being asked for the call".into(),
-        Some(0) => "Vapi was asked for the call, and its answer was lost; it will be looked for".into(),
-        Some(looks) => format!("Vapi was asked for the call, and its answer was lost; it was looked for {looks} times").into(),
-    };
     TimelineItem {
         at: At(placing.sent_at),
         kind: "placed",
@@ -132,7 +141,7 @@ fn asked_for(placing: &OpenPlacing, bodies: bool) -> TimelineItem<'_> {
         duplicate: false,
         changed: &[],
         version: None,
-        details: Some(details),
+        details: Some(where_it_stands(placing).into()),
         body: bodies.then(|| serde_json::from_str(&placing.asked).ok()),
     }
 }

@@ -265,9 +265,10 @@ impl Push {
     }
 }
 
-/// How often it was answered that this is too much.
+/// How often it was answered that this is too much, since it was last begun to be told: by now the endpoint may take more.
 fn refused_as_too_large(delivery: &Delivery) -> usize {
-    delivery.attempts.iter().filter(|attempt| attempt.status == Some(413)).count()
+    let tries = usize::try_from(delivery.tries).unwrap_or(usize::MAX);
+    delivery.attempts.iter().rev().take(tries).filter(|attempt| attempt.status == Some(413)).count()
 }
 
 /// The headers that somebody wants sent along.

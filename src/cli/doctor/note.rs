@@ -12,7 +12,7 @@ use crate::{
     app::open_store,
     audit::{Audit, Deed},
     clock::Clock,
-    config::{ClientConfig, DatabaseUrl},
+    config::{ClientConfig, DatabaseUrl, Migrate, StoreConfig},
     store::sqlite::inspect,
     vapi::client::plain_http,
 };
@@ -58,7 +58,9 @@ async fn write(practice: &Practice, action: &str, subjects: Vec<String>) -> Opti
         }
         DatabaseUrl::Postgres(_) | DatabaseUrl::Redis(_) => {}
     }
-    let store = open_store(&config.store, LITTLE, !config.http.is_loopback()).await.ok()?;
+    // Nobody who runs on it is to find another schema.
+    let as_it_is = StoreConfig { migrate: Migrate::Check, links: false, ..config.store.clone() };
+    let store = open_store(&as_it_is, LITTLE, !config.http.is_loopback()).await.ok()?;
     let audit = Audit::new(store.clone(), Clock::System, config.store.retention_ms);
     let mut outcome = Some(());
     for subject in subjects {

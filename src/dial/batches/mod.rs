@@ -112,10 +112,10 @@ pub struct NewBatch {
 }
 
 /// A batch that was made.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Made {
-    /// Its id.
-    pub id: String,
+    /// As it stood when that became certain.
+    pub batch: Read<Batch>,
     /// It was made before, by the same key.
     pub replayed: bool,
 }
@@ -158,21 +158,19 @@ impl Batches {
                 None => None,
             };
             if let Some(Read { says, .. }) = &before
-                && self.read(&says.placement_id).await?.is_some()
+                && let Some(batch) = self.read(&says.placement_id).await?
             {
-                return if says.hash == new.hash {
-                    Ok(Made { id: says.placement_id.clone(), replayed: true })
-                } else {
-                    Err(DialError::KeyReused)
-                };
+                return if says.hash == new.hash { Ok(Made { batch, replayed: true }) } else { Err(DialError::KeyReused) };
             }
             if self.parts().client.is_none() && self.takes_our_key(&new.draft) {
                 return Err(DialError::NoKey);
             }
             let (id, now) = (batch::new_id(), self.now());
             let answer = key.clone();
-            let mut writes =
-                vec![made(DocumentKind::Batch, &id, &first(&new), now), made(DocumentKind::Orders, &id, &new.draft.orders, now)];
+            let says = first(&new);
+            let batch = made(DocumentKind::Batch, &id, &says, now);
+            let document = batch.document.clone();
+            let mut writes = vec![batch, made(DocumentKind::Orders, &id, &new.draft.orders, now)];
             writes.extend(key.as_ref().map(|key| {
                 let before = before.map(|it| it.document.revision);
                 placing::remembered(key, &Remembered::of(&new.hash, &id), before, (now, Some(REMEMBERED)))
@@ -184,7 +182,7 @@ impl Batches {
             };
             if dialer.write_or(writes, take_back).await? {
                 self.begin(&id).await;
-                return Ok(Made { id, replayed: false });
+                return Ok(Made { batch: Read { document, says }, replayed: false });
             }
         }
         Err(StoreError::Unavailable("the answer to the key kept changing under us".to_owned()).into())

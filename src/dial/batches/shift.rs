@@ -281,7 +281,9 @@ impl Shift {
                 }
                 self.wait_for_line(refusal.retry_after_ms);
             }
-            DialError::TooMany | DialError::Stopping => self.wait(LIMIT_PAUSE),
+            DialError::TooMany => self.wait(LIMIT_PAUSE),
+            // Nothing is wrong: whoever comes next goes on.
+            DialError::Stopping => return self.wait(LIMIT_PAUSE),
             DialError::Store(error) => return self.wait_for_store(error),
             // Somebody took the key away: they will bring it back, or cancel.
             DialError::NoKey => self.wait(LONGEST_PAUSE),

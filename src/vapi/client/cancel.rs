@@ -50,7 +50,12 @@ impl VapiClient {
             (_, Some(control)) => ("control", self.within(self.shared.control(control)).await),
             (_, None) => return Canceled::Failed(NO_CONTROL.to_owned()),
         };
-        self.asked(operation, outcome.as_ref().ok().copied());
+        let status = outcome.as_ref().ok().copied();
+        if operation == "control" {
+            self.counted(operation, status);
+        } else {
+            self.asked(operation, status);
+        }
         match outcome {
             Ok(200..300) => Canceled::Done,
             Ok(401 | 403) => Canceled::Denied,

@@ -52,6 +52,11 @@ impl VapiClient {
     /// Notes what came of a request, and tells the observer.
     pub(super) fn asked(&self, operation: &'static str, status: Option<u16>) {
         self.shared.contacts.note(status, self.shared.clock.now());
+        self.counted(operation, status);
+    }
+
+    /// Tells the observer only: what was asked is not Vapi's REST.
+    pub(super) fn counted(&self, operation: &'static str, status: Option<u16>) {
         if let Some(observer) = &self.observer {
             observer(operation, status);
         }

@@ -3,7 +3,7 @@
 use ringback::simulate::Fault;
 use serde_json::{Value, json};
 
-use super::{about, asking, data, each, end, finish, has_live, made, of, result, start, story};
+use super::{BATCHES, about, asking, data, each, end, finish, has_live, made, of, result, start, story};
 use crate::{
     placing::{sent, vapis_call},
     store_postgres::eventually,
@@ -18,6 +18,7 @@ on_every_engine! {
     an_instance_that_is_lost_is_followed_by_another
     a_call_whose_answer_was_lost_is_found
     without_the_store_nothing_is_placed
+    a_batch_that_was_made_is_told_so_though_the_store_is_lost_meanwhile
 }
 
 async fn busy_lines_make_it_slower_and_fail_nothing(engine: Engine) {
@@ -148,6 +149,24 @@ async fn without_the_store_nothing_is_placed(engine: Engine) {
     asking(&app, &of(2, 2)).send().await.refused(503, "STORE_UNAVAILABLE");
     about(&app, "bt_x", "").await.refused(503, "STORE_UNAVAILABLE");
     assert_eq!(sent(&app), 0);
+    app.finish().await;
+}
+
+async fn a_batch_that_was_made_is_told_so_though_the_store_is_lost_meanwhile(engine: Engine) {
+    let app = story(engine).begin().await;
+    start(&app);
+    let body = of(2, 2).to_string();
+    let asking = app.ask("POST", &format!("{BATCHES}?wait=1")).body(body).send();
+    let losing = async {
+        eventually("both are placed", async || sent(&app) == 2).await;
+        app.lose_store().await;
+    };
+    let (answer, ()) = tokio::join!(asking, losing);
+    // A 503 would have it sent again, and everything placed twice.
+    let data = answer.data(201);
+    assert!(data["batchId"].as_str().is_some_and(|id| id.starts_with("bt_")) && data["stats"]["total"] == 2, "{data}");
+    app.app().lifecycle().abort();
+    eventually("nobody works on it any more", async || app.api().registry.waiters().count() == 0).await;
     app.finish().await;
 }
 
