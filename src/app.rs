@@ -182,6 +182,9 @@ async fn enrich(registry: Registry, enricher: Enricher, lifecycle: Lifecycle) {
         () = registry.store().opened() => {}
         () = lifecycle.soft_stopped() => return,
     }
+    if let Err(error) = registry.recall_last_webhook().await {
+        warn!(%error, "When the last webhook came can't be told before the next one");
+    }
     refold(&registry).await;
     enricher.run(lifecycle).await;
 }

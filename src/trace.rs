@@ -14,7 +14,7 @@
 use std::{borrow::Cow, collections::HashMap};
 
 use opentelemetry::{
-    Context, KeyValue,
+    Context, KeyValue, Value,
     propagation::TextMapPropagator as _,
     trace::{FutureExt as _, SpanBuilder, SpanKind, Status, TraceContextExt as _},
 };
@@ -112,8 +112,8 @@ impl Answering {
     }
 }
 
-/// Says something about the work at hand: an id or a word of ours. Nothing happens outside of a span.
-pub fn note(key: &'static str, value: impl Into<Cow<'static, str>>) {
+/// Says something about the work at hand: an id, a word of ours, a number. Nothing happens outside of a span.
+pub fn note(key: &'static str, value: impl Into<Value>) {
     Context::map_current(|context| {
         if context.has_active_span() {
             context.span().set_attribute(KeyValue::new(key, value.into()));

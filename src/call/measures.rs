@@ -1,5 +1,7 @@
 //! What of a call goes into numbers about many: [`Measures`], taken from its record alone. What is counted is what pollers see.
 
+use std::ops::RangeInclusive;
+
 use super::{
     record::{CallRecord, CallState},
     time::Millis,
@@ -14,6 +16,10 @@ pub const DATA_STATUSES: [&str; 5] = ["pending", "partial", "fetching", "complet
 pub const MISSING: [&str; 7] = ["", "not_connected", "still_fetching", "not_promised", "too_short", "could_not_ask", "never_came"];
 /// What a score is found under, in data and outputs.
 const SCORE: &str = "nps_score";
+/// What a score can be; anything else is a slip of whoever wrote it down.
+const SCORES: RangeInclusive<f64> = 0.0..=10.0;
+/// Of a call first heard of so long after its end, in milliseconds, nobody waited for the result: it was backfilled or replayed.
+const LATE: i64 = 24 * 3_600_000;
 
 /// What calls are grouped by when they are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -44,7 +50,7 @@ pub struct Measures {
     pub duration: Option<f64>,
     /// `cost`, in US dollars.
     pub cost: Option<f64>,
-    /// Seconds from its end until it was done.
+    /// Seconds from its end until it was done; `None` also of a call first heard of long after its end.
     pub completion: Option<f64>,
     /// `fetchAttempts`.
     pub fetches: u32,
@@ -99,19 +105,25 @@ fn word(words: &[&'static str], packed: i64) -> &'static str {
 }
 
 impl Measures {
-    /// What is counted of this call.
+    /// What is counted of this call, first heard of at `heard_at`.
     #[must_use]
-    pub fn of(record: &CallRecord) -> Self {
+    pub fn of(record: &CallRecord, heard_at: Millis) -> Self {
         let done = record.settled_at.filter(|_| record.is_done());
         Self {
             marks: Marks::of(record),
             duration: duration_seconds(record),
             cost: record.cost.as_ref().map(|cost| cost.value.0),
-            completion: done.zip(ended_at(record)).map(|(done, ended)| seconds(done, ended)),
+            completion: done.zip(ended_in_time(record, heard_at)).map(|(done, ended)| seconds(done, ended)),
             fetches: u32::try_from(record.fetches.len()).unwrap_or(u32::MAX),
-            score: if may_have_score(record) { FeedbackView::of(record).nps_score.filter(|score| score.is_finite()) } else { None },
+            score: if may_have_score(record) { FeedbackView::of(record).nps_score.filter(|score| SCORES.contains(score)) } else { None },
         }
     }
+}
+
+/// When it ended, unless it was first heard of long after that.
+#[must_use]
+pub fn ended_in_time(record: &CallRecord, heard_at: Millis) -> Option<Millis> {
+    ended_at(record).filter(|ended| heard_at.since(*ended) <= LATE)
 }
 
 /// From the end until the call was done; clocks that differ do not make it negative.
@@ -171,10 +183,37 @@ mod tests {
         let marks =
             Marks { status: "completed", data_status: "complete", missing: "", answered: true, ended: true, reported: true, lost: false };
         let expected = Measures { marks, duration: Some(60.5), cost: Some(0.25), completion: Some(2.5), fetches: 0, score: Some(9.0) };
-        assert_eq!(Measures::of(&talked), expected);
+        assert_eq!(Measures::of(&talked, Millis::default()), expected);
         let live = CallRecord { state: CallState::InProgress, heard_live: true, ..CallRecord::default() };
-        assert_eq!(Measures::of(&live).marks, Marks::unpacked(0), "connected, but nobody knows yet how it will turn out");
+        assert_eq!(
+            Measures::of(&live, Millis::default()).marks,
+            Marks::unpacked(0),
+            "connected, but nobody knows yet how it will turn out"
+        );
         let dropped = CallRecord { state: CallState::Ended, ..live };
-        assert!(Measures::of(&dropped).marks.ended, "although no report came");
+        assert!(Measures::of(&dropped, Millis::default()).marks.ended, "although no report came");
+    }
+
+    #[test]
+    fn what_was_heard_of_a_day_after_its_end_took_no_time() {
+        let day = 24 * 3_600_000;
+        let call = CallRecord {
+            reported: true,
+            ended_at: said(Millis(1_000)),
+            settled: Some(Settled::Complete),
+            settled_at: Some(Millis(day + 3_000)),
+            ..CallRecord::default()
+        };
+        assert_eq!(Measures::of(&call, Millis(1_000 + day)).completion, Some(86_402.0), "it came late, and somebody waited");
+        assert_eq!(Measures::of(&call, Millis(1_001 + day)).completion, None, "it was filled in afterwards");
+    }
+
+    #[test]
+    fn a_score_is_from_nought_to_ten() {
+        for (said_score, counted) in [("0", Some(0.0)), ("10", Some(10.0)), ("10.1", None), ("-1", None), ("99", None)] {
+            let data = serde_json::json!({"nps_score": said_score});
+            let call = CallRecord { reported: true, structured_data: said(Json::from_value(&data)), ..CallRecord::default() };
+            assert_eq!(Measures::of(&call, Millis::default()).score, counted, "{said_score}");
+        }
     }
 }

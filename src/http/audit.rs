@@ -10,7 +10,7 @@ use std::{
 use axum::{
     Json,
     extract::State,
-    http::{HeaderValue, Method, StatusCode},
+    http::{HeaderValue, Method, StatusCode, Uri},
     response::{IntoResponse, Response},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -55,6 +55,11 @@ const WORDS: [(&str, &str, &str); 7] = [
     ("POST", PATH, ""),
 ];
 
+/// Where one call is deleted, or only dropped from memory.
+const CALL: &str = "/api/v1/vapi/calls/{id}";
+/// What is done to a call that is only dropped from memory.
+const CACHE_DROP: &str = "cache.drop";
+
 /// Goes along with a request that may change something.
 #[derive(Debug, Clone)]
 pub(super) struct Slip(Arc<Inner>);
@@ -69,14 +74,15 @@ struct Inner {
 
 impl Slip {
     /// A slip for this request; `None` when it can change nothing, or is a webhook, which is no deed of ours.
-    pub(super) fn of(api: &Api, method: &Method, template: Option<&str>, about: (&HeaderValue, IpAddr)) -> Option<Self> {
+    pub(super) fn of(api: &Api, method: &Method, (template, uri): (Option<&str>, &Uri), about: (&HeaderValue, IpAddr)) -> Option<Self> {
         if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
             return None;
         }
         let template = template.filter(|template| !is_webhook(api, template) && !CHANGES_NOTHING.contains(template))?;
         let (request_id, client) = about;
         let request_id = request_id.to_str().unwrap_or_default().to_owned();
-        Some(Self(Arc::new(Inner { action: action(method.as_str(), template), request_id, client, begun: OnceLock::new() })))
+        let action = if drops_cache(method, template, uri) { CACHE_DROP.to_owned() } else { action(method.as_str(), template) };
+        Some(Self(Arc::new(Inner { action, request_id, client, begun: OnceLock::new() })))
     }
 
     /// Somebody is let in and is about to do it. What can't be noted is not done.
@@ -108,6 +114,11 @@ impl Slip {
         });
         let _ = tokio::time::timeout(OUTCOME_DEADLINE, noted).await;
     }
+}
+
+/// Read as the handler reads it: what is noted is what is done.
+fn drops_cache(method: &Method, template: &str, uri: &Uri) -> bool {
+    *method == Method::DELETE && template == CALL && Parameters::of(uri).is_ok_and(|all| all.text("scope") == Some("cache"))
 }
 
 fn is_webhook(api: &Api, template: &str) -> bool {
@@ -143,7 +154,7 @@ pub(super) struct Change {
     /// When it began.
     #[schema(value_type = String, format = DateTime)]
     at: At,
-    /// What was done, such as `call.delete`, `call.cancel`, `subscription.rotate`, `sign-in`, `doctor.fix`.
+    /// What was done, such as `call.delete`, `cache.drop`, `call.cancel`, `subscription.rotate`, `sign-in`, `doctor.fix`.
     action: String,
     /// The id of what it was done to: of a call, a subscription, an object at Vapi.
     subject: Option<String>,

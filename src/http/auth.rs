@@ -6,10 +6,12 @@ use axum::{
     extract::{FromRequestParts, Query, RawPathParams, Request},
     http::{HeaderMap, HeaderValue, Method, header, request::Parts},
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Api,
     audit::Slip,
+    observe::client_ip,
     session::{self, Session},
 };
 use crate::{call::time::Millis, config::Scope, error::ApiError};
@@ -18,6 +20,9 @@ use crate::{call::time::Millis, config::Scope, error::ApiError};
 const FORWARDING_HEADERS: [&str; 6] = ["cf-connecting-ip", "forwarded", "true-client-ip", "via", "x-original-host", "x-real-ip"];
 /// How the others begin: `-for`, `-host`, `-proto`, `-port`, `-server` and more.
 const FORWARDED: &str = "x-forwarded-";
+
+/// Wrong tokens of one address within a minute; further ones are 429.
+const MOST_FAILURES: u32 = 50;
 
 const SET_TOKENS: &str = "Requests from elsewhere need a token: set API_TOKENS and send it as Authorization: Bearer.";
 
@@ -123,8 +128,8 @@ pub struct Caller<N: Needs> {
     pub token: Option<String>,
     /// What the caller may do in all.
     pub scope: Scope,
-    /// When the session ends, if the caller signed in at the dashboard.
-    pub until: Option<Millis>,
+    /// When the session ends, and what tells that it ended before, if the caller signed in at the dashboard.
+    pub until: Option<(Millis, CancellationToken)>,
     needs: std::marker::PhantomData<N>,
 }
 
@@ -141,11 +146,11 @@ impl<N: Needs> FromRequestParts<Api> for Caller<N> {
             (None, None) => None,
         };
         let shows_token = in_url.is_some() || parts.headers.contains_key(header::AUTHORIZATION);
-        let session = if shows_token { None } else { session::of(api, &parts.method, &parts.headers).await? };
-        let until = session.as_ref().map(|session| session.until);
+        let session = if shows_token { None } else { session::of(api, parts).await? };
+        let until = session.as_ref().map(|session| (session.until, session.over.clone()));
         let (token, scope) = match session {
             Some(session) => of_session::<N>(session)?,
-            None => admit::<N>(api, &parts.headers, in_url)?,
+            None => admit::<N>(api, &parts.headers, in_url).map_err(|error| refused(api, parts, shows_token, error))?,
         };
         if let Some(name) = &token {
             api.usage.note(name);
@@ -156,6 +161,13 @@ impl<N: Needs> FromRequestParts<Api> for Caller<N> {
         }
         Ok(Self { token, scope, until, needs: std::marker::PhantomData })
     }
+}
+
+/// Guessing is slow, from one address; a valid token is never refused, whatever came before it.
+fn refused(api: &Api, parts: &Parts, shows_token: bool, error: ApiError) -> ApiError {
+    let is_guess = shows_token && matches!(error, ApiError::Unauthorized);
+    let client = client_ip(api, &parts.extensions, &parts.headers);
+    if is_guess && api.gate.tokens.count(client, api.clock.now()) > MOST_FAILURES { ApiError::RateLimited } else { error }
 }
 
 async fn path_parameter(parts: &mut Parts, api: &Api, wanted: &str) -> Option<String> {

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    net::IpAddr,
+    net::{IpAddr, Ipv6Addr},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -13,7 +13,10 @@ const WINDOW: i64 = 60_000;
 /// Addresses remembered at most; past it the oldest windows are forgotten.
 const MOST_ADDRESSES: usize = 10_000;
 
-/// Counts failures.
+/// The first 64 bits of an IPv6 address.
+const NETWORK: u128 = (u64::MAX as u128) << 64;
+
+/// Counts failures. An IPv6 network of 64 bits is one address: whoever has one of its addresses has them all.
 #[derive(Debug, Default)]
 pub(super) struct Failures(Mutex<HashMap<IpAddr, (Millis, u32)>>);
 
@@ -24,6 +27,7 @@ impl Failures {
 
     /// Counts one more; returns how many there were within the minute.
     pub(super) fn count(&self, client: IpAddr, now: Millis) -> u32 {
+        let client = counted(client);
         let mut windows = self.windows();
         if windows.len() >= MOST_ADDRESSES {
             windows.retain(|_, (since, _)| now.since(*since) < WINDOW);
@@ -41,6 +45,13 @@ impl Failures {
 
     /// How many there were within the minute.
     pub(super) fn of(&self, client: IpAddr, now: Millis) -> u32 {
-        self.windows().get(&client).filter(|(since, _)| now.since(*since) < WINDOW).map_or(0, |(_, count)| *count)
+        self.windows().get(&counted(client)).filter(|(since, _)| now.since(*since) < WINDOW).map_or(0, |(_, count)| *count)
+    }
+}
+
+fn counted(client: IpAddr) -> IpAddr {
+    match client.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & NETWORK).into(),
+        address @ IpAddr::V4(_) => address,
     }
 }

@@ -12,7 +12,7 @@ use std::{
 use axum::{
     body::Body,
     extract::{ConnectInfo, MatchedPath, Request},
-    http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, header},
+    http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Uri, header},
     response::{IntoResponse, Response},
 };
 use futures_util::{FutureExt as _, future::BoxFuture};
@@ -25,6 +25,7 @@ use crate::{
     call::id::CallId,
     error::{ApiError, Failure},
     lifecycle::panic_reason,
+    telemetry::metrics::known_type,
     trace::Answering,
 };
 
@@ -88,7 +89,7 @@ where
     fn call(&mut self, mut request: Request) -> Self::Future {
         let api = self.api.clone();
         let seen = Seen::of(&api, &request);
-        let slip = seen.slip(&api);
+        let slip = seen.slip(&api, request.uri());
         if let Some(slip) = &slip {
             request.extensions_mut().insert(slip.clone());
         }
@@ -152,8 +153,9 @@ impl Seen {
     }
 
     /// What the request takes along if it may change something.
-    fn slip(&self, api: &Api) -> Option<Slip> {
-        Slip::of(api, &self.method, self.route.as_ref().map(MatchedPath::as_str), (&self.id, self.client))
+    fn slip(&self, api: &Api, uri: &Uri) -> Option<Slip> {
+        let route = self.route.as_ref().map(MatchedPath::as_str);
+        Slip::of(api, &self.method, (route, uri), (&self.id, self.client))
     }
 
     /// Notes the answer, and adds what every answer has.
@@ -185,7 +187,9 @@ impl Seen {
         );
         if let Some(answering) = answering {
             let call_id = call_id.map(|id| id.as_str().to_owned());
-            answering.end(status, [("http.route", Some(route.to_owned())), (CALL_ID, call_id), (EVENT_TYPE, told.event_type)]);
+            // Anything can call itself a type, and a trace is read by others.
+            let event_type = told.event_type.map(|kind| known_type(&kind).to_owned());
+            answering.end(status, [("http.route", Some(route.to_owned())), (CALL_ID, call_id), (EVENT_TYPE, event_type)]);
         }
         let call_id = call_id.and_then(|id| HeaderValue::try_from(id.as_str()).ok());
         if let Some(failure) = failure {

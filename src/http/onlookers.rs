@@ -20,7 +20,7 @@ use super::{
     auth::{Admin, Caller},
     observe::Told,
     parameters::Parameters,
-    stream::{Counted, answer},
+    stream::{Counted, until_over},
 };
 use crate::{
     call::{id::CallId, view::At},
@@ -175,7 +175,7 @@ pub(super) async fn all(State(api): State<Api>, caller: Caller<Admin>, parameter
     let told = Told { token: caller.token, ..Told::default() };
     let onlooker = Onlooker { api: api.clone(), receiver: Some(receiver), types, calls, _counted: Counted::new(&api, "sse") };
     let events = stream::unfold(onlooker, |mut onlooker| async move { Some((onlooker.next().await?, onlooker)) });
-    Ok((axum::Extension(told), answer(events)).into_response())
+    Ok((axum::Extension(told), until_over(&api, events, caller.until)).into_response())
 }
 
 /// One who looks on.

@@ -8,7 +8,7 @@ use std::{
 
 use axum::{
     extract::{FromRequestParts, Query, RawPathParams, rejection::RawPathParamsRejection},
-    http::{HeaderValue, header, request::Parts},
+    http::{HeaderValue, Uri, header, request::Parts},
 };
 
 use super::Api;
@@ -97,10 +97,17 @@ impl FromRequestParts<Api> for Parameters {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &Api) -> Result<Self, ApiError> {
-        if parts.uri.query().is_none() {
+        Self::of(&parts.uri)
+    }
+}
+
+impl Parameters {
+    /// Those of an address.
+    pub(super) fn of(uri: &Uri) -> Result<Self, ApiError> {
+        if uri.query().is_none() {
             return Ok(Self(HashMap::new()));
         }
-        let pairs = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri);
+        let pairs = Query::<Vec<(String, String)>>::try_from_uri(uri);
         let pairs = pairs.map_err(|error| ApiError::InvalidParameter(format!("The query can't be read: {error}.")))?.0;
         let strange = pairs.iter().find(|(name, value)| SWITCHES.contains(&name.as_str()) && !POSITIONS.contains(&value.trim()));
         if let Some((name, _)) = strange {
@@ -108,9 +115,7 @@ impl FromRequestParts<Api> for Parameters {
         }
         Ok(Self(pairs.into_iter().collect()))
     }
-}
 
-impl Parameters {
     /// A parameter's text; an empty one counts as absent.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(|text| text.trim()).filter(|text| !text.is_empty())

@@ -7,11 +7,11 @@ use axum::{
     http::{HeaderMap, Uri},
 };
 
-use super::{Api, auth::is_of_this_machine, body::Held, failures::Failures, observe::client_ip, sent::held};
+use super::{Api, auth::is_of_this_machine, body::Held, failures::Failures, observe::client_ip, sent::held, session::Remembered};
 use crate::{
     call::id::CallId,
     error::ApiError,
-    telemetry::metrics::DOCTOR,
+    telemetry::metrics::{DOCTOR, INVALID_PAYLOAD, NOT_CONFIGURED, TOO_LARGE},
     vapi::{
         message::Delivery,
         probe,
@@ -33,13 +33,18 @@ pub struct Gate {
     failures: Failures,
     /// Who failed to sign in at the dashboard.
     pub(super) sign_ins: Failures,
+    /// Who showed tokens that nobody knows.
+    pub(super) tokens: Failures,
+    /// Who is signed in.
+    pub(super) sessions: Remembered,
 }
 
 impl Gate {
     /// A gate for the configured secrets; `None`: no secret is configured.
     #[must_use]
     pub fn new(verifier: Option<Verifier>) -> Self {
-        Self { verifier, failures: Failures::default(), sign_ins: Failures::default() }
+        let (failures, sign_ins, tokens) = <(Failures, Failures, Failures)>::default();
+        Self { verifier, failures, sign_ins, tokens, sessions: Remembered::default() }
     }
 }
 
@@ -61,8 +66,13 @@ impl FromRequest<Api> for VerifiedWebhook {
         let is_test = request.headers().contains_key(probe::HEADER);
         let verified = Self::verified(request, api).await;
         // What the doctor sends without a proof was not meant to come in; whatever else was refused may be lost.
-        if verified.is_err() && !is_test {
-            api.reconciler.delivery_refused();
+        if let Err(error) = &verified {
+            if !is_test {
+                api.reconciler.delivery_refused();
+            }
+            if let Some(reason) = reason(error) {
+                api.metrics.webhook_rejected(if is_test { DOCTOR } else { reason });
+            }
         }
         verified
     }
@@ -97,6 +107,16 @@ impl VerifiedWebhook {
             }
         };
         Ok(Self { body, delivery: Delivery { keep_all: api.config.keep_all_events, ..delivery }, headers: parts.headers })
+    }
+}
+
+/// Why it was refused, if not for its proof, which is counted where that is checked.
+fn reason(error: &ApiError) -> Option<&'static str> {
+    match error {
+        ApiError::AuthNotConfigured(_) => Some(NOT_CONFIGURED),
+        ApiError::PayloadTooLarge(_) => Some(TOO_LARGE),
+        ApiError::InvalidPayload(_) => Some(INVALID_PAYLOAD),
+        _ => None,
     }
 }
 

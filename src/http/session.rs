@@ -5,6 +5,11 @@
 //! - Who reads the store can't show a session: it has hashes only.
 //! - A page of another origin can neither use a session nor start one.
 //! - Guessing tokens is slow, from one address.
+//! - While the store can't be asked, who was signed in stays so: somebody has to see what is wrong. What is changed is noted first, and so waits.
+
+mod remembered;
+
+use std::time::Duration;
 
 use axum::{
     Json,
@@ -16,7 +21,10 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use tokio_util::sync::CancellationToken;
 
+use self::remembered::Known;
+pub(super) use self::remembered::Remembered;
 use super::{
     Api,
     audit::Slip,
@@ -40,6 +48,8 @@ const LASTS: i64 = 12 * 3_600_000;
 const MAX_AGE: i64 = LASTS / 1_000;
 /// Failed sign-ins of one address within a minute; then nobody signs in from there until it is over.
 const MOST_FAILURES: u32 = 20;
+/// So long the store is asked for a session that this process knows.
+const KNOWN_DEADLINE: Duration = Duration::from_secs(1);
 /// Bytes of the body of a sign-in.
 const LONGEST_BODY: u64 = 4_096;
 /// The cookie over TLS: browsers take one of this name from nobody but this very host, over TLS.
@@ -60,6 +70,8 @@ pub(super) struct Session {
     pub(super) scope: Scope,
     /// When it ends.
     pub(super) until: Millis,
+    /// Tells when somebody signs out of it here.
+    pub(super) over: CancellationToken,
 }
 
 /// A session as it is stored.
@@ -133,18 +145,33 @@ impl Status {
 }
 
 /// The session that a request shows, if it goes on. Where there are no tokens nobody is signed in.
-pub(super) async fn of(api: &Api, method: &Method, headers: &HeaderMap) -> Result<Option<Session>, ApiError> {
-    let Some(shown) = cookie(headers).filter(|_| !api.config.access.tokens.is_empty()) else { return Ok(None) };
-    let now = api.clock.now();
-    let found = in_time(CHANGE_DEADLINE, api.registry.store().document(DocumentKind::Session, &name_of(shown), now)).await?;
-    let Some(session) = found.and_then(|document| going_on(api, &document)) else { return Ok(None) };
-    if is_from_own_page(api, method, headers) { Ok(Some(session)) } else { Err(ApiError::ForeignOrigin) }
+pub(super) async fn of(api: &Api, parts: &Parts) -> Result<Option<Session>, ApiError> {
+    let Some(shown) = cookie(api, parts).filter(|_| !api.config.access.tokens.is_empty()) else { return Ok(None) };
+    let Some(session) = find(api, &name_of(shown)).await? else { return Ok(None) };
+    if is_from_own_page(api, &parts.method, &parts.headers) { Ok(Some(session)) } else { Err(ApiError::ForeignOrigin) }
 }
 
-fn going_on(api: &Api, document: &Document) -> Option<Session> {
-    let kept: Kept = serde_json::from_slice(&document.body).ok()?;
+/// As the store has it, or, while that can't be asked, as it had it.
+async fn find(api: &Api, name: &str) -> Result<Option<Session>, ApiError> {
+    let (now, sessions) = (api.clock.now(), &api.gate.sessions);
+    let known = sessions.find(name, now);
+    let deadline = if known.is_some() { KNOWN_DEADLINE } else { CHANGE_DEADLINE };
+    let found = match in_time(deadline, api.registry.store().document(DocumentKind::Session, name, now)).await {
+        Ok(Some(document)) => sessions.put(document),
+        Ok(None) => {
+            sessions.end(name);
+            return Ok(None);
+        }
+        Err(error) => known.ok_or(error)?,
+    };
+    Ok(going_on(api, &found))
+}
+
+fn going_on(api: &Api, known: &Known) -> Option<Session> {
+    let kept: Kept = serde_json::from_slice(&known.document.body).ok()?;
     let token = api.config.access.tokens.iter().find(|token| Kept::of(token) == kept)?;
-    Some(Session { token: token.name.clone(), scope: token.scope, until: document.expires_at? })
+    let (token, scope, until) = (token.name.clone(), token.scope, known.document.expires_at?);
+    (!known.over.is_cancelled()).then(|| Session { token, scope, until, over: known.over.clone() })
 }
 
 /// Browsers say of every write where it comes from; what another page reads with our cookie they keep from it, save sockets, which say it too.
@@ -157,7 +184,10 @@ fn is_from_own_page(api: &Api, method: &Method, headers: &HeaderMap) -> bool {
 /// `GET /session`: who is signed in.
 pub(super) async fn read(State(api): State<Api>, caller: Result<Caller<Read>, ApiError>) -> Result<Response, ApiError> {
     match caller {
-        Ok(caller) => Ok(Status::of(&api, caller.token, caller.scope, caller.until).answer()),
+        Ok(caller) => {
+            let until = caller.until.map(|(until, _)| until);
+            Ok(Status::of(&api, caller.token, caller.scope, until).answer())
+        }
         Err(error @ ApiError::StoreUnavailable(_)) => Err(error),
         Err(_nobody) => Ok(Status::nobody(&api).answer()),
     }
@@ -173,10 +203,15 @@ pub(super) async fn sign_in(State(api): State<Api>, request: Request) -> Result<
     if api.config.access.tokens.is_empty() {
         return Err(ApiError::AuthNotConfigured(NO_TOKENS));
     }
-    if api.gate.sign_ins.of(client, api.clock.now()) >= MOST_FAILURES {
+    let may_try = || api.gate.sign_ins.of(client, api.clock.now()) < MOST_FAILURES;
+    if !may_try() {
         return Err(ApiError::RateLimited);
     }
     let body = held(&parts, body, &api, LONGEST_BODY).await?;
+    // Many may have been let in before the first of them was through: nothing is awaited from here to the count.
+    if !may_try() {
+        return Err(ApiError::RateLimited);
+    }
     let shown: SignIn = serde_json::from_slice(&body.bytes).map_err(|_json| ApiError::InvalidPayload(WRONG_BODY.to_owned()))?;
     let Some(token) = api.config.access.find(shown.token.trim()) else {
         api.gate.sign_ins.count(client, api.clock.now());
@@ -196,20 +231,18 @@ pub(super) async fn sign_in(State(api): State<Api>, request: Request) -> Result<
 }
 
 /// `DELETE /session`: signs out, whether or not anybody was signed in.
-pub(super) async fn sign_out(
-    State(api): State<Api>,
-    slip: Option<axum::Extension<Slip>>,
-    method: Method,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
-    if let Some(shown) = cookie(&headers) {
-        if !is_from_own_page(&api, &method, &headers) {
+pub(super) async fn sign_out(State(api): State<Api>, request: Request) -> Result<Response, ApiError> {
+    let (parts, _body) = request.into_parts();
+    if let Some(shown) = cookie(&api, &parts) {
+        if !is_from_own_page(&api, &parts.method, &parts.headers) {
             return Err(ApiError::ForeignOrigin);
         }
-        if let (Some(session), Some(slip)) = (of(&api, &method, &headers).await?, slip) {
+        if let (Some(session), Some(slip)) = (of(&api, &parts).await?, parts.extensions.get::<Slip>()) {
             slip.fill(&api, Some(session.token), None).await?;
         }
-        in_time(CHANGE_DEADLINE, api.registry.store().drop_document(DocumentKind::Session, &name_of(shown))).await?;
+        let name = name_of(shown);
+        in_time(CHANGE_DEADLINE, api.registry.store().drop_document(DocumentKind::Session, &name)).await?;
+        api.gate.sessions.end(&name);
     }
     let mut response = Status::nobody(&api).answer();
     set_cookie(&mut response, "", 0, false)?;
@@ -235,8 +268,9 @@ async fn begin(api: &Api, token: &ApiToken) -> Result<(String, Millis), ApiError
         expires_at: Some(until),
         body,
     };
-    let write = DocumentWrite { document, expected: None };
+    let write = DocumentWrite { document: document.clone(), expected: None };
     if in_time(CHANGE_DEADLINE, api.registry.store().put_documents(vec![write], now)).await? {
+        api.gate.sessions.put(document);
         Ok((secret, until))
     } else {
         Err(ApiError::Internal("a session of this name is there already".to_owned()))
@@ -248,12 +282,14 @@ fn name_of(secret: &str) -> String {
     hex::encode(Sha256::digest(secret))
 }
 
-fn cookie(headers: &HeaderMap) -> Option<&str> {
+/// Over TLS the plain cookie says nothing: other hosts of the domain, and whoever sits in the line of one without TLS, can set it.
+fn cookie<'a>(api: &Api, parts: &'a Parts) -> Option<&'a str> {
     let find = |wanted: &str| {
-        let all = headers.get_all(header::COOKIE).iter().filter_map(|header| header.to_str().ok()).flat_map(|header| header.split(';'));
+        let all =
+            parts.headers.get_all(header::COOKIE).iter().filter_map(|header| header.to_str().ok()).flat_map(|header| header.split(';'));
         all.filter_map(|pair| pair.trim().split_once('=')).find_map(|(name, value)| (name == wanted && !value.is_empty()).then_some(value))
     };
-    find(SECURE_COOKIE).or_else(|| find(PLAIN_COOKIE))
+    find(SECURE_COOKIE).or_else(|| if is_plain(api, parts) { find(PLAIN_COOKIE) } else { None })
 }
 
 fn set_cookie(response: &mut Response, secret: &str, max_age: i64, is_over_tls: bool) -> Result<(), ApiError> {
@@ -266,8 +302,17 @@ fn set_cookie(response: &mut Response, secret: &str, max_age: i64, is_over_tls: 
 
 /// The browser says how it came here, whatever stands between.
 fn is_over_tls(api: &Api, parts: &Parts) -> bool {
-    match parts.headers.get(header::ORIGIN).map(HeaderValue::as_bytes) {
-        Some(origin) => origin.starts_with(b"https:"),
-        None => tls::is_used(api, &parts.extensions, &parts.headers),
-    }
+    says_tls(parts).unwrap_or_else(|| tls::is_used(api, &parts.extensions, &parts.headers))
+}
+
+/// As far as can be told of a read, of which browsers say nothing; people also come over plain HTTP to a service that has a public address.
+fn is_plain(api: &Api, parts: &Parts) -> bool {
+    // Another page's origin says how that one came.
+    let is_own = parts.headers.get(header::ORIGIN).is_some_and(|origin| auth::is_own(api, &parts.headers, origin.as_bytes()));
+    let said = if is_own { says_tls(parts) } else { None };
+    !said.unwrap_or_else(|| tls::brought(api, &parts.extensions, &parts.headers))
+}
+
+fn says_tls(parts: &Parts) -> Option<bool> {
+    parts.headers.get(header::ORIGIN).map(|origin| origin.as_bytes().starts_with(b"https:"))
 }

@@ -11,7 +11,8 @@ use axum::{
     },
 };
 use futures_util::{Stream, StreamExt as _, stream};
-use tokio::time::sleep;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Api,
@@ -217,7 +218,7 @@ pub(super) async fn listen(api: &Api, scope: Option<CallId>, wish: Wish) -> Resu
     reader.ok_or(ApiError::TooManyStreams)
 }
 
-fn events(api: &Api, reader: Reader, until: Option<Millis>) -> Response {
+fn events(api: &Api, reader: Reader, until: Option<(Millis, CancellationToken)>) -> Response {
     until_over(api, said(reader, Counted::new(api, "sse")), until)
 }
 
@@ -226,11 +227,15 @@ fn said(reader: Reader, counted: Counted) -> impl Stream<Item = Event> + Send {
 }
 
 /// Who listens with a session listens no longer than that lasts.
-fn until_over(api: &Api, events: impl Stream<Item = Event> + Send + 'static, until: Option<Millis>) -> Response {
-    let left = until.map(|until| Duration::from_millis(until.since(api.clock.now()).max(0).unsigned_abs()));
+pub(super) fn until_over(
+    api: &Api,
+    events: impl Stream<Item = Event> + Send + 'static,
+    until: Option<(Millis, CancellationToken)>,
+) -> Response {
+    let until = until.map(|(until, over)| (Duration::from_millis(until.since(api.clock.now()).max(0).unsigned_abs()), over));
     let over = async move {
-        match left {
-            Some(left) => sleep(left).await,
+        match until {
+            Some((left, over)) => drop(timeout(left, over.cancelled_owned()).await),
             None => pending().await,
         }
     };
@@ -238,7 +243,7 @@ fn until_over(api: &Api, events: impl Stream<Item = Event> + Send + 'static, unt
 }
 
 /// An answer that tells these events as they come.
-pub(super) fn answer(events: impl Stream<Item = Event> + Send + 'static) -> Response {
+fn answer(events: impl Stream<Item = Event> + Send + 'static) -> Response {
     let begin = stream::iter([Event::default().retry(RETRY)]);
     let events = begin.chain(events).map(Ok::<_, Infallible>);
     let mut answer = Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT)).into_response();

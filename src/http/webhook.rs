@@ -27,7 +27,7 @@ use crate::{
     reconcile::names_in,
     registry::Applied,
     store::StoreError,
-    telemetry::metrics::EXAMINED,
+    telemetry::metrics::{EXAMINED, FAILED, INVALID_PAYLOAD},
     tools::{Answer, Heard},
     vapi::{
         flat::unflattened,
@@ -123,7 +123,8 @@ impl Taken {
 async fn take(api: &Api, webhook: VerifiedWebhook, raw: Bytes) -> Result<Taken, ApiError> {
     let started = Instant::now();
     let VerifiedWebhook { mut body, delivery, headers } = webhook;
-    let Inbound { event, question, partial, odd_call_id } = message::read(&body.bytes, delivery, api.clock.now())?;
+    let Inbound { event, question, partial, odd_call_id } =
+        message::read(&body.bytes, delivery, api.clock.now()).inspect_err(|_invalid| api.metrics.webhook_rejected(INVALID_PAYLOAD))?;
     // The event has what it needs: while its commit is waited for, the next request can have the memory.
     let bytes = std::mem::take(&mut body.bytes);
     let shown = api.onlookers.are_there().then(|| (bytes.clone(), event.id.clone(), event.proof));
@@ -185,7 +186,7 @@ fn result_label(applied: Result<&Applied, &StoreError>, odd_call_id: bool) -> &'
         Ok(Applied::Duplicate) => "duplicate",
         Ok(Applied::Deleted) => "deleted",
         Ok(Applied::NotKept) => "not_kept",
-        Err(_) => "failed",
+        Err(_) => FAILED,
     }
 }
 

@@ -161,7 +161,7 @@ impl Push {
             trace::note("ringback.call_id", id.as_str().to_owned());
         }
         if let Some(status) = outcome.status {
-            trace::note("http.response.status_code", status.to_string());
+            trace::note("http.response.status_code", i64::from(status));
         }
         if outcome.heard != Heard::Taken {
             trace::failed("not delivered");

@@ -56,21 +56,25 @@ use crate::{
     call::{
         event::{CallEvent, EventKind, Keep},
         id::CallId,
+        measures::ended_in_time,
         news::{NewsItem, NewsKind},
         policy::{Moment, Plan},
         record::{CallRecord, FetchReason, Line},
         time::Millis,
-        view::{data_status, ended_at, status},
+        view::{data_status, status},
     },
     clock::Clock,
     lifecycle::Lifecycle,
-    store::{CallFilter, CallPage, CallWrite, Commit, Committed, Loaded, Store, StoreError, StoredCall},
+    store::{CallFilter, CallPage, CallWrite, Commit, Committed, Loaded, SortBy, Store, StoreError, StoredCall},
     telemetry::Metrics,
     trace::Traces,
 };
 
 /// How often a lost compare-and-set is tried again before the store counts as unavailable.
 const MOST_CONFLICTS: usize = 16;
+
+/// Calls among which the last webhook is looked for when the process begins.
+const LATEST: usize = 50;
 
 /// The registry: a cheap handle.
 #[derive(Clone)]
@@ -261,7 +265,7 @@ impl Registry {
         if !done_now {
             return;
         }
-        let took = ended_at(&call.record).map(|ended| self.0.clock.now().since(ended));
+        let took = ended_in_time(&call.record, call.created_at).map(|ended| self.0.clock.now().since(ended));
         let took = took.map(|milliseconds| Duration::from_millis(u64::try_from(milliseconds).unwrap_or_default()));
         self.0.metrics.call_done(status(&call.record), data_status(&call.record), took);
     }
@@ -322,6 +326,19 @@ impl Registry {
     #[must_use]
     pub fn rendered<'a>(&'a self, call: &'a StoredCall, view: crate::call::view::View) -> Rendered<'a> {
         render::view(call, view, &self.0.base)
+    }
+
+    /// Learns when the last webhook came before this process began, as the calls that changed last tell it.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store can't be asked.
+    pub async fn recall_last_webhook(&self) -> Result<(), StoreError> {
+        let latest = CallFilter { by: SortBy::UpdatedAt, limit: LATEST, ..CallFilter::default() };
+        let page = self.0.store.list(latest).await?;
+        if let Some(at) = page.calls.iter().filter_map(|call| call.record.heard_at).max() {
+            self.0.metrics.webhook_recalled(at);
+        }
+        Ok(())
     }
 
     /// The store, for verbs that change no record.

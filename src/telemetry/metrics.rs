@@ -17,11 +17,11 @@ use prometheus_client::{
     registry::{Metric, Registry},
 };
 
-pub use self::labels::VapiStatus;
 use self::labels::{
-    CheckLabels, DeliveryLabels, DoneLabels, KindLabels, METHODS, OperationLabels, PushLabels, ReasonLabels, ResultLabels, ToolLabels,
-    TransportLabels, VapiLabels, known, known_type,
+    CheckLabels, DeliveryLabels, DoneLabels, KindLabels, MESSAGE_TYPES, METHODS, OTHER, OperationLabels, PushLabels, ReasonLabels,
+    ResultLabels, ToolLabels, TransportLabels, VapiLabels, known,
 };
+pub use self::labels::{VapiStatus, known_type};
 use super::{
     exposition,
     route::{RequestLabels, RouteLabels, RouteMetrics},
@@ -35,8 +35,18 @@ const SHORT: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 
 const LONG: [f64; 12] = [0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 600.0, 3_600.0, 21_600.0];
 /// Of whose calls a report was lost.
 const LOST: [&str; 2] = ["report", "all"];
-/// Why webhooks are turned away.
-const REASONS: [&str; 3] = ["missing", "invalid", "stale"];
+/// Why webhooks are turned away, whoever sends them: without a proof, with a wrong one, with an old one, and for these.
+const REASONS: [&str; 6] = ["missing", "invalid", "stale", NOT_CONFIGURED, TOO_LARGE, INVALID_PAYLOAD];
+/// A webhook from elsewhere was turned away because there is no secret to prove anything with.
+pub const NOT_CONFIGURED: &str = "not_configured";
+/// A webhook was turned away because of its size.
+pub const TOO_LARGE: &str = "too_large";
+/// A webhook was turned away because it was cut, or is no message.
+pub const INVALID_PAYLOAD: &str = "invalid_payload";
+/// What became of a webhook that the store did not take.
+pub const FAILED: &str = "failed";
+/// What Vapi answers whoever shows it a key that it does not take, or who has not paid.
+const DENIALS: [u16; 3] = [401, 402, 403];
 /// How calls turn out.
 const STATUSES: [&str; 5] = ["completed", "no_answer", "voicemail", "timeout", "error"];
 /// What became of a test event of the doctor's.
@@ -45,6 +55,9 @@ pub const EXAMINED: &str = "examined";
 pub const DOCTOR: &str = "doctor";
 /// The store's operation that webhooks wait for.
 const COMMIT: &str = "commit";
+/// What Vapi is asked to do, by the client's words.
+const OPERATIONS: [&str; 10] =
+    ["call", "change", "change_settings", "control", "create", "delete", "list", "passthrough", "recording", "settings"];
 /// Labels of a gauge that is absent until it is set.
 type NoLabels = [(&'static str, &'static str); 0];
 type Seconds = Gauge<f64, AtomicU64>;
@@ -104,14 +117,19 @@ impl Metrics {
         let lost_webhooks = list.add("lost_webhooks", "Calls whose report never came by webhook", Family::default());
         let rejections = list.add("webhook_rejections", "Webhooks turned away", Family::default());
         let calls_done = list.add("calls_done", "Calls that became done", Family::default());
+        let deliveries = list.add("webhook_deliveries", "Webhooks let in, by what became of them", Family::default());
+        let vapi_requests = list.add("vapi_requests", "Requests to Vapi", Family::default());
         // Who watches for an increase would miss the first one of a series that begins at 1.
         begin(&lost_webhooks, LOST.map(|kind| KindLabels { kind }));
         begin(&rejections, REASONS.map(|reason| ReasonLabels { reason }));
+        begin(&deliveries, MESSAGE_TYPES.into_iter().chain([OTHER]).map(|r#type| DeliveryLabels { r#type, result: FAILED }));
+        let denied = |operation| DENIALS.map(|code| VapiLabels { operation, status: VapiStatus::Code(code) });
+        begin(&vapi_requests, OPERATIONS.into_iter().flat_map(denied));
         begin(&calls_done, STATUSES.map(|status| DoneLabels { status, data_status: "fetch_failed" }));
         Self(Arc::new(Inner {
             requests: list.add("http_requests", "Requests answered", Family::default()),
             request_duration: list.add("http_request_duration_seconds", "Time to answer, without waiting on purpose", short()),
-            deliveries: list.add("webhook_deliveries", "Webhooks let in, by what became of them", Family::default()),
+            deliveries,
             rejections,
             commit_duration: list.add("webhook_commit_duration_seconds", "Time to commit a webhook", Histogram::new(SHORT)),
             last_received: list.add("webhook_last_received_timestamp_seconds", "When the last webhook was let in", Family::default()),
@@ -121,7 +139,7 @@ impl Metrics {
             enrichment_pending: list.add("enrichment_pending", "Calls that wait to be fetched", Gauge::default()),
             enrichment_oldest: list.add("enrichment_oldest_pending_seconds", "How long the longest of them is overdue", Seconds::default()),
             lost_webhooks,
-            vapi_requests: list.add("vapi_requests", "Requests to Vapi", Family::default()),
+            vapi_requests,
             tool_calls: list.add("tool_calls", "Tool calls, by what was answered", Family::default()),
             push_attempts: list.add("push_attempts", "Tries to tell somebody", Family::default()),
             push_pending: list.add("push_pending", "Deliveries that wait to be tried", Gauge::default()),
@@ -172,6 +190,13 @@ impl Metrics {
     pub fn webhook_received(&self, at: Millis) {
         let since_1970 = Duration::from_millis(u64::try_from(at.0).unwrap_or_default());
         self.0.last_received.get_or_create(&[]).set(since_1970.as_secs_f64());
+    }
+
+    /// A webhook was let in at this moment, before this process began.
+    pub fn webhook_recalled(&self, at: Millis) {
+        if self.last_webhook().is_none() {
+            self.webhook_received(at);
+        }
     }
 
     /// When the last webhook was let in, if one was.

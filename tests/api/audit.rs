@@ -157,6 +157,19 @@ async fn who_only_looks_or_is_not_let_in_leaves_no_trace() {
 }
 
 #[tokio::test]
+async fn a_call_that_was_only_dropped_from_memory_was_not_deleted() {
+    let app = guarded(Story::new()).begin().await;
+    app.hears_report(&talk(CALL)).await;
+    let erase = |query: &str| app.ask("DELETE", &format!("{}{query}", path(CALL))).token(ADMIN).send();
+    assert_eq!(erase("?scope=cache").await.data(200)["scope"], "cache");
+    assert_eq!(erase("?scope=cache&scope=").await.data(200)["scope"], "all", "the last word counts");
+    erase("?scope=nonsense").await.refused(400, "INVALID_PARAMETER");
+    let noted = [done("call.delete", "ops", CALL, 400), done("call.delete", "ops", CALL, 200), done("cache.drop", "ops", CALL, 200)];
+    assert_eq!(brief(&app).await, noted);
+    app.finish().await;
+}
+
+#[tokio::test]
 async fn an_id_that_is_none_is_not_copied_into_the_log() {
     let app = guarded(Story::new()).begin().await;
     app.ask("DELETE", &path("%2B1%20555")).token(ADMIN).send().await.refused(400, "INVALID_PARAMETER");

@@ -50,6 +50,7 @@ mod restart;
 mod result;
 mod retention;
 mod rough_vapi;
+mod signing_in;
 mod silence;
 mod simulate;
 mod store_away;

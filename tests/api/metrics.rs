@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use ringback::simulate::Stage;
+use ringback::{simulate::Stage, vapi::client::plain_http};
 use serde_json::json;
 
 use crate::support::{
@@ -14,6 +14,7 @@ use crate::support::{
 on_every_engine! {
     every_metric_is_there_once_something_has_happened
     a_backlog_shows_until_it_is_worked_off
+    a_restart_does_not_forget_when_the_last_webhook_came
 }
 
 /// Those of the contract's section 9 that this release has.
@@ -123,6 +124,57 @@ async fn every_address_of_the_webhook_counts_by_its_template() {
         assert!(text.contains(&format!("{{route=\"{route}\",method=\"POST\",status=\"200\"}} 1")), "{route}: {text}");
     }
     app.finish().await;
+}
+
+async fn a_restart_does_not_forget_when_the_last_webhook_came(engine: Engine) {
+    const NAME: &str = "ringback_webhook_last_received_timestamp_seconds ";
+    // What memory forgets, it forgets with its process.
+    if engine == Engine::Memory {
+        return;
+    }
+    let app = Story::on(engine).begin().await;
+    app.hears_report(&talk(CALL)).await;
+    app.clock().advance(7_000);
+    app.hears_status(&talk("later"), Stage::InProgress).await;
+    let since_1970 = std::time::Duration::from_millis(app.clock().now().0.unsigned_abs());
+    app.clock().advance(90_000);
+    let app = app
+        .run(async |url| {
+            let seen = async {
+                loop {
+                    let text = plain_http().expect("a client").get(format!("{url}/metrics")).send().await.unwrap().text().await.unwrap();
+                    if let Some(seconds) = text.lines().find_map(|line| line.strip_prefix(NAME)) {
+                        return seconds.parse::<f64>().expect("seconds").to_bits();
+                    }
+                    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                }
+            };
+            assert_eq!(tokio::time::timeout(std::time::Duration::from_secs(10), seen).await, Ok(since_1970.as_secs_f64().to_bits()));
+        })
+        .await;
+    app.finish().await;
+}
+
+/// Whatever is turned away is counted, for whatever reason.
+#[tokio::test]
+async fn webhooks_are_counted_that_were_refused_for_other_reasons_than_their_proof() {
+    let app = Story::new().with("MAX_BODY_MB", "1").begin().await;
+    let post = |body: Vec<u8>| app.ask("POST", "/api/v1/vapi/webhook").header("x-vapi-secret", SECRET).body(body).send();
+    post(vec![b' '; 1_048_577]).await.refused(413, "PAYLOAD_TOO_LARGE");
+    post(b"no JSON".to_vec()).await.refused(400, "INVALID_PAYLOAD");
+    post(b"{}".to_vec()).await.refused(400, "INVALID_PAYLOAD");
+    let told = text(&app).await;
+    for (reason, times) in [("too_large", 1), ("invalid_payload", 2), ("missing", 0), ("invalid", 0), ("not_configured", 0)] {
+        assert!(told.contains(&format!("ringback_webhook_rejections_total{{reason=\"{reason}\"}} {times}\n")), "{reason}: {told}");
+    }
+    let by_reason = &app.get("/api/v1/vapi/analytics").await.data(200)["webhooks"]["byReason"];
+    assert_eq!(by_reason, &json!({"too_large": 1, "invalid_payload": 2}));
+    app.finish().await;
+    let open = Story::new().without("VAPI_WEBHOOK_SECRET").begin().await;
+    let tunnelled = open.ask("POST", "/api/v1/vapi/webhook").header("host", "calls.example.com").body("{}").send().await;
+    tunnelled.refused(403, "AUTH_NOT_CONFIGURED");
+    assert!(text(&open).await.contains("ringback_webhook_rejections_total{reason=\"not_configured\"} 1\n"));
+    open.finish().await;
 }
 
 async fn a_backlog_shows_until_it_is_worked_off(engine: Engine) {

@@ -52,6 +52,13 @@ fn said(span: &Span, key: &str) -> Option<String> {
     })
 }
 
+fn whole(span: &Span, key: &str) -> Option<i64> {
+    match span.attributes.iter().find(|attribute| attribute.key == key)?.value.clone()?.value? {
+        Said::IntValue(number) => Some(number),
+        _ => None,
+    }
+}
+
 /// The `traceparent` that goes on from a span.
 fn from(span: &Span) -> String {
     format!("00-{}-{}-01", hex::encode(&span.trace_id), hex::encode(&span.span_id))
@@ -87,6 +94,8 @@ async fn one_trace_leads_from_the_webhook_over_the_fetch_to_the_delivery(engine:
     assert_eq!(said(webhook, "http.response.status_code").as_deref(), Some("200"));
     assert_eq!(said(webhook, "ringback.event_type").as_deref(), Some("end-of-call-report"));
     assert_eq!(said(deliver, "ringback.event_type").as_deref(), Some("call.done"));
+    let statuses = [webhook, deliver].map(|span| whole(span, "http.response.status_code"));
+    assert_eq!(statuses, [Some(200), Some(200)], "numbers, by which a collector can compare");
     let asked = app.vapi.requests().into_iter().find(|request| request.path == format!("/call/{CALL}")).expect("Vapi was asked");
     assert_eq!(asked.traceparent, Some(from(fetch)));
     assert_eq!(subscriber.told()[0].header("traceparent"), from(deliver));
@@ -104,6 +113,7 @@ async fn no_word_and_no_number_of_a_caller_is_in_a_span() {
         .with_requested("customer", json!({"number": "+15555550142", "name": "Persephone"}))
         .with_metadata(json!({"note": "pelican"}));
     app.hears_report(&script).await;
+    app.hears(&message("pelican.of.somebody", CALL, json!({}))).await;
     for path in [
         path(CALL),
         "/api/v1/vapi/calls?q=umbrella&phone=15555550142".to_owned(),

@@ -138,6 +138,14 @@ fn what_may_never_happen_is_counted_from_nought() {
         "ringback_webhook_rejections_total{reason=\"invalid\"} 0",
         "ringback_webhook_rejections_total{reason=\"missing\"} 0",
         "ringback_webhook_rejections_total{reason=\"stale\"} 0",
+        "ringback_webhook_rejections_total{reason=\"not_configured\"} 0",
+        "ringback_webhook_rejections_total{reason=\"too_large\"} 0",
+        "ringback_webhook_rejections_total{reason=\"invalid_payload\"} 0",
+        "ringback_webhook_deliveries_total{type=\"end-of-call-report\",result=\"failed\"} 0",
+        "ringback_webhook_deliveries_total{type=\"other\",result=\"failed\"} 0",
+        "ringback_vapi_requests_total{operation=\"call\",status=\"401\"} 0",
+        "ringback_vapi_requests_total{operation=\"create\",status=\"402\"} 0",
+        "ringback_vapi_requests_total{operation=\"list\",status=\"403\"} 0",
         "ringback_calls_done_total{status=\"error\",data_status=\"fetch_failed\"} 0",
     ] {
         assert!(fresh.contains(series), "{series} is missing in {fresh}");

@@ -32,7 +32,7 @@ impl NewCall {
         columns.search = Some(search);
         // Counting can't fail; if serialising did, the size would only be guessed too small.
         let _ = serde_json::to_writer(&mut length, &call.record);
-        let measures = Packed::of(&Measures::of(&call.record), false);
+        let measures = Packed::of(&Measures::of(&call.record, call.created_at), false);
         Self { call, columns, measures, lease_until: None, bytes: length.0 }
     }
 

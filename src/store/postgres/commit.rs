@@ -143,7 +143,7 @@ impl EncodedWrite {
         let notes = if links { notes(&call.record, &columns) } else { Vec::new() };
         packer.vault().hide(&call.id, &call.record, &mut columns);
         let search = columns.words(&call).into_owned();
-        let measures = Packed::of(&Measures::of(&call.record), packer.vault().is_locked());
+        let measures = Packed::of(&Measures::of(&call.record, call.created_at), packer.vault().is_locked());
         let published = published.map(|row| {
             let row = packer.vault().hide_published(*row);
             let report = report.filter(|_| row.raw_webhook_payload.is_some());

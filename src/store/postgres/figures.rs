@@ -84,8 +84,9 @@ async fn measure(db: &Db, packer: &Packer) -> Result<usize, Fault> {
     for row in &rows {
         let (id, revision): (&str, i64) = (row.try_get(0)?, row.try_get(1)?);
         // What can't be read is counted as a call of which nothing is known, or it would be tried for ever.
-        let record = CallRow::read(row)?.unpacked(packer).map(|call| call.record.clone()).unwrap_or_default();
-        found.push((id, revision, Packed::of(&Measures::of(&record), packer.vault().is_locked())));
+        let call = CallRow::read(row)?.unpacked(packer);
+        let (heard_at, record) = call.map(|call| (call.created_at, call.record.clone())).unwrap_or_default();
+        found.push((id, revision, Packed::of(&Measures::of(&record, heard_at), packer.vault().is_locked())));
     }
     if !found.is_empty() {
         let values = vec![

@@ -30,7 +30,7 @@ const DIVIDER: char = '/';
 
 /// The revision that is measured, and its measures, as a text.
 pub(super) fn written(call: &StoredCall, hides: bool) -> Vec<u8> {
-    let it = Packed::of(&Measures::of(&call.record), hides);
+    let it = Packed::of(&Measures::of(&call.record, call.created_at), hides);
     let numbers =
         [it.duration, it.cost, it.completion, it.score].map(|value| value.map_or_else(|| NONE.to_owned(), |value| value.to_string()));
     format!("{} {} {} {}", call.revision, it.marks, it.fetches, numbers.join(" ")).into_bytes()
@@ -84,7 +84,7 @@ async fn count(lines: &Lines, calls: &[(Millis, CallId)], counting: &mut Countin
         }
     }
     for call in load_all(lines, &unmeasured, packer).await? {
-        counting.add(call.created_at.0, &Packed::of(&Measures::of(&call.record), packer.vault().is_locked()));
+        counting.add(call.created_at.0, &Packed::of(&Measures::of(&call.record, call.created_at), packer.vault().is_locked()));
     }
     Ok(())
 }

@@ -74,7 +74,7 @@ impl EncodedCommit {
             let record = packer.seal_json(Place::Record(write.call.id.as_str()), &write.call.record)?;
             packer.vault().hide(&write.call.id, &write.call.record, &mut write.columns);
             let CallWrite { call, expected, columns, news, .. } = write;
-            let measures = Packed::of(&Measures::of(&call.record), packer.vault().is_locked());
+            let measures = Packed::of(&Measures::of(&call.record, call.created_at), packer.vault().is_locked());
             Ok(EncodedWrite { call, expected, columns, measures, record, news })
         };
         Ok(Self { tombstone, cause, more, write: write.map(encode).transpose()? })

@@ -50,7 +50,7 @@ fn figures(db: &Connection, filter: &CallFilter, packer: &Packer) -> Result<Figu
     while let Some(row) = rows.next()? {
         if let Some(row) = CallRow::by_n(&snapshot, row.get(0)?)? {
             let call = row.unpacked(packer)?;
-            counting.add(call.created_at.0, &Packed::of(&Measures::of(&call.record), packer.vault().is_locked()));
+            counting.add(call.created_at.0, &Packed::of(&Measures::of(&call.record, call.created_at), packer.vault().is_locked()));
         }
     }
     Ok(counting.figures())
@@ -69,8 +69,8 @@ fn unmeasured(db: &Connection, packer: &Packer) -> Result<Vec<Measured>, StoreEr
         if let Some(row) = CallRow::by_n(db, n)? {
             // What can't be read is counted as a call of which nothing is known, or it would be tried for ever.
             let call = row.unpacked(packer);
-            let (revision, record) = call.map(|call| (call.revision, call.record.clone())).unwrap_or_default();
-            found.push((n, revision, Packed::of(&Measures::of(&record), packer.vault().is_locked())));
+            let (revision, heard_at, record) = call.map(|call| (call.revision, call.created_at, call.record.clone())).unwrap_or_default();
+            found.push((n, revision, Packed::of(&Measures::of(&record, heard_at), packer.vault().is_locked())));
         }
     }
     Ok(found)

@@ -5,7 +5,7 @@ use std::fmt;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 
 /// What is outside a known list.
-const OTHER: &str = "other";
+pub(super) const OTHER: &str = "other";
 /// Methods that are told apart.
 pub(super) const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 /// Message types that are told apart: those of Vapi's `OpenAPI` document, those seen besides, and older ones.
@@ -134,7 +134,8 @@ pub(super) fn known(list: &[&'static str], text: &str) -> &'static str {
 }
 
 /// Vapi writes some types with a condition behind them, such as `transcript[transcriptType="final"]`.
-pub(super) fn known_type(message_type: &str) -> &'static str {
+#[must_use]
+pub fn known_type(message_type: &str) -> &'static str {
     let word = message_type.split('[').next().unwrap_or_default();
     MESSAGE_TYPES.binary_search(&word).map_or(OTHER, |index| MESSAGE_TYPES[index])
 }
