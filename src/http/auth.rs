@@ -21,8 +21,9 @@ const FORWARDING_HEADERS: [&str; 6] = ["cf-connecting-ip", "forwarded", "true-cl
 /// How the others begin: `-for`, `-host`, `-proto`, `-port`, `-server` and more.
 const FORWARDED: &str = "x-forwarded-";
 
-/// Wrong tokens of one address within a minute; further ones are 429.
-const MOST_FAILURES: u32 = 50;
+/// Wrong tokens of one address within a minute; further ones are 429. Many clients with a token that is no longer valid are to hear that it is not, and at
+/// this pace nobody guesses one in a lifetime.
+const MOST_FAILURES: u32 = 600;
 
 const SET_TOKENS: &str = "Requests from elsewhere need a token: set API_TOKENS and send it as Authorization: Bearer.";
 
