@@ -15,7 +15,7 @@ const ACTIONS = {
   "batch.create": "Placed a batch", "batch.cancel": "Canceled a batch",
   "subscription.create": "Made a subscription", "subscription.change": "Changed a subscription", "subscription.delete": "Deleted a subscription", "subscription.rotate": "Rotated a secret",
   "subscription.pause": "Paused a subscription", "subscription.resume": "Resumed a subscription", "subscription.test": "Sent a test event", "subscription.redeliver": "Sent deliveries again",
-  "cache.clear": "Cleared the memory", backfill: "Fetched what was missing", "sign-in": "Signed in", "sign-out": "Signed out",
+  "cache.clear": "Cleared the memory", "cache.drop": "Dropped a call from memory", backfill: "Fetched what was missing", "sign-in": "Signed in", "sign-out": "Signed out",
   "doctor.fix": "Changed settings at Vapi", "doctor.restore": "Restored settings at Vapi", "vapi.pass": "Asked Vapi directly",
 };
 /** The page of what was changed. */

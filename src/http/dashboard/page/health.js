@@ -94,7 +94,7 @@ function findings({ ready: { checks }, refused, subscriptions }, service) {
     [disabled > 0, true, `${count(disabled, "subscription is", "subscriptions are")} disabled.`, "The endpoint answered 410 Gone. Mend it and resume the subscription, or delete it."],
     [deadDeliveries > 0, false, `${count(deadDeliveries, "delivery was", "deliveries were")} given up.`, "Look at the deliveries of the subscription, mend its endpoint, and redeliver them."],
     [!checks.vapi.keyConfigured, false, "There is no VAPI_API_KEY.", "Nothing can be fetched, and a report settles a call as it comes. Set Vapi's private key."],
-    [!checks.webhooks.lastReceivedAt, false, "Nothing has come from Vapi since this instance started.", "If calls went on meanwhile, run ringback doctor."],
+    [!checks.webhooks.lastReceivedAt, false, "No webhook has come from Vapi yet.", "If there were calls, run ringback doctor."],
     [!service.encrypted, false, "Records are stored in clear.", "Set DATA_KEY to encrypt them."],
   ];
   return all.filter(([is]) => is).map(([, ...finding]) => finding).sort(([a], [b]) => b - a);
