@@ -41,7 +41,7 @@ async fn a_service_that_is_well_says_so_and_what_is_left_to_do() {
     tab.sign_in(READ).await;
     tab.go("#/health").await;
     tab.reads("All that matters works").await;
-    tab.reads("Nothing has come from Vapi since this instance started.").await;
+    tab.reads("No webhook has come from Vapi yet.").await;
     tab.reads("There is no VAPI_API_KEY.").await;
     tab.reads("It makes no rounds.").await;
     tab.reads("Nobody has subscribed.").await;
