@@ -53,7 +53,7 @@ fn whenever_the_service_is_killed_each_placing_comes_to_one_call_or_to_none_and_
     for (key, more) in insist_on_all(house.address(), &keys, Instant::now() + FOUND_WITHIN) {
         told.entry(key).or_default().extend(more);
     }
-    let calls = fits_together(&service, &told, house.vapis_calls());
+    let calls = fits_together(&service, &told, house.all_vapis_calls());
     let found = told.iter().filter(|(key, told)| told[0] == Told::Nothing && before.contains_key(*key)).count();
     let nowhere = told.values().filter(|told| matches!(told.last(), Some(Told::Open(_)))).count();
     eprintln!("{} calls; {found} were made without an answer and found, {nowhere} were written down and never made", calls.len());

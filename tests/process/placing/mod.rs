@@ -25,6 +25,8 @@ use crate::support::{
 };
 
 const CALLS: &str = "/api/v1/vapi/calls";
+/// The fake Vapi's list shows a call two seconds after it was made.
+const LISTED_WITHIN: Duration = Duration::from_secs(3);
 /// A client that got no certain answer sends again after this time.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -63,6 +65,12 @@ impl House {
 
     fn address(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.port))
+    }
+
+    /// All the calls that Vapi has, by the keys under which they were asked for; those too that its list is late with.
+    fn all_vapis_calls(&self) -> BTreeMap<String, Vec<Value>> {
+        thread::sleep(LISTED_WITHIN);
+        self.vapis_calls()
     }
 
     /// All the calls that Vapi has, by the keys under which they were asked for.
