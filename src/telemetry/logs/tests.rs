@@ -1,27 +1,23 @@
 use std::{
     io::{self, Write},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex},
 };
 
 use serde_json::{Value, json};
 use tracing::{debug, dispatcher::with_default, error, info, info_span, warn};
 
-use super::{background, dispatch};
+use super::dispatch;
 use crate::{
     call::time::Millis,
     config::{LogConfig, LogFormat},
 };
 
-/// A writer that tests can read; it counts how often it is written to.
+/// A writer that tests can read.
 #[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>, Arc<AtomicUsize>);
+struct Lines(Arc<Mutex<Vec<u8>>>);
 
 impl Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.1.fetch_add(1, Ordering::SeqCst);
         self.0.lock().unwrap().extend_from_slice(bytes);
         Ok(bytes.len())
     }
@@ -115,17 +111,4 @@ fn text_has_colours_only_where_they_can_be_seen() {
 fn a_caller_cannot_forge_a_line() {
     let text = logged(LogFormat::Text, "info", false, || info!(header = "x\n2026-01-01T00:00:00Z ERROR forged", "request"));
     assert_eq!(text.lines().count(), 1, "{text}");
-}
-
-#[test]
-fn many_lines_are_written_at_once_and_none_is_lost_at_the_end() {
-    let out = Lines::default();
-    let (mut lines, guard) = background(out.clone());
-    for number in 0..1_000 {
-        writeln!(lines, "line {number}").unwrap();
-    }
-    drop(guard);
-    let text = String::from_utf8(out.0.lock().unwrap().clone()).unwrap();
-    assert!(text.lines().eq((0..1_000).map(|number| format!("line {number}"))));
-    assert!(out.1.load(Ordering::SeqCst) < 100, "{} writes", out.1.load(Ordering::SeqCst));
 }
