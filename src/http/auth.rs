@@ -158,7 +158,8 @@ impl<N: Needs> FromRequestParts<Api> for Caller<N> {
         }
         if let Some(slip) = parts.extensions.get::<Slip>().cloned() {
             let subject = path_parameter(parts, api, "id").await;
-            slip.fill(api, token.clone(), subject.as_deref()).await?;
+            // Boxed, as all that only some requests need: its room would be moved about with every one.
+            Box::pin(slip.fill(api, token.clone(), subject.as_deref())).await?;
         }
         Ok(Self { token, scope, until, needs: std::marker::PhantomData })
     }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     Json,
-    body::Bytes,
+    body::{Body, Bytes},
     extract::State,
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
@@ -110,10 +110,15 @@ fn summary(call: &CachedCall) -> serde_json::Result<Bytes> {
     serde_json::to_vec(&answer).map(Bytes::from)
 }
 
+/// Headers of an answer about a call, with those that every answer gets: room for them is made once.
+const ANSWER_HEADERS: usize = 8;
+
 /// Serialised JSON as an answer; one that is not final says when to ask again.
 pub(super) fn json_answer(status: StatusCode, body: impl Into<Bytes>, etag: Option<&HeaderValue>) -> Response {
-    let mut response = (status, body.into()).into_response();
+    let mut response = Response::new(Body::from(body.into()));
+    *response.status_mut() = status;
     let headers = response.headers_mut();
+    headers.reserve(ANSWER_HEADERS);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if let Some(etag) = etag {
         headers.insert(header::ETAG, etag.clone());

@@ -101,7 +101,7 @@ where
                 Ok(answer) => {
                     let answer = AssertUnwindSafe(answer).catch_unwind();
                     let answered = match &answering {
-                        Some(answering) => answering.within(answer).await,
+                        Some(answering) => Box::pin(answering.within(answer)).await,
                         None => answer.await,
                     };
                     answered.map_or_else(panicked, |Ok(response)| response)
@@ -109,7 +109,8 @@ where
                 Err(refusal) => refusal.into_response(),
             };
             if let Some(slip) = slip {
-                slip.close(&api, response.status(), made(&response)).await;
+                // Boxed: most requests change nothing.
+                Box::pin(slip.close(&api, response.status(), made(&response))).await;
             }
             Ok(seen.noted(&api, response, answering))
         })
@@ -183,7 +184,7 @@ impl Seen {
             call_id = call_id.map(CallId::as_str),
             token = told.token,
             event_type = told.event_type.as_deref(),
-            "{method} {route} {status}",
+            "answered",
         );
         if let Some(answering) = answering {
             let call_id = call_id.map(|id| id.as_str().to_owned());

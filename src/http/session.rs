@@ -146,8 +146,12 @@ impl Status {
 
 /// The session that a request shows, if it goes on. Where there are no tokens nobody is signed in.
 pub(super) async fn of(api: &Api, parts: &Parts) -> Result<Option<Session>, ApiError> {
-    let Some(shown) = cookie(api, parts).filter(|_| !api.config.access.tokens.is_empty()) else { return Ok(None) };
-    let Some(session) = find(api, &name_of(shown)).await? else { return Ok(None) };
+    if api.config.access.tokens.is_empty() {
+        return Ok(None);
+    }
+    let Some(shown) = cookie(api, parts) else { return Ok(None) };
+    // Boxed: only the dashboard shows a cookie, and the room that asking the store takes would be moved about with every request.
+    let Some(session) = Box::pin(find(api, &name_of(shown))).await? else { return Ok(None) };
     if is_from_own_page(api, &parts.method, &parts.headers) { Ok(Some(session)) } else { Err(ApiError::ForeignOrigin) }
 }
 
