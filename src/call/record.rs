@@ -3,6 +3,7 @@
 use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
 };
 
 use serde::{Deserialize, Serialize};
@@ -113,7 +114,7 @@ pub struct Message {
     pub seconds_from_start: Option<f64>,
 }
 
-impl Measured for Vec<Message> {
+impl Measured for Arc<[Message]> {
     fn measure(&self) -> usize {
         self.len()
     }
@@ -190,8 +191,8 @@ pub struct CallRecord {
     pub structured_outputs: BTreeMap<String, Stamped<Output>>,
     /// The conversation as one text.
     pub transcript: Option<Longest<String>>,
-    /// The conversation as messages.
-    pub messages: Option<Longest<Vec<Message>>>,
+    /// The conversation as messages. They never change, and are shared by all the states of a call.
+    pub messages: Option<Longest<Arc<[Message]>>>,
     /// Final lines heard live; dropped once report or REST brought both of the above.
     pub lines: BTreeSet<Line>,
     /// Tool calls by id.
@@ -272,7 +273,7 @@ impl CallRecord {
     /// The messages, as far as an artifact brought them.
     #[must_use]
     pub fn message_list(&self) -> &[Message] {
-        self.messages.as_ref().map_or(&[], |it| it.value.as_slice())
+        self.messages.as_ref().map_or(&[], |it| &*it.value)
     }
 
     /// Did the other end say anything?

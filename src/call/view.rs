@@ -48,7 +48,7 @@ pub struct Meta {
 }
 
 /// One reliable result of one call. Times are RFC 3339 in UTC with milliseconds, money is US dollars.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CallResult<'a> {
     /// The call's id, as `callId`.
@@ -155,7 +155,7 @@ impl Serialize for At {
 }
 
 /// An open map: somebody else's JSON, or `{}`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Open<'a> {
     /// Values by key.
     Members(Vec<(&'a str, &'a Json)>),

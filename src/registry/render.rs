@@ -112,9 +112,9 @@ fn settled_event(id: &CallId, settled: Settled, now: Millis) -> CallEvent {
 }
 
 /// What a poller sees of a call, but for the version and its time.
-fn seen(call: &StoredCall) -> Vec<u8> {
+fn seen(call: &StoredCall) -> (Rendered<'_>, bool) {
     let meta = Meta { version: 0, updated_at: None, ..meta(call) };
-    answer(&CallResult::of(&call.id, &call.record, meta, View::Full, ""), call.record.is_done())
+    (CallResult::of(&call.id, &call.record, meta, View::Full, ""), call.record.is_done())
 }
 
 fn meta(call: &StoredCall) -> Meta {

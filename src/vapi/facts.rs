@@ -2,7 +2,10 @@
 //!
 //! Messages and REST answers carry the same things at nearly the same places, so one reader serves both: [`Subject`] says where they differ.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::{json::Node, message::sha256};
 use crate::call::{
@@ -93,7 +96,7 @@ impl<'n, 'a> Subject<'n, 'a> {
         Some(self.longest(value))
     }
 
-    fn messages(&self) -> Option<Longest<Vec<Message>>> {
+    fn messages(&self) -> Option<Longest<Arc<[Message]>>> {
         let places = [
             self.artifact().at("messages"),
             self.body.at("messages"),

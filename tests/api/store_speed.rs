@@ -67,8 +67,10 @@ fn report(seed: u64) -> (CallEvent, StoredCall, Columns) {
     let rest = &rest[..60_000 - 2 * messages.len() - transcript.len()];
     let body = format!(r#"{{"transcript":"{transcript}","messages":{messages},"openai":{messages},"assistant":"{rest}"}}"#);
     let mut call = saying(stored("call"), &transcript);
-    call.record =
-        CallRecord { messages: Some(ringback::call::field::Longest { value: lines, authoritative: true, sent_at: None }), ..call.record };
+    call.record = CallRecord {
+        messages: Some(ringback::call::field::Longest { value: lines.into(), authoritative: true, sent_at: None }),
+        ..call.record
+    };
     let columns = Columns { search: Some(transcript.to_lowercase()), customer_digits: Some(format!("49151{seed:07}")), ..columns() };
     (CallEvent { body: body.into_bytes().into(), ..delivery("event", "call") }, call, columns)
 }

@@ -16,7 +16,7 @@ use crate::call::{
 const FEWEST_TURNS: usize = 2;
 
 /// One thing said.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MessageView<'a> {
     /// `bot` or `user`.
@@ -52,7 +52,7 @@ impl<'a> MessageView<'a> {
 }
 
 /// What Vapi made of the conversation.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AnalysisView<'a> {
     /// The summary; `""` when there is none.
@@ -104,7 +104,7 @@ fn structured_data(record: &CallRecord) -> Cow<'_, Json> {
 }
 
 /// The provider that was called.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct ProviderView<'a> {
     /// Metadata `providerName`.
     pub name: Option<String>,
@@ -130,7 +130,7 @@ impl<'a> ProviderView<'a> {
 }
 
 /// What was asked for.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct RequestView {
     /// Metadata `userCriteria`.
     pub criteria: String,
@@ -145,7 +145,7 @@ impl RequestView {
 }
 
 /// Who was called.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct CustomerView<'a> {
     /// A number in E.164, or a SIP address; web calls have none.
     pub number: Option<&'a str>,
@@ -157,7 +157,7 @@ pub struct CustomerView<'a> {
 pub(super) const FEEDBACK_KEYS: [&str; 5] = ["nps_score", "overall_feedback", "positives", "detractors", "action_items"];
 
 /// What the customer thought of it.
-#[derive(Debug, Clone, Default, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FeedbackView {
     /// Net promoter score.
@@ -210,7 +210,7 @@ fn prose(value: &Value) -> String {
 }
 
 /// Is there a recording, and where.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct RecordingView {
     /// Vapi mentioned one.
     pub available: bool,
@@ -226,7 +226,7 @@ impl RecordingView {
 }
 
 /// A tool that was asked.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct ToolCallView<'a> {
     /// The id that question and answer share.
     pub id: &'a str,
@@ -262,7 +262,7 @@ fn answer(call: &ToolCall, pick: impl Fn(&ToolAnswer) -> Option<&String>) -> Opt
 }
 
 /// How the call turned out, in detail.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OutcomeView {
     /// `completed`, `no_answer`, `busy`, `voicemail`, `timeout`, `canceled`, `error` or `unknown`; `null` before a result.

@@ -24,7 +24,7 @@ const LONGEST: usize = 240;
 const INSIGHTS: usize = 12;
 
 /// A summary to show.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SessionView<'a> {
     /// The summary; `""` when there is none.

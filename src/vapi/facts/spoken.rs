@@ -1,5 +1,7 @@
 //! What was said, in any of the forms in which Vapi lists it.
 
+use std::sync::Arc;
+
 use super::{moment, whole};
 use crate::{
     call::{
@@ -15,7 +17,7 @@ const SECONDS_UNTIL: Millis = Millis(1_733_011_200_000);
 const MOST_SECONDS: f64 = 100.0;
 
 /// What bot and user said, of a list of messages.
-pub(super) fn messages(list: &Node<'_>) -> Vec<Message> {
+pub(super) fn messages(list: &Node<'_>) -> Arc<[Message]> {
     list.items().iter().filter_map(message).collect()
 }
 

@@ -1,6 +1,9 @@
 //! How two pieces of evidence compare, rule by rule.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use ringback::call::{
     field::{Cost, Evidence, Field, Longest, Rank, Stamped},
@@ -114,7 +117,7 @@ fn of_messages_those_with_more_entries_win() {
         seconds_from_start: None,
     };
     let list = |words: &[&str], authoritative, at: Option<i64>| {
-        Some(Longest { value: words.iter().map(|words| entry(words)).collect::<Vec<_>>(), authoritative, sent_at: at.map(Millis) })
+        Some(Longest { value: words.iter().map(|words| entry(words)).collect::<Arc<[_]>>(), authoritative, sent_at: at.map(Millis) })
     };
     let record = |field| CallRecord { messages: field, ..CallRecord::default() };
     wins(&list(&["a", "b"], false, None), &list(&["a single but long one"], false, Some(9)), record);

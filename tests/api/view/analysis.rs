@@ -89,7 +89,10 @@ fn feedback_is_found_in_the_data_or_in_an_output() {
 fn turns(count: usize) -> CallRecord {
     let message =
         Message { role: Speaker::User, message: "x".to_owned(), time: None, end_time: None, duration: None, seconds_from_start: None };
-    CallRecord { messages: Some(Longest { value: vec![message; count], authoritative: true, sent_at: None }), ..CallRecord::default() }
+    CallRecord {
+        messages: Some(Longest { value: vec![message; count].into(), authoritative: true, sent_at: None }),
+        ..CallRecord::default()
+    }
 }
 
 fn settled(how: Settled) -> CallRecord {
