@@ -23,6 +23,7 @@
 //! | [`figures`], [`tally`] | numbers about many calls; what services count besides |
 //! | [`disk`] | where a store lies, and how much room there is |
 //! | `condition`, `queue`, `seldom` | whether a server can be asked right now; commits on their way there; what is counted seldom |
+//! | `rows` | what engines read alike |
 //! | `pack`, `vault`, `sieve` | compression; encryption, and what lists filter by then; which calls may have some words |
 //! | `timeline` | what happened to a call |
 //! | `tombstone` | what is left of a deleted call |
@@ -49,6 +50,7 @@ mod commit;
 mod condition;
 mod pack;
 mod queue;
+mod rows;
 mod seldom;
 mod sieve;
 mod timeline;
@@ -131,6 +133,16 @@ pub struct Retention {
     pub records_before: Option<Millis>,
     /// Bodies received before this go; `None` keeps all.
     pub bodies_before: Option<Millis>,
+}
+
+/// What to do about a schema that is behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Migrate {
+    /// Bring it up to date; an existing file is copied beside itself first.
+    #[default]
+    Auto,
+    /// Refuse to open.
+    Check,
 }
 
 /// A store failed.

@@ -80,8 +80,8 @@ use self::{
     writer::Writers,
 };
 use super::{
-    CallFilter, CallPage, Commit, Committed, Due, Loaded, NewsPage, Retention, Signal, StoreError, StoreHealth, StoredCall, TimelineEntry,
-    UnfoldedEvent, condition, pack::Packer, seldom::Seldom, sqlite::Migrate, tombstone::TombstoneKey,
+    CallFilter, CallPage, Commit, Committed, Due, Loaded, Migrate, NewsPage, Retention, Signal, StoreError, StoreHealth, StoredCall,
+    TimelineEntry, UnfoldedEvent, condition, pack::Packer, seldom::Seldom, tombstone::TombstoneKey,
 };
 use crate::call::{id::CallId, time::Millis};
 

@@ -8,7 +8,7 @@ use super::{
     link::Db,
     outbox,
     pool::Kind,
-    rows::{call_id, timeline_entry},
+    rows::timeline_entry,
     step::{Step, Value},
     upkeep::everywhere,
     write::{BEGIN, COMMIT},
@@ -18,6 +18,7 @@ use crate::store::{
     document::placed,
     moving::{Amounts, Graves, Resealed, Strays},
     pack::Packer,
+    rows::call_id,
     vault::{Place, RING, Vault},
 };
 
@@ -75,7 +76,7 @@ FROM stray e JOIN ringback.repeats r ON r.event = e.seq
 ORDER BY place, n";
 
 async fn strays(db: &Db, after: Option<&str>, limit: usize, packer: &Packer) -> Result<Strays, Fault> {
-    let rows = db.query(&Step::new(STRAYS, vec![Value::whole(place(after)), count(limit)])).await?;
+    let rows = db.query(&Step::new(STRAYS, vec![Value::whole(place(after)), Value::count(limit)])).await?;
     let mut strays = Strays::default();
     for row in &rows {
         let call: Option<&str> = row.try_get(13)?;
@@ -88,10 +89,6 @@ async fn strays(db: &Db, after: Option<&str>, limit: usize, packer: &Packer) -> 
 /// The place in the order of arrival that a text names.
 fn place(after: Option<&str>) -> i64 {
     after.and_then(|text| text.parse().ok()).unwrap_or(i64::MIN)
-}
-
-fn count(limit: usize) -> Value<'static> {
-    Value::whole(i64::try_from(limit).unwrap_or(i64::MAX))
 }
 
 async fn graves(db: &Db) -> Result<Vec<(Vec<u8>, i64)>, Fault> {
@@ -133,7 +130,7 @@ async fn reseal(db: &Db, after: Option<&str>, limit: usize, packer: &Packer) -> 
     if placed(after).is_some() || outbox::resealed_until(after).is_some() {
         return reseal_beside(db, after, limit, packer).await;
     }
-    let rows = db.query(&Step::new(BODIES, vec![Value::whole(place(after)), count(limit)])).await?;
+    let rows = db.query(&Step::new(BODIES, vec![Value::whole(place(after)), Value::count(limit)])).await?;
     let read = |row: &Row| -> Result<_, Fault> {
         let body = packer.reseal(Place::Body { call: row.try_get(2)?, event: row.try_get(1)? }, row.try_get(3)?)?;
         Ok((row.try_get::<_, i64>(0)?, body))

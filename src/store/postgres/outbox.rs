@@ -128,17 +128,13 @@ async fn counted(db: &Db, step: Step<'_>) -> Result<usize, Fault> {
     Ok(usize::try_from(db.query_one(&step).await?.try_get::<_, i64>(0)?).unwrap_or_default())
 }
 
-fn count(limit: usize) -> Value<'static> {
-    Value::whole(i64::try_from(limit).unwrap_or(i64::MAX))
-}
-
 const BODIES: &str = "SELECT id, revision, body FROM ringback.targets WHERE id > $1 ORDER BY id LIMIT $2";
 const PUT_BODIES: &str = "UPDATE ringback.targets t SET body = i.body FROM unnest($1::text[], $2::bigint[], $3::bytea[]) \
     AS i (id, revision, body) WHERE t.id = i.id AND t.revision = i.revision";
 
 /// Encrypts the bodies of at most `limit` targets behind a place with the newest key.
 pub(super) async fn reseal(db: &Db, after: &str, limit: usize, packer: &Packer) -> Result<Resealed, Fault> {
-    let rows = db.query(&Step::new(BODIES, vec![Value::text(after), count(limit)])).await?;
+    let rows = db.query(&Step::new(BODIES, vec![Value::text(after), Value::count(limit)])).await?;
     let mut next = None;
     let mut stale: Vec<(&str, i64, Vec<u8>)> = Vec::new();
     for row in &rows {
@@ -191,7 +187,7 @@ impl PostgresStore {
 
     pub(in crate::store) async fn drop_target(&self, id: &str) -> Result<bool, StoreError> {
         for state in [DeliveryState::Delivered, DeliveryState::Dead, DeliveryState::Pending] {
-            let some = || Step::new(DROP_SOME, vec![Value::text(id), count(STEP), Value::text(state.as_str())]);
+            let some = || Step::new(DROP_SOME, vec![Value::text(id), Value::count(STEP), Value::text(state.as_str())]);
             while self.run(Kind::Scan, async |db| counted(&db, some()).await).await? >= STEP {}
         }
         self.run(Kind::Lookup, async |db| drop_target(&db, id).await).await
@@ -248,7 +244,7 @@ impl PostgresStore {
         let mut gone = 0;
         while gone < limit {
             let step = STEP.min(limit - gone);
-            let some = || Step::new(FORGET, vec![Value::whole(before.0), count(step)]);
+            let some = || Step::new(FORGET, vec![Value::whole(before.0), Value::count(step)]);
             let went = self.run(Kind::Scan, async |db| counted(&db, some()).await).await?;
             gone += went;
             if went < step {

@@ -69,11 +69,10 @@ use self::{
     writer::Writers,
 };
 use super::{
-    CallFilter, CallPage, Commit, Committed, Due, Loaded, NewsPage, Retention, Signal, StoreError, StoreHealth, StoredCall, TimelineEntry,
-    UnfoldedEvent,
+    CallFilter, CallPage, Commit, Committed, Due, Loaded, Migrate, NewsPage, Retention, Signal, StoreError, StoreHealth, StoredCall,
+    TimelineEntry, UnfoldedEvent,
     condition::{Condition, State, closed},
     pack::Packer,
-    sqlite::Migrate,
     tombstone::TombstoneKey,
 };
 use crate::call::{id::CallId, time::Millis};

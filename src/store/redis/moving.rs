@@ -8,7 +8,7 @@ use super::{
     keys::{key, key_of},
     link::{Db, Kind, Lines},
     outbox,
-    rows::{call_id, told_events},
+    rows::told_events,
     scripts::Scripts,
 };
 use crate::store::{
@@ -16,6 +16,7 @@ use crate::store::{
     document::placed,
     moving::{Amounts, Graves, Resealed, Strays},
     pack::Packer,
+    rows::{call_id, count},
     vault::{Place, RING, Vault},
 };
 
@@ -57,7 +58,7 @@ async fn page(lines: &Lines, place: &str, after: Option<&str>, limit: usize) -> 
         lines.ask(Kind::Scan, ask).await
     };
     let from = after.map_or_else(|| "-inf".to_owned(), |after| format!("({after}"));
-    let mut members = range(&from, "+inf", i64::try_from(limit).unwrap_or(i64::MAX)).await?;
+    let mut members = range(&from, "+inf", count(limit)).await?;
     if let Some((_, last)) = members.last().cloned() {
         members.retain(|(_, at)| *at != last);
         members.extend(range(&last.to_string(), &last.to_string(), -1).await?);

@@ -8,7 +8,6 @@ use super::{
     fault::Fault,
     keys::{key, key_of},
     link::{Kind, Lines},
-    rows::call_id,
     scripts::Scripts,
 };
 use crate::{
@@ -17,7 +16,7 @@ use crate::{
         news::{NewsEntry, NewsItem, NewsKind},
         time::Millis,
     },
-    store::{NewsPage, StoreError},
+    store::{NewsPage, StoreError, rows::call_id},
 };
 
 /// An entry as the server has it: its id, names and values.

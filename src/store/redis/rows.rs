@@ -11,16 +11,20 @@ use super::{
     link::{Kind, Lines},
 };
 use crate::{
-    call::{id::CallId, record::FetchReason, time::Millis},
-    store::{Due, Loaded, StoreError, StoredCall, TimelineEntry, UnfoldedEvent, pack::Packer, tombstone::TombstoneHash, vault::Place},
+    call::{id::CallId, time::Millis},
+    store::{
+        Due, Loaded, StoreError, StoredCall, TimelineEntry, UnfoldedEvent,
+        pack::Packer,
+        rows::{UNFOLDED, call_id},
+        tombstone::TombstoneHash,
+        vault::Place,
+    },
 };
 
 /// The fields of a call that make a [`CallRow`].
 pub(super) const CALL_FIELDS: [&str; 8] = ["revision", "version", "created", "updated", "kind", "due", "record", "news"];
 /// Events, or calls, that are asked for at once.
 const CHUNK: usize = 200;
-/// Unread events handed out at a time, the oldest first.
-const UNFOLDED: usize = 1_000;
 
 /// A call before its record is unpacked: the values of [`CALL_FIELDS`].
 pub(super) type CallRow =
@@ -37,20 +41,9 @@ pub(super) fn unpacked(id: CallId, row: CallRow, packer: &Packer) -> Result<Opti
     Ok(Some(Arc::new(StoredCall { id, record, revision, version, created_at, updated_at, due, news })))
 }
 
-fn due(kind: &str, at: &str) -> Option<Due> {
-    let reason = match kind {
-        "" => return None,
-        "0" => FetchReason::Enrich,
-        "1" => FetchReason::Manual,
-        // Also a reason that only a later release knows: to look is never wrong.
-        _ => FetchReason::Check,
-    };
-    Some(Due { at: Millis(at.parse().ok()?), reason })
-}
-
-/// The call id in a list.
-pub(super) fn call_id(text: &str) -> Result<CallId, StoreError> {
-    CallId::parse(text).map_err(|error| StoreError::Unavailable(format!("a stored call has no usable id: {error}")))
+fn due(urgency: &str, at: &str) -> Option<Due> {
+    let at = Millis(at.parse().ok()?);
+    (!urgency.is_empty()).then(|| Due::of_urgency(urgency.parse().unwrap_or(i64::MAX), at))
 }
 
 pub(super) async fn load(lines: &Lines, id: &CallId, hash: &TombstoneHash, packer: &Packer) -> Result<Loaded, Fault> {

@@ -9,12 +9,12 @@ use super::{
     fault::Fault,
     keys::{key, moment, read_member},
     link::{Kind, Lines},
-    rows::{CALL_FIELDS, CallRow, call_id, load_all, unpacked},
+    rows::{CALL_FIELDS, CallRow, load_all, unpacked},
     scripts::{Scripts, token},
 };
 use crate::{
     call::{id::CallId, time::Millis},
-    store::{Due, StoredCall, pack::Packer, tombstone::TombstoneHash},
+    store::{Due, StoredCall, pack::Packer, rows::call_id, tombstone::TombstoneHash},
 };
 
 /// More than this at once is the same as everything, and a number that the scripts can count to.

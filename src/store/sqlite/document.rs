@@ -12,6 +12,7 @@ use crate::{
         document::{are_apart, place_of, readable, sealed},
         moving::Resealed,
         pack::Packer,
+        rows::count,
         vault::Place,
     },
 };
@@ -34,10 +35,6 @@ fn read(kind: DocumentKind, row: &Row<'_>) -> rusqlite::Result<Document> {
         expires_at: row.get::<_, Option<i64>>(5)?.map(Millis),
         body: row.get(6)?,
     })
-}
-
-fn count(limit: usize) -> i64 {
-    i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
 /// By its id if there is one of that, else by its alias.

@@ -47,19 +47,18 @@ use std::{
 pub use self::{
     backup::backup,
     inspect::{Inspection, inspect},
-    schema::Migrate,
     snapshot::Snapshot,
 };
 use self::{
     commit::{APP, EncodedCommit, is_buried},
     readers::{Read, Readers},
-    rows::CallRow,
     writer::Writer,
 };
 use super::{
-    CallFilter, CallPage, Commit, Committed, DataKeys, Due, Loaded, NewsPage, Retention, StoreError, StoreHealth, StoredCall,
+    CallFilter, CallPage, Commit, Committed, DataKeys, Due, Loaded, Migrate, NewsPage, Retention, StoreError, StoreHealth, StoredCall,
     TimelineEntry, UnfoldedEvent, disk,
     pack::Packer,
+    rows::{CallRow, call_id},
     seldom::{Counts, Seldom},
     tally::HOUR,
     tombstone::TombstoneKey,
@@ -197,7 +196,7 @@ impl SqliteStore {
 
     pub(super) async fn lease_due(&self, now: Millis, until: Millis, limit: usize) -> Result<Vec<CallId>, StoreError> {
         let taken = self.write(move |db| upkeep::lease_due(db, now, until, limit)).await?;
-        taken.iter().map(|id| rows::call_id(id)).collect()
+        taken.iter().map(|id| call_id(id)).collect()
     }
 
     pub(super) async fn next_due(&self) -> Result<Option<Millis>, StoreError> {

@@ -4,19 +4,13 @@ use std::{path::Path, sync::Arc};
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::{
-    SqliteStore,
-    open::Failure as _,
-    outbox,
-    readers::Read,
-    rows::{call_id, timeline_entry},
-    schema, sieve,
-};
+use super::{SqliteStore, open::Failure as _, outbox, readers::Read, rows::timeline_entry, schema, sieve};
 use crate::store::{
     StoreError, TimelineEntry,
     document::placed,
     moving::{Amounts, Graves, Resealed, Strays},
     pack::Packer,
+    rows::{call_id, count},
     vault::{Place, RING, Vault},
 };
 
@@ -67,9 +61,8 @@ ORDER BY 12, 15";
 
 fn strays(db: &Connection, after: Option<&str>, limit: usize, packer: &Packer) -> Result<Strays, StoreError> {
     let mut find = db.prepare_cached(STRAYS)?;
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let row = |row: &Row<'_>| Ok((timeline_entry(row)?, row.get(10)?, row.get(11)?, row.get(13)?));
-    let rows = find.query_map(params![place(after), limit], row)?;
+    let rows = find.query_map(params![place(after), count(limit)], row)?;
     let mut strays = Strays::default();
     for row in rows {
         let (entry, blob, seq, call): (TimelineEntry, Option<Vec<u8>>, i64, Option<String>) = row?;
@@ -111,8 +104,7 @@ type NewBody = (i64, Vec<u8>);
 fn stale(db: &Connection, after: Option<&str>, limit: usize, packer: &Packer) -> Result<(Vec<NewBody>, usize, Option<i64>), StoreError> {
     let mut find =
         db.prepare_cached("SELECT seq, id, call_id, body FROM events WHERE seq > ?1 AND body IS NOT NULL ORDER BY seq LIMIT ?2")?;
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let rows = find.query_map(params![place(after), limit], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
+    let rows = find.query_map(params![place(after), count(limit)], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
     let (mut stale, mut seen, mut last) = (Vec::new(), 0, None);
     for row in rows {
         let (seq, id, call, body): (i64, String, Option<String>, Vec<u8>) = row?;

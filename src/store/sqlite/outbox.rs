@@ -9,7 +9,7 @@ use crate::{
     call::{news::NewsItem, time::Millis},
     store::{
         DeliveryFilter, DeliveryLease, DeliveryMark, DeliveryPage, DeliveryState, DeliveryStates, FanOut, GiveUp, LeasedDeliveries,
-        OutboxState, Redelivery, StoreError, StoredTarget, Targets, moving::Resealed, pack::Packer, vault::Place,
+        OutboxState, Redelivery, StoreError, StoredTarget, Targets, moving::Resealed, pack::Packer, rows::count, vault::Place,
     },
 };
 
@@ -59,7 +59,7 @@ fn drop_deliveries(db: &Connection, id: &str, limit: usize) -> rusqlite::Result<
     )?;
     let mut gone = 0;
     for state in [DeliveryState::Delivered, DeliveryState::Dead, DeliveryState::Pending] {
-        let left = i64::try_from(limit - gone).unwrap_or(i64::MAX);
+        let left = count(limit - gone);
         gone += drop.execute(params![id, state.as_str(), left])?;
     }
     Ok(gone)
@@ -97,9 +97,8 @@ fn state_of(db: &Connection, target: &str, event: &str) -> rusqlite::Result<Opti
 }
 
 fn forget(db: &Connection, before: Millis, limit: usize) -> rusqlite::Result<usize> {
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     db.prepare_cached("DELETE FROM deliveries WHERE n IN (SELECT n FROM deliveries WHERE settled_at < ?1 ORDER BY settled_at LIMIT ?2)")?
-        .execute(params![before.0, limit])
+        .execute(params![before.0, count(limit)])
 }
 
 /// Targets behind a place whose bodies are to be written anew: id, revision, body; how many were looked at; the last of them.
@@ -107,8 +106,7 @@ type Stale = (Vec<(String, i64, Vec<u8>)>, usize, Option<String>);
 
 fn stale(db: &Connection, after: &str, limit: usize, packer: &Packer) -> Result<Stale, StoreError> {
     let mut find = db.prepare_cached("SELECT id, scope, revision, body FROM targets WHERE id > ?1 ORDER BY id LIMIT ?2")?;
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let rows = find.query_map(params![after, limit], read)?.collect::<rusqlite::Result<Vec<_>>>()?;
+    let rows = find.query_map(params![after, count(limit)], read)?.collect::<rusqlite::Result<Vec<_>>>()?;
     let (seen, last) = (rows.len(), rows.last().map(|row| row.0.clone()));
     let mut stale = Vec::new();
     for (id, _, revision, body) in rows {
