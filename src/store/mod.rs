@@ -23,7 +23,7 @@
 //! | [`figures`], [`tally`] | numbers about many calls; what services count besides |
 //! | [`disk`] | where a store lies, and how much room there is |
 //! | `condition`, `queue`, `seldom` | whether a server can be asked right now; commits on their way there; what is counted seldom |
-//! | `rows` | what engines read alike |
+//! | `rows`, `steps` | what engines read alike; much, a little at a time |
 //! | `pack`, `vault`, `sieve` | compression; encryption, and what lists filter by then; which calls may have some words |
 //! | `timeline` | what happened to a call |
 //! | `tombstone` | what is left of a deleted call |
@@ -53,6 +53,7 @@ mod queue;
 mod rows;
 mod seldom;
 mod sieve;
+mod steps;
 mod timeline;
 mod tombstone;
 mod unfolded;

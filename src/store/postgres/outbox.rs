@@ -17,7 +17,7 @@ use crate::{
     call::{news::NewsItem, time::Millis},
     store::{
         DeliveryFilter, DeliveryLease, DeliveryMark, DeliveryPage, DeliveryState, DeliveryStates, FanOut, GiveUp, LeasedDeliveries,
-        OutboxState, Redelivery, Signal, StoreError, StoredTarget, Targets, moving::Resealed, pack::Packer, vault::Place,
+        OutboxState, Redelivery, Signal, StoreError, StoredTarget, Targets, moving::Resealed, pack::Packer, steps::Steps, vault::Place,
     },
 };
 
@@ -228,29 +228,19 @@ impl PostgresStore {
     }
 
     pub(in crate::store) async fn give_up_deliveries(&self, give_up: GiveUp) -> Result<usize, StoreError> {
-        let mut all = 0;
-        while all < give_up.limit {
-            let step = STEP.min(give_up.limit - all);
-            let went = self.run(Kind::Scan, async |db| deliveries::give_up(&db, &give_up, step).await).await?;
-            all += went;
-            if went < step {
-                break;
-            }
+        let mut steps = Steps::of(give_up.limit, STEP);
+        while let Some(step) = steps.next() {
+            steps.took(self.run(Kind::Scan, async |db| deliveries::give_up(&db, &give_up, step).await).await?);
         }
-        Ok(all)
+        Ok(steps.taken())
     }
 
     pub(in crate::store) async fn forget_deliveries(&self, before: Millis, limit: usize) -> Result<usize, StoreError> {
-        let mut gone = 0;
-        while gone < limit {
-            let step = STEP.min(limit - gone);
+        let mut steps = Steps::of(limit, STEP);
+        while let Some(step) = steps.next() {
             let some = || Step::new(FORGET, vec![Value::whole(before.0), Value::count(step)]);
-            let went = self.run(Kind::Scan, async |db| counted(&db, some()).await).await?;
-            gone += went;
-            if went < step {
-                break;
-            }
+            steps.took(self.run(Kind::Scan, async |db| counted(&db, some()).await).await?);
         }
-        Ok(gone)
+        Ok(steps.taken())
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     call::{id::CallId, time::Millis},
     store::{
         Attempt, Delivery, DeliveryFilter, DeliveryLease, DeliveryMark, DeliveryPage, DeliveryState, FanOut, Fate, GiveUp,
-        LeasedDeliveries, OutgoingEvent, Redelivery, StoreError, outbox::MOST_ATTEMPTS,
+        LeasedDeliveries, OutgoingEvent, Redelivery, StoreError, outbox::MOST_ATTEMPTS, steps::Steps,
     },
 };
 
@@ -213,35 +213,25 @@ pub(super) async fn page(lines: &Lines, filter: &DeliveryFilter) -> Result<Deliv
 pub(super) async fn give_up(lines: &Lines, scripts: &Scripts, give_up: &GiveUp) -> Result<usize, Fault> {
     let GiveUp { target, before, note, limit } = give_up;
     let json = serde_json::to_vec(note).map_err(|_unreadable| broken())?;
-    let mut all = 0;
-    while all < *limit {
-        let step = STEP.min(limit - all);
+    let mut steps = Steps::of(*limit, STEP);
+    while let Some(step) = steps.next() {
         let mut call = scripts.give_up();
         call.arg(token()).arg(target).arg(before.0).arg(note.at.0).arg(&json[..]).arg(MOST_ATTEMPTS).arg(step);
         let call = &call;
         let went: Vec<usize> = lines.ask(Kind::Scan, |mut db| async move { call.invoke_async(&mut db).await }).await?;
-        let went = went.first().copied().unwrap_or_default();
-        all += went;
-        if went < step {
-            break;
-        }
+        steps.took(went.first().copied().unwrap_or_default());
     }
-    Ok(all)
+    Ok(steps.taken())
 }
 
 /// Drops at most `limit` deliveries that were settled before a moment; returns how many went.
 pub(super) async fn forget(lines: &Lines, scripts: &Scripts, before: Millis, limit: usize) -> Result<usize, Fault> {
-    let mut gone = 0;
-    while gone < limit {
-        let step = STEP.min(limit - gone);
+    let mut steps = Steps::of(limit, STEP);
+    while let Some(step) = steps.next() {
         let mut call = scripts.forget_deliveries();
         call.arg(before.0).arg(step);
         let call = &call;
-        let went: usize = lines.ask(Kind::Scan, |mut db| async move { call.invoke_async(&mut db).await }).await?;
-        gone += went;
-        if went < step {
-            break;
-        }
+        steps.took(lines.ask(Kind::Scan, |mut db| async move { call.invoke_async(&mut db).await }).await?);
     }
-    Ok(gone)
+    Ok(steps.taken())
 }

@@ -16,6 +16,7 @@ use crate::{
         document::{are_apart, place_of, readable, sealed},
         moving::Resealed,
         pack::Packer,
+        steps::Steps,
         vault::Place,
     },
 };
@@ -261,15 +262,11 @@ impl RedisStore {
     }
 
     pub(in crate::store) async fn forget_documents(&self, now: Millis, limit: usize) -> Result<usize, StoreError> {
-        let mut gone = 0;
-        while gone < limit {
-            let step = PURGE_STEP.min(limit - gone);
-            let went = forget(self.lines()?, &self.shared.scripts, now, step).await?;
-            gone += went;
-            if went < step {
-                break;
-            }
+        let lines = self.lines()?;
+        let mut steps = Steps::of(limit, PURGE_STEP);
+        while let Some(step) = steps.next() {
+            steps.took(forget(lines, &self.shared.scripts, now, step).await?);
         }
-        Ok(gone)
+        Ok(steps.taken())
     }
 }

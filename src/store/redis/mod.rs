@@ -73,6 +73,7 @@ use super::{
     TimelineEntry, UnfoldedEvent,
     condition::{Condition, State, closed},
     pack::Packer,
+    steps::Steps,
     tombstone::TombstoneKey,
 };
 use crate::call::{id::CallId, time::Millis};
@@ -252,15 +253,11 @@ impl RedisStore {
             while upkeep::drop_bodies(lines, scripts, Some(before), PURGE_STEP).await? >= PURGE_STEP {}
         }
         let Some(before) = retention.records_before else { return Ok(Vec::new()) };
-        let (mut gone, mut left) = (Vec::new(), limit);
-        while left > 0 {
-            let step = PURGE_STEP.min(left);
+        let (mut gone, mut steps) = (Vec::new(), Steps::of(limit, PURGE_STEP));
+        while let Some(step) = steps.next() {
             let (count, calls) = upkeep::purge_calls(lines, scripts, (before, step), &self.shared.packer).await?;
+            steps.took(count);
             gone.extend(calls);
-            left -= count.min(left);
-            if count < step {
-                break;
-            }
         }
         while upkeep::purge_leftovers(lines, scripts, before, PURGE_STEP).await? >= PURGE_STEP {}
         figures::forget_tallies(lines, before).await?;
@@ -279,16 +276,11 @@ impl RedisStore {
 
     pub(super) async fn forget_news(&self, before: Millis, limit: usize) -> Result<usize, StoreError> {
         let lines = self.lines()?;
-        let mut gone = 0;
-        while gone < limit {
-            let step = PURGE_STEP.min(limit - gone);
-            let went = news::forget(lines, &self.shared.scripts, before, step).await?;
-            gone += went;
-            if went < step {
-                break;
-            }
+        let mut steps = Steps::of(limit, PURGE_STEP);
+        while let Some(step) = steps.next() {
+            steps.took(news::forget(lines, &self.shared.scripts, before, step).await?);
         }
-        Ok(gone)
+        Ok(steps.taken())
     }
 
     pub(super) async fn unfolded(&self) -> Result<Vec<UnfoldedEvent>, StoreError> {
@@ -329,16 +321,11 @@ impl RedisStore {
 
     pub(super) async fn drop_oldest_bodies(&self, count: usize) -> Result<usize, StoreError> {
         let lines = self.lines()?;
-        let mut dropped = 0;
-        while dropped < count {
-            let step = PURGE_STEP.min(count - dropped);
-            let gone = upkeep::drop_bodies(lines, &self.shared.scripts, None, step).await?;
-            dropped += gone;
-            if gone < step {
-                break;
-            }
+        let mut steps = Steps::of(count, PURGE_STEP);
+        while let Some(step) = steps.next() {
+            steps.took(upkeep::drop_bodies(lines, &self.shared.scripts, None, step).await?);
         }
-        Ok(dropped)
+        Ok(steps.taken())
     }
 
     pub(super) async fn close(&self) -> Result<(), StoreError> {

@@ -13,6 +13,7 @@ use crate::{
         moving::Resealed,
         pack::Packer,
         rows::count,
+        steps::Steps,
         vault::Place,
     },
 };
@@ -218,17 +219,12 @@ impl SqliteStore {
     }
 
     pub(in crate::store) async fn forget_documents(&self, now: Millis, limit: usize) -> Result<usize, StoreError> {
-        let mut gone = 0;
-        while gone < limit {
-            let step = PURGE_STEP.min(limit - gone);
+        let mut steps = Steps::of(limit, PURGE_STEP);
+        while let Some(step) = steps.next() {
             let forget = move |db: &Connection| db.prepare_cached(FORGET)?.execute(params![now.0, count(step)]);
-            let went = self.shared.writer.submit_and_cut(forget).await?;
-            gone += went;
-            if went < step {
-                break;
-            }
+            steps.took(self.shared.writer.submit_and_cut(forget).await?);
         }
-        Ok(gone)
+        Ok(steps.taken())
     }
 
     /// Encrypts documents with the newest key, at most `limit` behind a kind and id.

@@ -60,6 +60,7 @@ use super::{
     pack::Packer,
     rows::{CallRow, call_id},
     seldom::{Counts, Seldom},
+    steps::Steps,
     tally::HOUR,
     tombstone::TombstoneKey,
 };
@@ -229,15 +230,11 @@ impl SqliteStore {
             self.write_all(move |db| upkeep::drop_bodies(db, before, PURGE_STEP)).await?;
         }
         let Some(before) = retention.records_before else { return Ok(Vec::new()) };
-        let mut gone = Vec::new();
-        while gone.len() < limit {
-            let step = PURGE_STEP.min(limit - gone.len());
+        let (mut gone, mut steps) = (Vec::new(), Steps::of(limit, PURGE_STEP));
+        while let Some(step) = steps.next() {
             let rows = self.write(move |db| upkeep::purge_calls(db, before, step)).await?;
-            let last = rows.len() < step;
+            steps.took(rows.len());
             gone.extend(rows.into_iter().filter_map(|row| row.unpacked(&self.shared.packer).ok()));
-            if last {
-                break;
-            }
         }
         self.write_all(move |db| upkeep::purge_leftovers(db, before, PURGE_STEP)).await?;
         self.purge_tallies(before.0.div_euclid(HOUR)).await?;
@@ -259,17 +256,12 @@ impl SqliteStore {
     }
 
     pub(super) async fn forget_news(&self, before: Millis, limit: usize) -> Result<usize, StoreError> {
-        let mut gone = 0;
-        while gone < limit {
-            let step = PURGE_STEP.min(limit - gone);
+        let mut steps = Steps::of(limit, PURGE_STEP);
+        while let Some(step) = steps.next() {
             // The ids of erased calls stand there, too: they are to leave the files.
-            let went = self.shared.writer.submit_and_cut(move |db| news::forget(db, before, step)).await?;
-            gone += went;
-            if went < step {
-                break;
-            }
+            steps.took(self.shared.writer.submit_and_cut(move |db| news::forget(db, before, step)).await?);
         }
-        Ok(gone)
+        Ok(steps.taken())
     }
 
     pub(super) async fn unfolded(&self) -> Result<Vec<UnfoldedEvent>, StoreError> {
@@ -302,21 +294,16 @@ impl SqliteStore {
     }
 
     pub(super) async fn drop_oldest_bodies(&self, count: usize) -> Result<usize, StoreError> {
-        let mut dropped = 0;
-        while dropped < count {
-            let step = PURGE_STEP.min(count - dropped);
-            let gone = self.write(move |db| upkeep::drop_bodies(db, Millis(i64::MAX), step)).await?;
-            dropped += gone;
-            if gone < step {
-                break;
-            }
+        let mut steps = Steps::of(count, PURGE_STEP);
+        while let Some(step) = steps.next() {
+            steps.took(self.write(move |db| upkeep::drop_bodies(db, Millis(i64::MAX), step)).await?);
         }
         for _ in 0..SHRINK_STEPS {
             if self.shared.writer.submit_and_cut(|db| upkeep::shrink(db, SHRINK_STEP)).await? < SHRINK_STEP {
                 break;
             }
         }
-        Ok(dropped)
+        Ok(steps.taken())
     }
 
     pub(super) async fn close(&self) -> Result<(), StoreError> {

@@ -9,7 +9,8 @@ use crate::{
     call::{news::NewsItem, time::Millis},
     store::{
         DeliveryFilter, DeliveryLease, DeliveryMark, DeliveryPage, DeliveryState, DeliveryStates, FanOut, GiveUp, LeasedDeliveries,
-        OutboxState, Redelivery, StoreError, StoredTarget, Targets, moving::Resealed, pack::Packer, rows::count, vault::Place,
+        OutboxState, Redelivery, StoreError, StoredTarget, Targets, moving::Resealed, pack::Packer, rows::count, steps::Steps,
+        vault::Place,
     },
 };
 
@@ -238,28 +239,20 @@ impl SqliteStore {
     }
 
     pub(in crate::store) async fn give_up_deliveries(&self, give_up: GiveUp) -> Result<usize, StoreError> {
-        let (mut all, give_up) = (0, Arc::new(give_up));
-        while all < give_up.limit {
-            let (step, give_up) = (STEP.min(give_up.limit - all), Arc::clone(&give_up));
-            let went = self.write(move |db| deliveries::give_up(db, &give_up, step)).await?;
-            all += went;
-            if went < step {
-                break;
-            }
+        let give_up = Arc::new(give_up);
+        let mut steps = Steps::of(give_up.limit, STEP);
+        while let Some(step) = steps.next() {
+            let give_up = Arc::clone(&give_up);
+            steps.took(self.write(move |db| deliveries::give_up(db, &give_up, step)).await?);
         }
-        Ok(all)
+        Ok(steps.taken())
     }
 
     pub(in crate::store) async fn forget_deliveries(&self, before: Millis, limit: usize) -> Result<usize, StoreError> {
-        let mut gone = 0;
-        while gone < limit {
-            let step = STEP.min(limit - gone);
-            let went = self.write(move |db| forget(db, before, step)).await?;
-            gone += went;
-            if went < step {
-                break;
-            }
+        let mut steps = Steps::of(limit, STEP);
+        while let Some(step) = steps.next() {
+            steps.took(self.write(move |db| forget(db, before, step)).await?);
         }
-        Ok(gone)
+        Ok(steps.taken())
     }
 }
