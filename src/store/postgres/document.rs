@@ -23,8 +23,8 @@ use crate::{
     call::{id::CallId, time::Millis},
     store::{
         Document, DocumentKind, DocumentPage, DocumentWrite, Signal, StoreError,
-        document::{are_apart, place_of, readable, sealed},
-        moving::Resealed,
+        document::{are_apart, readable, sealed},
+        moving::{ResealStage, Resealed},
         pack::Packer,
         vault::Place,
     },
@@ -164,7 +164,7 @@ pub(super) async fn reseal(db: &Db, after: (&str, &str), limit: usize, packer: &
     let (mut stale, mut next) = (Vec::new(), None);
     for row in &rows {
         let (kind, id): (&str, &str) = (row.try_get(0)?, row.try_get(1)?);
-        next = Some(place_of(kind, id));
+        next = Some(ResealStage::Documents(kind.to_owned(), id.to_owned()).to_string());
         if let Some(body) = packer.reseal(Place::Document(kind, id), row.try_get(3)?)? {
             stale.push((kind, id, row.try_get::<_, i64>(2)?, body));
         }

@@ -17,14 +17,16 @@ use crate::{
     call::{news::NewsItem, time::Millis},
     store::{
         DeliveryFilter, DeliveryLease, DeliveryMark, DeliveryPage, DeliveryState, DeliveryStates, FanOut, GiveUp, LeasedDeliveries,
-        OutboxState, Redelivery, Signal, StoreError, StoredTarget, Targets, moving::Resealed, pack::Packer, steps::Steps, vault::Place,
+        OutboxState, Redelivery, Signal, StoreError, StoredTarget, Targets,
+        moving::{ResealStage, Resealed},
+        pack::Packer,
+        steps::Steps,
+        vault::Place,
     },
 };
 
 /// Deliveries that one transaction takes where there may be many, so that others get their turn in between.
 const STEP: usize = 500;
-/// What a place of resealing begins with.
-const RESEALED: &str = "target ";
 
 fn read(row: &Row, packer: &Packer) -> Result<StoredTarget, Fault> {
     let id: String = row.try_get(0)?;
@@ -139,7 +141,7 @@ pub(super) async fn reseal(db: &Db, after: &str, limit: usize, packer: &Packer) 
     let mut stale: Vec<(&str, i64, Vec<u8>)> = Vec::new();
     for row in &rows {
         let id: &str = row.try_get(0)?;
-        next = Some(format!("{RESEALED}{id}"));
+        next = Some(ResealStage::Targets(id.to_owned()).to_string());
         if let Some(body) = packer.reseal(Place::Target(id), row.try_get(2)?)? {
             stale.push((id, row.try_get(1)?, body));
         }
@@ -150,11 +152,6 @@ pub(super) async fn reseal(db: &Db, after: &str, limit: usize, packer: &Packer) 
         db.pipeline(Some(BEGIN), &[Step::new(PUT_BODIES, values)], Some(COMMIT)).await?;
     }
     Ok(Resealed { seen: rows.len(), written: stale.len(), next })
-}
-
-/// The place among targets that a place of resealing names, if it names one.
-pub(super) fn resealed_until(after: Option<&str>) -> Option<&str> {
-    after.and_then(|place| place.strip_prefix(RESEALED))
 }
 
 impl PostgresStore {

@@ -13,8 +13,8 @@ use crate::{
     call::{id::CallId, time::Millis},
     store::{
         Document, DocumentKind, DocumentPage, DocumentWrite, StoreError,
-        document::{are_apart, place_of, readable, sealed},
-        moving::Resealed,
+        document::{are_apart, readable, sealed},
+        moving::{ResealStage, Resealed},
         pack::Packer,
         steps::Steps,
         vault::Place,
@@ -207,7 +207,11 @@ pub(super) async fn reseal(
         let call = &call;
         let _: usize = lines.ask(Kind::Scan, |mut db| async move { call.invoke_async(&mut db).await }).await?;
     }
-    Ok(Resealed { seen: members.len(), written, next: members.last().map(|last| place_of(kind, last)) })
+    Ok(Resealed {
+        seen: members.len(),
+        written,
+        next: members.last().map(|last| ResealStage::Documents(kind.to_owned(), last.clone()).to_string()),
+    })
 }
 
 impl RedisStore {

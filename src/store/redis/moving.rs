@@ -13,8 +13,7 @@ use super::{
 };
 use crate::store::{
     StoreError,
-    document::placed,
-    moving::{Amounts, Graves, Resealed, Strays},
+    moving::{Amounts, Graves, ResealStage, Resealed, Strays},
     pack::Packer,
     rows::{call_id, count},
     vault::{Place, RING, Vault},
@@ -107,30 +106,30 @@ async fn bury(lines: &Lines, scripts: &Scripts, graves: &Graves) -> Result<bool,
 /// Call and body of an event.
 type BodyRow = (Option<String>, Option<Vec<u8>>);
 
-/// The same with what is kept beside calls: targets, then documents.
-async fn reseal_beside(
+async fn reseal(lines: &Lines, scripts: &Scripts, (after, limit): (Option<String>, usize), packer: &Packer) -> Result<Resealed, Fault> {
+    let mut stage = ResealStage::at(after);
+    loop {
+        let resealed = match &stage {
+            ResealStage::Bodies(after) => reseal_bodies(lines, scripts, (after.as_deref(), limit), packer).await?,
+            ResealStage::Targets(after) => outbox::reseal(lines, scripts, (after, limit), packer).await?,
+            ResealStage::Documents(kind, id) => document::reseal(lines, scripts, ((kind, id), limit), packer).await?,
+        };
+        match stage.next() {
+            Some(next) if resealed.seen == 0 => stage = next,
+            _ => return Ok(resealed),
+        }
+    }
+}
+
+async fn reseal_bodies(
     lines: &Lines,
     scripts: &Scripts,
     (after, limit): (Option<&str>, usize),
     packer: &Packer,
 ) -> Result<Resealed, Fault> {
-    if let Some(place) = placed(after) {
-        return document::reseal(lines, scripts, (place, limit), packer).await;
-    }
-    let targets = outbox::reseal(lines, scripts, (outbox::resealed_until(after).unwrap_or_default(), limit), packer).await?;
-    if targets.seen > 0 {
-        return Ok(targets);
-    }
-    document::reseal(lines, scripts, (("", ""), limit), packer).await
-}
-
-async fn reseal(lines: &Lines, scripts: &Scripts, (after, limit): (Option<&str>, usize), packer: &Packer) -> Result<Resealed, Fault> {
-    if placed(after).is_some() || outbox::resealed_until(after).is_some() {
-        return reseal_beside(lines, scripts, (after, limit), packer).await;
-    }
     let members = page(lines, "bodies", after, limit).await?;
     if members.is_empty() {
-        return reseal_beside(lines, scripts, (None, limit), packer).await;
+        return Ok(Resealed::default());
     }
     let mut words = pipe();
     for (event, _) in &members {
@@ -189,7 +188,7 @@ impl RedisStore {
     }
 
     pub(in crate::store) async fn reseal(&self, after: Option<String>, limit: usize) -> Result<Resealed, StoreError> {
-        Ok(reseal(self.lines()?, &self.shared.scripts, (after.as_deref(), limit), &self.shared.packer).await?)
+        Ok(reseal(self.lines()?, &self.shared.scripts, (after, limit), &self.shared.packer).await?)
     }
 
     pub(in crate::store) async fn forget_keys(&self) -> Result<(), StoreError> {

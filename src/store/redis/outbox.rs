@@ -14,12 +14,12 @@ use crate::{
     call::{news::NewsItem, time::Millis},
     store::{
         DeliveryFilter, DeliveryLease, DeliveryMark, DeliveryPage, DeliveryStates, FanOut, GiveUp, LeasedDeliveries, OutboxState,
-        Redelivery, StoreError, StoredTarget, Targets, moving::Resealed, pack::Packer, vault::Place,
+        Redelivery, StoreError, StoredTarget, Targets,
+        moving::{ResealStage, Resealed},
+        pack::Packer,
+        vault::Place,
     },
 };
-
-/// What a place of resealing begins with.
-const RESEALED: &str = "target ";
 
 /// Scope, revision and body of a target.
 type Row = (Option<String>, Option<u64>, Option<Vec<u8>>);
@@ -114,12 +114,7 @@ pub(super) async fn reseal(lines: &Lines, scripts: &Scripts, (after, limit): (&s
         let call = &call;
         let _: usize = lines.ask(Kind::Scan, |mut db| async move { call.invoke_async(&mut db).await }).await?;
     }
-    Ok(Resealed { seen: ids.len(), written, next: ids.last().map(|id| format!("{RESEALED}{id}")) })
-}
-
-/// The place among targets that a place of resealing names, if it names one.
-pub(super) fn resealed_until(after: Option<&str>) -> Option<&str> {
-    after.and_then(|place| place.strip_prefix(RESEALED))
+    Ok(Resealed { seen: ids.len(), written, next: ids.last().map(|id| ResealStage::Targets(id.clone()).to_string()) })
 }
 
 impl RedisStore {

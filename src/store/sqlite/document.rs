@@ -9,8 +9,8 @@ use crate::{
     call::{id::CallId, time::Millis},
     store::{
         Document, DocumentKind, DocumentPage, DocumentWrite, StoreError,
-        document::{are_apart, place_of, readable, sealed},
-        moving::Resealed,
+        document::{are_apart, readable, sealed},
+        moving::{ResealStage, Resealed},
         pack::Packer,
         rows::count,
         steps::Steps,
@@ -146,7 +146,7 @@ fn stale(
     let (mut stale, mut seen, mut last) = (Vec::new(), 0, None);
     for row in rows {
         let (kind, id, revision, body): NewBody = row?;
-        (seen, last) = (seen + 1, Some(place_of(&kind, &id)));
+        (seen, last) = (seen + 1, Some(ResealStage::Documents(kind.clone(), id.clone()).to_string()));
         if let Some(body) = packer.reseal(Place::Document(&kind, &id), &body)? {
             stale.push((kind, id, revision, body));
         }

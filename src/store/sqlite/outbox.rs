@@ -9,15 +9,17 @@ use crate::{
     call::{news::NewsItem, time::Millis},
     store::{
         DeliveryFilter, DeliveryLease, DeliveryMark, DeliveryPage, DeliveryState, DeliveryStates, FanOut, GiveUp, LeasedDeliveries,
-        OutboxState, Redelivery, StoreError, StoredTarget, Targets, moving::Resealed, pack::Packer, rows::count, steps::Steps,
+        OutboxState, Redelivery, StoreError, StoredTarget, Targets,
+        moving::{ResealStage, Resealed},
+        pack::Packer,
+        rows::count,
+        steps::Steps,
         vault::Place,
     },
 };
 
 /// Deliveries that one transaction takes where there may be many, so that commits get their turn in between.
 const STEP: usize = 500;
-/// What a place of resealing begins with.
-const RESEALED: &str = "target ";
 
 /// A target as it is stored.
 type TargetRow = (String, Option<String>, i64, Vec<u8>);
@@ -118,11 +120,6 @@ fn stale(db: &Connection, after: &str, limit: usize, packer: &Packer) -> Result<
     Ok((stale, seen, last))
 }
 
-/// The place among targets that a place of resealing names, if it names one.
-pub(super) fn resealed_until(after: Option<&str>) -> Option<&str> {
-    after.and_then(|place| place.strip_prefix(RESEALED))
-}
-
 impl SqliteStore {
     /// Encrypts the bodies of at most `limit` targets behind a place with the newest key.
     pub(super) async fn reseal_targets(&self, after: String, limit: usize) -> Result<Resealed, StoreError> {
@@ -133,7 +130,7 @@ impl SqliteStore {
             stale.iter().map(|(id, revision, body)| put.execute(params![id, revision, body])).sum::<rusqlite::Result<usize>>()
         };
         let written = self.write(put).await?;
-        Ok(Resealed { seen, written, next: last.map(|id| format!("{RESEALED}{id}")) })
+        Ok(Resealed { seen, written, next: last.map(|id| ResealStage::Targets(id).to_string()) })
     }
 
     pub(in crate::store) async fn targets(&self, scope: Option<&str>) -> Result<Targets, StoreError> {
