@@ -293,8 +293,7 @@ impl RedisStore {
         if ready.writers.is_failing() {
             self.shared.lines.ask(Kind::Lookup, |mut db| async move { server::probe(&mut db).await }).await?;
         }
-        let info = |mut db| async move { redis::cmd("INFO").arg("memory").query_async::<String>(&mut db).await };
-        let memory = match self.shared.lines.ask(Kind::Lookup, info).await {
+        let memory = match self.shared.lines.one::<String>(Kind::Lookup, redis::cmd("INFO").arg("memory")).await {
             Err(Fault::Refused(_)) => String::new(),
             told => told?,
         };
@@ -302,9 +301,7 @@ impl RedisStore {
         words.cmd("ZCARD").arg(key("waiting"));
         words.cmd("ZRANGE").arg(key("waiting")).arg(0).arg(0).arg("WITHSCORES");
         words.cmd("HMGET").arg(key("outbox")).arg(&["pending", "dead"][..]);
-        let words = &words;
-        let (pending, first, push): (u64, Vec<(String, i64)>, Counts) =
-            self.shared.lines.ask(Kind::Lookup, |mut db| async move { words.query_async(&mut db).await }).await?;
+        let (pending, first, push): (u64, Vec<(String, i64)>, Counts) = self.shared.lines.all(Kind::Lookup, &words).await?;
         let memory = Traits::read(&memory);
         let used = memory.number("used_memory").unwrap_or_default();
         let most = memory.number("maxmemory").filter(|most| *most > 0);

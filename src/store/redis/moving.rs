@@ -35,26 +35,22 @@ pub(super) async fn admit(db: &mut Db, scripts: &Scripts, vault: &Vault) -> Resu
 }
 
 async fn note(lines: &Lines, name: &str) -> Result<Option<Vec<u8>>, Fault> {
-    lines.ask(Kind::Lookup, |mut db| async move { cmd("HGET").arg(key("meta")).arg(name).query_async(&mut db).await }).await
+    lines.one(Kind::Lookup, cmd("HGET").arg(key("meta")).arg(name)).await
 }
 
 async fn set_note(lines: &Lines, scripts: &Scripts, name: &str, from: Option<&[u8]>, to: &[u8]) -> Result<bool, Fault> {
     let mut call = scripts.note();
     call.arg(name).arg(from.unwrap_or_default()).arg(to);
-    let call = &call;
-    lines.ask(Kind::Lookup, |mut db| async move { call.invoke_async(&mut db).await }).await
+    lines.run(Kind::Lookup, &call).await
 }
 
 /// Members of a set that is sorted by time, from one moment on: at least `limit` if there are so many, and all of the last one's moment.
 async fn page(lines: &Lines, place: &str, after: Option<&str>, limit: usize) -> Result<Vec<(String, i64)>, Fault> {
-    let place = &key(place);
+    let place = key(place);
     let range = async |from: &str, to: &str, limit: i64| -> Result<Vec<(String, i64)>, Fault> {
-        let ask = |mut db| async move {
-            let mut range = cmd("ZRANGEBYSCORE");
-            range.arg(place).arg(from).arg(to).arg("WITHSCORES").arg("LIMIT").arg(0).arg(limit);
-            range.query_async(&mut db).await
-        };
-        lines.ask(Kind::Scan, ask).await
+        let mut range = cmd("ZRANGEBYSCORE");
+        range.arg(&place).arg(from).arg(to).arg("WITHSCORES").arg("LIMIT").arg(0).arg(limit);
+        lines.one(Kind::Scan, &range).await
     };
     let from = after.map_or_else(|| "-inf".to_owned(), |after| format!("({after}"));
     let mut members = range(&from, "+inf", count(limit)).await?;
@@ -69,11 +65,8 @@ async fn strays(lines: &Lines, after: Option<&str>, limit: usize, packer: &Packe
     let members = page(lines, "stray", after, limit).await?;
     let mut strays = Strays { events: Vec::new(), next: members.last().map(|(_, at)| at.to_string()) };
     for (event, _) in members {
-        let ask = {
-            let place = &key_of("event", &event);
-            lines.ask(Kind::Scan, |mut db| async move { cmd("HGET").arg(place).arg("call").query_async(&mut db).await }).await?
-        };
-        let call = Some::<String>(ask).filter(|call| !call.is_empty());
+        let call: String = lines.one(Kind::Scan, cmd("HGET").arg(key_of("event", &event)).arg("call")).await?;
+        let call = Some(call).filter(|call| !call.is_empty());
         let id = call.as_deref().map(call_id).transpose()?;
         let told = told_events(lines, &[event], call.as_deref(), true, packer).await?;
         strays.events.extend(told.into_iter().map(|entry| (id.clone(), entry)));
@@ -82,8 +75,7 @@ async fn strays(lines: &Lines, after: Option<&str>, limit: usize, packer: &Packe
 }
 
 async fn graves(lines: &Lines) -> Result<Vec<(Vec<u8>, i64)>, Fault> {
-    let all = |mut db| async move { cmd("ZRANGE").arg(key("tombstones")).arg(0).arg(-1).arg("WITHSCORES").query_async(&mut db).await };
-    lines.ask(Kind::Scan, all).await
+    lines.one(Kind::Scan, cmd("ZRANGE").arg(key("tombstones")).arg(0).arg(-1).arg("WITHSCORES")).await
 }
 
 async fn bury(lines: &Lines, scripts: &Scripts, graves: &Graves) -> Result<bool, Fault> {
@@ -95,8 +87,7 @@ async fn bury(lines: &Lines, scripts: &Scripts, graves: &Graves) -> Result<bool,
         for (hash, at) in part {
             call.arg(&hash[..]).arg(*at);
         }
-        let call = &call;
-        if !lines.ask(Kind::Scan, |mut db| async move { call.invoke_async(&mut db).await }).await? {
+        if !lines.run(Kind::Scan, &call).await? {
             return Ok(false);
         }
     }
@@ -135,8 +126,7 @@ async fn reseal_bodies(
     for (event, _) in &members {
         words.cmd("HMGET").arg(key_of("event", event)).arg(&["call", "body"][..]);
     }
-    let words = &words;
-    let rows: Vec<BodyRow> = lines.ask(Kind::Scan, |mut db| async move { words.query_async(&mut db).await }).await?;
+    let rows: Vec<BodyRow> = lines.all(Kind::Scan, &words).await?;
     let (mut call, mut written) = (scripts.reseal(), 0);
     for ((event, _), (place, body)) in members.iter().zip(rows) {
         let place = Place::Body { call: place.as_deref().filter(|place| !place.is_empty()), event };
@@ -146,8 +136,7 @@ async fn reseal_bodies(
         }
     }
     if written > 0 {
-        let call = &call;
-        let _: usize = lines.ask(Kind::Scan, |mut db| async move { call.invoke_async(&mut db).await }).await?;
+        let _: usize = lines.run(Kind::Scan, &call).await?;
     }
     Ok(Resealed { seen: members.len(), written, next: members.last().map(|(_, at)| at.to_string()) })
 }
@@ -173,9 +162,7 @@ impl RedisStore {
     pub(in crate::store) async fn amounts(&self) -> Result<Amounts, StoreError> {
         let mut words = pipe();
         words.cmd("ZCARD").arg(key("by:created")).cmd("ZCARD").arg(key("bodies"));
-        let words = &words;
-        let count = self.lines()?.ask(Kind::Scan, |mut db| async move { words.query_async(&mut db).await });
-        let (calls, bodies) = count.await?;
+        let (calls, bodies) = self.lines()?.all(Kind::Scan, &words).await?;
         Ok(Amounts { calls, bodies })
     }
 

@@ -50,8 +50,7 @@ pub(super) async fn load(lines: &Lines, id: &CallId, hash: &TombstoneHash, packe
     let mut words = pipe();
     words.cmd("HMGET").arg(key_of("call", id.as_str())).arg(&CALL_FIELDS[..]);
     words.cmd("ZSCORE").arg(key("tombstones")).arg(&hash[..]);
-    let words = &words;
-    let (row, buried): (CallRow, Option<f64>) = lines.ask(Kind::Lookup, |mut db| async move { words.query_async(&mut db).await }).await?;
+    let (row, buried): (CallRow, Option<f64>) = lines.all(Kind::Lookup, &words).await?;
     Ok(match unpacked(id.clone(), row, packer)? {
         Some(call) => Loaded::Found(call),
         None if buried.is_some() => Loaded::Deleted,
@@ -67,8 +66,7 @@ pub(super) async fn load_all(lines: &Lines, ids: &[CallId], packer: &Packer) -> 
         for id in ids {
             words.cmd("HMGET").arg(key_of("call", id.as_str())).arg(&CALL_FIELDS[..]);
         }
-        let words = &words;
-        let rows: Vec<CallRow> = lines.ask(Kind::Scan, |mut db| async move { words.query_async(&mut db).await }).await?;
+        let rows: Vec<CallRow> = lines.all(Kind::Scan, &words).await?;
         for (id, row) in ids.iter().zip(rows) {
             calls.extend(unpacked(id.clone(), row, packer)?);
         }
@@ -81,9 +79,7 @@ type EventRow = ((Option<String>, Option<String>, Option<String>, Option<i64>, O
 
 /// Everything that happened to a call, in order of time.
 pub(super) async fn timeline(lines: &Lines, id: &CallId, bodies: bool, packer: &Packer) -> Result<Vec<TimelineEntry>, Fault> {
-    let place = &key_of("events", id.as_str());
-    let events: Vec<String> =
-        lines.ask(Kind::Lookup, |mut db| async move { redis::cmd("ZRANGE").arg(place).arg(0).arg(-1).query_async(&mut db).await }).await?;
+    let events: Vec<String> = lines.one(Kind::Lookup, redis::cmd("ZRANGE").arg(key_of("events", id.as_str())).arg(0).arg(-1)).await?;
     told_events(lines, &events, Some(id.as_str()), bodies, packer).await
 }
 
@@ -103,8 +99,7 @@ pub(super) async fn told_events(
             words.cmd("HMGET").arg(key_of("event", id)).arg(&fields[..]);
             words.cmd("LRANGE").arg(key_of("repeats", id)).arg(0).arg(-1);
         }
-        let words = &words;
-        let values: Vec<redis::Value> = lines.ask(Kind::Lookup, |mut db| async move { words.query_async(&mut db).await }).await?;
+        let values: Vec<redis::Value> = lines.all(Kind::Lookup, &words).await?;
         for (id, pair) in ids.iter().zip(values.chunks(2)) {
             let row: EventRow = read(redis::Value::Array(pair.to_vec()))?;
             entries.extend(told(id, call, row, packer)?);
@@ -166,17 +161,14 @@ type UnreadRow = (Option<String>, Option<String>, Option<String>, Option<i64>, O
 
 /// Events that another release could not read.
 pub(super) async fn unfolded(lines: &Lines, packer: &Packer) -> Result<Vec<UnfoldedEvent>, Fault> {
-    let place = &key("unfolded");
-    let ids: Vec<String> =
-        lines.ask(Kind::Scan, |mut db| async move { redis::cmd("ZRANGE").arg(place).arg(0).arg(-1).query_async(&mut db).await }).await?;
+    let ids: Vec<String> = lines.one(Kind::Scan, redis::cmd("ZRANGE").arg(key("unfolded")).arg(0).arg(-1)).await?;
     let mut unread = Vec::new();
     for ids in ids.chunks(CHUNK) {
         let mut words = pipe();
         for id in ids {
             words.cmd("HMGET").arg(key_of("event", id)).arg(&["app", "call", "source", "at", "body"][..]);
         }
-        let words = &words;
-        let rows: Vec<UnreadRow> = lines.ask(Kind::Scan, |mut db| async move { words.query_async(&mut db).await }).await?;
+        let rows: Vec<UnreadRow> = lines.all(Kind::Scan, &words).await?;
         for (id, row) in ids.iter().zip(rows) {
             let (Some(app), Some(call), Some(source), Some(at), Some(body)) = row else { continue };
             if app == APP {
