@@ -19,7 +19,7 @@ use crate::{
     clock::Clock,
     lifecycle::Lifecycle,
     store::{
-        Document, DocumentKind, DocumentWrite, Store, StoreError,
+        Document, DocumentKind, DocumentWrite, MOST_CONFLICTS, Store, StoreError,
         document::{Read, written},
     },
 };
@@ -28,8 +28,6 @@ use crate::{
 const MINUTE: i64 = 60_000;
 /// How often what changed is written.
 const WRITE_EVERY: Duration = Duration::from_mins(1);
-/// How often a write is tried again that another instance was faster than.
-const MOST_CONFLICTS: usize = 8;
 /// Stands for a token that was not used since the start.
 const NEVER: i64 = i64::MIN;
 

@@ -74,7 +74,7 @@ pub use crate::call::policy::Due;
 pub use self::{
     answer::{REMEMBERED, answer_id, answer_write},
     columns::Columns,
-    commit::{CallWrite, Commit, Committed},
+    commit::{CallWrite, Commit, Committed, MOST_CONFLICTS},
     disk::StoreHealth,
     document::{Document, DocumentKind, DocumentPage, DocumentWrite},
     news::NewsPage,
@@ -161,6 +161,11 @@ impl StoreError {
     /// It took longer than this.
     pub(crate) fn late(deadline: Duration) -> Self {
         Self::Unavailable(format!("no answer within {} s", deadline.as_secs()))
+    }
+
+    /// Others were faster again and again, [`MOST_CONFLICTS`] times.
+    pub(crate) fn contended(what: &str) -> Self {
+        Self::Unavailable(format!("{what} kept changing under us"))
     }
 }
 
