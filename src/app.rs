@@ -166,6 +166,9 @@ impl App {
         if let Err(error) = api.analyst.write_down().await {
             warn!(%error, "What was counted last is not written down");
         }
+        if let Err(error) = api.usage.write().await {
+            warn!(%error, "When tokens were used last is not written down");
+        }
         collector.close().await;
         if let Err(error) = api.registry.store().close().await {
             error!(%error, "The store could not be closed cleanly; nothing that was acknowledged is lost");

@@ -3,10 +3,9 @@
 use std::time::Instant;
 
 use ringback::store::{
-    DataKeys, Store,
+    DataKeys, Migrate, Store,
     postgres::{PostgresOptions, PostgresStore, Tls},
     redis::{RedisOptions, RedisStore},
-    sqlite::Migrate,
 };
 
 use crate::{

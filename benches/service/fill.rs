@@ -11,8 +11,8 @@ use ringback::{
     clock::Clock,
     simulate::{CallScript, bodies},
     store::{
-        CallFilter, CallWrite, Columns, Commit, DataKeys, Store, StoredCall,
-        sqlite::{Migrate, SqliteOptions, SqliteStore},
+        CallFilter, CallWrite, Columns, Commit, DataKeys, Migrate, Store, StoredCall,
+        sqlite::{SqliteOptions, SqliteStore},
     },
     vapi::message::{self, Delivery},
 };

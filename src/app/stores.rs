@@ -3,11 +3,11 @@
 use crate::{
     config::{self, DatabaseUrl, SslMode, StoreConfig},
     store::{
-        DataKeys, Store, StoreError,
+        DataKeys, Migrate, Store, StoreError,
         memory::MemoryStore,
         postgres::{PostgresOptions, PostgresStore, Tls},
         redis::{RedisOptions, RedisStore},
-        sqlite::{self, Snapshot, SqliteOptions, SqliteStore},
+        sqlite::{Snapshot, SqliteOptions, SqliteStore},
     },
 };
 
@@ -19,7 +19,7 @@ pub fn open_snapshot(config: &StoreConfig) -> Result<Option<Snapshot>, StoreErro
     let DatabaseUrl::Sqlite { path, .. } = &config.url else { return Ok(None) };
     let keys = DataKeys::from_base64(&config.data_keys)?;
     let max_connections = usize::try_from(config.max_connections).unwrap_or(usize::MAX);
-    let options = SqliteOptions { path: path.clone(), max_connections, migrate: sqlite::Migrate::Auto, ephemeral_ok: true, keys };
+    let options = SqliteOptions { path: path.clone(), max_connections, migrate: Migrate::Auto, ephemeral_ok: true, keys };
     Snapshot::take(&options).map(Some)
 }
 
@@ -33,8 +33,8 @@ pub async fn open_store(config: &StoreConfig, memory_bytes: u64, exposed: bool) 
     let keys = DataKeys::from_base64(&config.data_keys)?;
     let max_connections = usize::try_from(config.max_connections).unwrap_or(usize::MAX);
     let migrate = match config.migrate {
-        config::Migrate::Auto => sqlite::Migrate::Auto,
-        config::Migrate::Check => sqlite::Migrate::Check,
+        config::Migrate::Auto => Migrate::Auto,
+        config::Migrate::Check => Migrate::Check,
     };
     match &config.url {
         DatabaseUrl::Memory => Ok(Store::Memory(MemoryStore::new(memory_bytes))),

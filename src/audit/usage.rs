@@ -1,7 +1,7 @@
 //! When each token was used last, to the minute.
 //!
-//! Whoever polls pays one look at a number for it. What changed is written once a minute and at the end; a process that is killed forgets a
-//! minute of it at most. Of several instances the latest use counts.
+//! Whoever polls pays one look at a number for it. What changed is written once a minute, when the service begins to stop, and after the requests
+//! that were under way then; a process that is killed forgets a minute of it at most. Of several instances the latest use counts.
 
 use std::{
     sync::{
@@ -18,15 +18,16 @@ use crate::{
     call::time::Millis,
     clock::Clock,
     lifecycle::Lifecycle,
-    store::{Document, DocumentKind, DocumentWrite, Store, StoreError},
+    store::{
+        Document, DocumentKind, DocumentWrite, MOST_CONFLICTS, Store, StoreError,
+        document::{Read, written},
+    },
 };
 
 /// How fine a use is remembered, in milliseconds.
 const MINUTE: i64 = 60_000;
 /// How often what changed is written.
 const WRITE_EVERY: Duration = Duration::from_mins(1);
-/// How often a write is tried again that another instance was faster than.
-const MOST_CONFLICTS: usize = 8;
 /// Stands for a token that was not used since the start.
 const NEVER: i64 = i64::MIN;
 
@@ -119,28 +120,24 @@ impl Usage {
     /// Sees to it that the stored moment is no earlier than `used`.
     async fn raise(&self, name: &str, used: Millis) -> Result<(), StoreError> {
         for _ in 0..MOST_CONFLICTS {
-            let before = self.stored(name).await?;
-            if before.as_ref().and_then(used_at).is_some_and(|stored| stored >= used) {
-                return Ok(());
-            }
-            let (revision, now) = (before.as_ref().map(|document| document.revision), self.0.clock.now());
-            let document = Document {
-                kind: DocumentKind::Token,
-                id: name.to_owned(),
-                revision: revision.unwrap_or_default() + 1,
-                alias: None,
-                due: None,
-                created_at: before.map_or(now, |document| document.created_at),
-                expires_at: None,
-                body: serde_json::to_vec(&Kept { used_at: used }).unwrap_or_default(),
+            let (says, now) = (Kept { used_at: used }, self.0.clock.now());
+            let write = match self.stored(name).await? {
+                Some(document) if used_at(&document) >= Some(used) => return Ok(()),
+                Some(document) => Read { document, says }.write(),
+                None => DocumentWrite { document: first(name, &says, now), expected: None },
             };
-            if self.0.store.put_documents(vec![DocumentWrite { document, expected: revision }], now).await? {
+            if self.0.store.put_documents(vec![write], now).await? {
                 return Ok(());
             }
         }
         // Others note the same token over and over: then theirs is as late as ours.
         Ok(())
     }
+}
+
+fn first(name: &str, says: &Kept, now: Millis) -> Document {
+    let (kind, id, body) = (DocumentKind::Token, name.to_owned(), written(says));
+    Document { kind, id, revision: 1, alias: None, due: None, created_at: now, expires_at: None, body }
 }
 
 fn used_at(document: &Document) -> Option<Millis> {

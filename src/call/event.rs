@@ -83,6 +83,25 @@ pub struct CallEvent {
 }
 
 impl CallEvent {
+    /// An event of our own, with an id nobody else has, which states nothing yet.
+    #[must_use]
+    pub fn ours(kind: EventKind, call_id: Option<CallId>, at: Millis) -> Self {
+        Self {
+            id: uuid::Uuid::now_v7().to_string(),
+            kind,
+            source: String::new(),
+            call_id,
+            sent_at: Some(at),
+            received_at: at,
+            proof: None,
+            keep: Keep::Whole,
+            facts: Box::default(),
+            folded: true,
+            body: Bytes::new(),
+            details: None,
+        }
+    }
+
     /// The event as the store takes it: the facts are in the record by then.
     #[must_use]
     pub fn without_facts(&self) -> Self {

@@ -58,6 +58,17 @@ impl Due {
             FetchReason::Check => 2,
         }
     }
+
+    /// What is due then with this [`urgency`](Self::urgency). One that only a later release knows stands for a check: to look is never wrong.
+    #[must_use]
+    pub fn of_urgency(urgency: i64, at: Millis) -> Self {
+        let reason = match urgency {
+            0 => FetchReason::Enrich,
+            1 => FetchReason::Manual,
+            _ => FetchReason::Check,
+        };
+        Self { at, reason }
+    }
 }
 
 /// The moment of a decision.

@@ -28,11 +28,19 @@ pub const WEBHOOK_ROUTE: &str = "/api/v1/vapi/webhook";
 /// Marks a key of Standard Webhooks.
 const STANDARD_PREFIX: &str = "whsec_";
 /// Paths that are routes of ours, or have routes of ours beneath them.
-const TAKEN: [&str; 14] = [
+const TAKEN: [&str; 22] = [
+    "/api/v1/vapi/analytics",
     "/api/v1/vapi/assistant-config",
+    "/api/v1/vapi/audit",
     "/api/v1/vapi/backfill",
-    "/api/v1/vapi/calls",
+    "/api/v1/vapi/batches",
     "/api/v1/vapi/cache",
+    "/api/v1/vapi/calls",
+    "/api/v1/vapi/deliveries",
+    "/api/v1/vapi/events",
+    "/api/v1/vapi/subscriptions",
+    "/api/v1/vapi/tokens",
+    "/api/v1/vapi/ws",
     "/api/v1/webhooks/vapi/test",
     "/vapi",
     "/dashboard",

@@ -89,14 +89,12 @@ use crate::{
     lifecycle::Lifecycle,
     push::Push,
     registry::{DueHint, Registry},
-    store::{DocumentKind, Loaded, StoreError, document::Read},
+    store::{DocumentKind, Loaded, MOST_CONFLICTS, StoreError, document::Read},
     vapi::client::VapiClient,
 };
 
 /// A store that takes longer is as good as down, and then nothing is placed.
 const STORE_DEADLINE: Duration = Duration::from_secs(5);
-/// How often a lost compare-and-set is tried again.
-const MOST_CONFLICTS: usize = 16;
 /// Placings whose call is remembered.
 const MOST_KNOWN: u64 = 20_000;
 /// Whoever follows somebody else's placing looks at least this often: another instance wakes nobody here.
@@ -209,7 +207,7 @@ impl Dialer {
                 };
             }
         }
-        Err(StoreError::Unavailable("the answer to the key kept changing under us".to_owned()).into())
+        Err(StoreError::contended("the answer to the key").into())
     }
 
     /// Does this placing speak for its key? One that was refused does not; one that was erased does.

@@ -260,7 +260,7 @@ impl Dialer {
         event.facts.lost_at = Some(now);
         let fetch = Fetch { at: now, reason: FetchReason::Check, outcome: FetchOutcome::Failed { error } };
         event.facts.fetches.insert(event.id.clone(), fetch);
-        let change = Change { event, more: Vec::new(), after_fetch: false, not_before: None, ask: None };
+        let change = Change::of(event);
         self.0.parts.registry.apply_change(change).await?;
         self.change(id, |says, document| {
             if matches!(says.state, State::Placed | State::Refused) {

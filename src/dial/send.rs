@@ -89,7 +89,7 @@ impl Dialer {
             // Whoever sends its messages to us owes a report, heard of or not.
             event.facts.owed = writer.is_told_of(&event.facts);
             let more = answer.into_iter().collect();
-            let change = Change { event, more, after_fetch: false, not_before: None, ask: None };
+            let change = Change { more, ..Change::of(event) };
             if registry.apply_change(change).await? == Applied::Deleted {
                 return registry.bury_placing(id).await.map(|()| None);
             }
@@ -146,7 +146,7 @@ impl Dialer {
                 State::Unknown | State::Lost | State::Placed | State::Refused => return Ok(()),
             }
         }
-        Err(StoreError::Unavailable("the placing kept changing under us".to_owned()))
+        Err(StoreError::contended("the placing"))
     }
 
     /// A placing of which nobody was told yet was refused. Whoever was to be told goes first: that they are not there says as much, should we die in
@@ -199,7 +199,7 @@ impl Dialer {
                 return Ok(());
             }
         }
-        Err(StoreError::Unavailable("the placing kept changing under us".to_owned()))
+        Err(StoreError::contended("the placing"))
     }
 
     /// Warns about a placed call of which nothing was heard for a while. It is still waited for, and Vapi is asked.

@@ -29,7 +29,7 @@ use crate::{
     },
     outbound::{Failure, Post, Reply, SigningKey, Trust},
     registry::Letter,
-    store::{Attempt, Delivery, DeliveryMark, Fate, OutgoingEvent, StoreError},
+    store::{Attempt, Delivery, DeliveryMark, Fate, MOST_CONFLICTS, OutgoingEvent, StoreError},
     trace::{self, Work},
 };
 
@@ -39,8 +39,6 @@ pub(super) const WITHIN: Duration = Duration::from_secs(15);
 const MOST_ANSWER_BYTES: usize = 65_536;
 /// When the store can't be asked for what is to be told, it is asked again this much later.
 const STORE_PAUSE: i64 = 5 * SECOND;
-/// How often a subscription that changes meanwhile is switched off again.
-const MOST_CONFLICTS: usize = 16;
 
 /// What came of asking somebody.
 #[derive(Debug, Clone)]
@@ -241,7 +239,7 @@ impl Push {
                 return Ok(());
             }
         }
-        Err(StoreError::Unavailable("the subscriptions kept changing under us".to_owned()))
+        Err(StoreError::contended("the subscriptions"))
     }
 
     fn count(&self, delivery: &Delivery, kind: &'static str, fate: Fate, outcome: &Outcome) {

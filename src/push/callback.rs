@@ -14,13 +14,11 @@ use super::{
 use crate::{
     batch::extent::Extent,
     fields::{FieldError, Fields},
-    store::{FanOut, OutboxState, OutgoingEvent, StoreError, StoredTarget},
+    store::{FanOut, MOST_CONFLICTS, OutboxState, OutgoingEvent, StoreError, StoredTarget},
 };
 
 /// Letters of an execution's id, at most.
 const LONGEST_EXECUTION: usize = 128;
-/// How often an event is told anew because somebody else was fanning out.
-const MOST_CONFLICTS: usize = 16;
 /// The one moment there is to be told at.
 const WHEN: &str = "done";
 

@@ -11,12 +11,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Draft, Push, Refusal, subscriptions::Named, target::Subscription};
-use crate::store::{Document, DocumentKind, REMEMBERED, StoreError, answer_id, answer_write};
+use crate::store::{Document, DocumentKind, MOST_CONFLICTS, REMEMBERED, StoreError, answer_id, answer_write};
 
 /// What an idempotency key was used for here.
 const ROUTE: &str = "subscriptions";
-/// How often a lost compare-and-set is tried again.
-const MOST_CONFLICTS: usize = 16;
 
 /// Says that a request may be sent again.
 #[derive(Debug, Clone)]
@@ -74,7 +72,7 @@ impl Push {
                 return Ok((named, false));
             }
         }
-        Err(StoreError::Unavailable("the answer to the key kept changing under us".to_owned()).into())
+        Err(StoreError::contended("the answer to the key").into())
     }
 
     /// Forgets the answer that told of a subscription, and with it the secret.

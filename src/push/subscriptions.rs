@@ -13,7 +13,7 @@ use super::{
 use crate::{
     call::time::{DAY, Millis},
     fields::FieldError,
-    store::{StoreError, StoredTarget},
+    store::{MOST_CONFLICTS, StoreError, StoredTarget},
 };
 
 /// Subscriptions, at most: each costs a look at every event.
@@ -24,8 +24,6 @@ const OLD_SECRET_SIGNS: i64 = DAY;
 const MOST_OLD_SECRETS: usize = 4;
 /// Bytes of a secret made here.
 const SECRET_BYTES: usize = 32;
-/// How often a change that another one overtook is made again.
-const MOST_CONFLICTS: usize = 16;
 
 /// A subscription under its id.
 #[derive(Debug, Clone, PartialEq)]
@@ -193,7 +191,7 @@ impl Push {
                 return Ok(Named { id, subscription });
             }
         }
-        Err(StoreError::Unavailable("the subscription kept changing under us".to_owned()).into())
+        Err(StoreError::contended("the subscription").into())
     }
 
     async fn put(&self, id: &str, subscription: &Subscription, expected: Option<u64>) -> Result<bool, StoreError> {

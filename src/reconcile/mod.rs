@@ -204,8 +204,8 @@ impl Reconciler {
         if self.is_taken(&held, now) {
             return Ok(false);
         }
-        let Some(from) = self.wanted(&held, now).await? else { return Ok(false) };
-        held.note.task = held.note.task.take().filter(|task| now.since(task.begun_at) < FURTHEST);
+        let given_up = held.note.task.take_if(|task| now.since(task.begun_at) >= FURTHEST);
+        let Some(from) = self.wanted(&held, given_up.map(|task| task.from), now).await? else { return Ok(false) };
         let fresh = || Task { begun_at: now, from, walk: Walk::through(from, None), seen: 0, found: 0 };
         let is_fresh = held.note.task.is_none();
         held.note.task.get_or_insert_with(fresh);
@@ -245,12 +245,12 @@ impl Reconciler {
         others && holder.is_some() && held.note.held_until.is_some_and(|until| now < until)
     }
 
-    /// Since when it is to be looked, if it is time to.
-    async fn wanted(&self, held: &Held, now: Millis) -> Result<Option<Millis>, StoreError> {
+    /// Since when it is to be looked, if it is time to. A sweep that was given up had looked since `given_up`.
+    async fn wanted(&self, held: &Held, given_up: Option<Millis>, now: Millis) -> Result<Option<Millis>, StoreError> {
         let begun = held.note.begun_at;
         let is_start = !self.0.settled_in.load(Ordering::Relaxed) && begun.is_none_or(|at| self.0.born.since(at) > TOGETHER);
         let refused = self.0.refusals.since(now);
-        let is_time = is_start || refused.is_some() || begun.is_none_or(|at| now.since(at) >= self.0.plan.period);
+        let is_time = is_start || given_up.is_some() || refused.is_some() || begun.is_none_or(|at| now.since(at) >= self.0.plan.period);
         if let Some(task) = &held.note.task {
             return Ok(Some(task.from));
         }
@@ -264,7 +264,7 @@ impl Reconciler {
             return Ok(None);
         }
         let heard = recent.iter().filter_map(|call| call.record.heard_at).max().filter(|_| is_start);
-        let reaches = [begun, heard, refused].into_iter().flatten().map(|at| at.plus(-OVERLAP));
+        let reaches = [begun, heard, refused, given_up].into_iter().flatten().map(|at| at.plus(-OVERLAP));
         let from = reaches.fold(now.plus(-BACK), Millis::min);
         if from < now.plus(-FURTHEST) {
             warn!("Webhooks may have been lost more than a day ago: `ringback backfill --since {from}` looks further back than the sweep");

@@ -81,6 +81,15 @@ impl Sources {
         if !self.known().is_loaded {
             self.learn_from_calls(registry).await?;
         }
+        let outcome = self.write(registry).await;
+        if !matches!(outcome, Ok(true)) {
+            self.known().is_written = false;
+        }
+        outcome.map(drop)
+    }
+
+    /// Tells whether what is known here stands in the store then.
+    async fn write(&self, registry: &Registry) -> Result<bool, StoreError> {
         for _ in 0..TRIES {
             let note = registry.store().note(NOTE).await?;
             let there: HashMap<String, Millis> = note.as_deref().and_then(|note| serde_json::from_slice(note).ok()).unwrap_or_default();
@@ -89,16 +98,16 @@ impl Sources {
                 for (name, since) in &there {
                     known.learn(name.clone(), *since);
                 }
+                // Before it is written: what is heard meanwhile says that it is not.
                 (known.is_loaded, known.is_written) = (true, true);
                 known.since.clone()
             };
             let next = serde_json::to_vec(&all).unwrap_or_default();
             if all == there || registry.store().set_note(NOTE, note, next).await? {
-                return Ok(());
+                return Ok(true);
             }
         }
-        self.known().is_written = false;
-        Ok(())
+        Ok(false)
     }
 
     /// Is there something to write, or nothing read yet?

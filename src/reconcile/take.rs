@@ -123,7 +123,7 @@ impl Taker {
 /// A listed call is an answer of Vapi's like any other. For a call that is settled it is a fact more, and no fetch.
 fn change(id: &CallId, answer: Answer, at: Millis, is_done: bool) -> Change {
     if is_done {
-        return Change { event: answer.event, more: Vec::new(), after_fetch: false, not_before: None, ask: None };
+        return Change::of(answer.event);
     }
     let fetch = Fetch { at, reason: FetchReason::Check, outcome: answer.outcome };
     Change::fetched(id, fetch, Some(answer.event), None)

@@ -14,7 +14,7 @@ impl Registry {
     /// [`StoreError`] when that is not certain; then it must not be done.
     pub async fn claim(&self, event: CallEvent) -> Result<Applied, StoreError> {
         let registry = self.clone();
-        let commit = Commit { event, changed: Vec::new(), more: Vec::new(), past: Vec::new(), write: None };
+        let commit = Commit::of(event);
         let work = self.0.lifecycle.spawn_quiet(async move { registry.0.store.commit(commit).await });
         work.await.unwrap_or_else(|crash| Err(StoreError::Unavailable(format!("the claim task ended early: {crash}")))).map(applied)
     }

@@ -65,13 +65,10 @@ use crate::{
     },
     clock::Clock,
     lifecycle::Lifecycle,
-    store::{CallFilter, CallPage, CallWrite, Commit, Committed, Loaded, SortBy, Store, StoreError, StoredCall},
+    store::{CallFilter, CallPage, CallWrite, Commit, Committed, Loaded, MOST_CONFLICTS, SortBy, Store, StoreError, StoredCall},
     telemetry::Metrics,
     trace::Traces,
 };
-
-/// How often a lost compare-and-set is tried again before the store counts as unavailable.
-const MOST_CONFLICTS: usize = 16;
 
 /// Calls among which the last webhook is looked for when the process begins.
 const LATEST: usize = 50;
@@ -167,7 +164,7 @@ impl Registry {
     /// # Errors
     /// [`StoreError`] when it could not be stored; then nothing of it happened, or all of it did and a repeat will find it.
     pub async fn apply(&self, event: CallEvent) -> Result<Applied, StoreError> {
-        self.apply_change(Change { event, more: Vec::new(), after_fetch: false, not_before: None, ask: None }).await
+        self.apply_change(Change::of(event)).await
     }
 
     /// Takes in any change; returns when it is durable.
@@ -186,7 +183,7 @@ impl Registry {
 
     async fn fold(&self, change: Change) -> Result<Applied, StoreError> {
         let Some(id) = change.event.call_id.clone() else {
-            let commit = Commit { event: change.event, changed: Vec::new(), more: change.more, past: Vec::new(), write: None };
+            let commit = Commit { more: change.more, ..Commit::of(change.event) };
             return Ok(applied(self.0.store.commit(commit).await?));
         };
         let _turn = self.0.turns.enter(&id).await?;
@@ -209,7 +206,7 @@ impl Registry {
             let columns = |call: &StoredCall| columns::of(&call.record);
             let write = after.clone().map(|call| CallWrite { columns: columns(&call), call, expected, published, news: news.clone() });
             let more = change.more.iter().map(CallEvent::without_facts).chain(settled).collect();
-            let commit = Commit { event: change.event.without_facts(), changed, more, past: Vec::new(), write };
+            let commit = Commit { changed, more, write, ..Commit::of(change.event.without_facts()) };
             match self.0.store.commit(commit).await? {
                 Committed::Conflict => before = self.0.store.load(&id).await?,
                 committed => {
@@ -226,7 +223,7 @@ impl Registry {
                 }
             }
         }
-        Err(StoreError::Unavailable("the record kept changing under us".to_owned()))
+        Err(StoreError::contended("the record"))
     }
 
     fn step(&self, id: &CallId, before: Option<&Arc<StoredCall>>, change: &Change) -> Step {
@@ -311,7 +308,7 @@ impl Registry {
     /// [`StoreError`] when the store can't.
     pub async fn ask_now(&self, id: &CallId, reason: FetchReason) -> Result<(), StoreError> {
         let event = render::no_event(id, self.0.clock.now());
-        self.apply_change(Change { event, more: Vec::new(), after_fetch: false, not_before: None, ask: Some(reason) }).await.map(drop)
+        self.apply_change(Change { ask: Some(reason), ..Change::of(event) }).await.map(drop)
     }
 
     /// Calls that match a filter.

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::body::Bytes;
-
 use super::Change;
 use crate::{
     call::{
@@ -86,8 +84,7 @@ const TOLD_APART: [&str; 3] = ["transcript", "messages", "toolCalls"];
 
 /// No event at all: nothing was heard, nothing is stored. It stands where a change of a call's plan alone is committed.
 pub(super) fn no_event(id: &CallId, now: Millis) -> CallEvent {
-    let settled = settled_event(id, Settled::Complete, now);
-    CallEvent { kind: EventKind::Fetch, source: "plan".to_owned(), keep: Keep::Nothing, facts: Box::default(), details: None, ..settled }
+    CallEvent { source: "plan".to_owned(), keep: Keep::Nothing, ..CallEvent::ours(EventKind::Fetch, Some(id.clone()), now) }
 }
 
 fn settled_event(id: &CallId, settled: Settled, now: Millis) -> CallEvent {
@@ -95,20 +92,9 @@ fn settled_event(id: &CallId, settled: Settled, now: Millis) -> CallEvent {
         Settled::Complete => "complete",
         Settled::FetchFailed => "fetch_failed",
     };
-    CallEvent {
-        id: uuid::Uuid::now_v7().to_string(),
-        kind: EventKind::Settled,
-        source: "policy".to_owned(),
-        call_id: Some(id.clone()),
-        sent_at: Some(now),
-        received_at: now,
-        proof: None,
-        keep: Keep::Whole,
-        facts: Box::new(CallRecord { settled: Some(settled), settled_at: Some(now), ..CallRecord::default() }),
-        folded: true,
-        body: Bytes::new(),
-        details: Some(details.to_owned()),
-    }
+    let facts = Box::new(CallRecord { settled: Some(settled), settled_at: Some(now), ..CallRecord::default() });
+    let ours = CallEvent::ours(EventKind::Settled, Some(id.clone()), now);
+    CallEvent { source: "policy".to_owned(), facts, details: Some(details.to_owned()), ..ours }
 }
 
 /// What a poller sees of a call, but for the version and its time.

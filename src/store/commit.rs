@@ -5,6 +5,9 @@ use std::sync::Arc;
 use super::{Columns, PublishedRow, StoredCall, moving::PastEvent};
 use crate::call::{event::CallEvent, news::NewsItem};
 
+/// How often a lost compare-and-set is tried again before the store counts as unavailable.
+pub const MOST_CONFLICTS: usize = 16;
+
 /// One transaction.
 #[derive(Debug, Clone)]
 pub struct Commit {
@@ -18,6 +21,14 @@ pub struct Commit {
     pub past: Vec<PastEvent>,
     /// The record to write; `None` when the event changed nothing or is about no call.
     pub write: Option<CallWrite>,
+}
+
+impl Commit {
+    /// Of an event alone, which writes no record.
+    #[must_use]
+    pub fn of(event: CallEvent) -> Self {
+        Self { event, changed: Vec::new(), more: Vec::new(), past: Vec::new(), write: None }
+    }
 }
 
 /// A record to write.

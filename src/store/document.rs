@@ -13,9 +13,6 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{StoreError, pack::Packer, vault::Place};
 use crate::call::time::Millis;
 
-/// What a [`place_of`] begins with.
-const PLACE: &str = "document:";
-
 /// What a document is: each kind has ids of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum DocumentKind {
@@ -157,16 +154,6 @@ pub(super) fn readable(leased: Vec<Document>, packer: &Packer) -> Vec<Document> 
         }
     });
     read.collect()
-}
-
-/// Where the encrypting of documents goes on, told apart from the places of other bodies: behind this kind and id, or this place in its list.
-pub(super) fn place_of(kind: &str, id: &str) -> String {
-    format!("{PLACE}{kind}:{id}")
-}
-
-/// Kind and id in a [`place_of`]; `None` when it is the place of another body.
-pub(super) fn placed(after: Option<&str>) -> Option<(&str, &str)> {
-    after?.strip_prefix(PLACE)?.split_once(':')
 }
 
 /// Does each write mean another document, and has each of those an alias of its own? What is not so is never written.

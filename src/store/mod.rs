@@ -23,6 +23,7 @@
 //! | [`figures`], [`tally`] | numbers about many calls; what services count besides |
 //! | [`disk`] | where a store lies, and how much room there is |
 //! | `condition`, `queue`, `seldom` | whether a server can be asked right now; commits on their way there; what is counted seldom |
+//! | `rows`, `steps` | what engines read alike; much, a little at a time |
 //! | `pack`, `vault`, `sieve` | compression; encryption, and what lists filter by then; which calls may have some words |
 //! | `timeline` | what happened to a call |
 //! | `tombstone` | what is left of a deleted call |
@@ -49,8 +50,10 @@ mod commit;
 mod condition;
 mod pack;
 mod queue;
+mod rows;
 mod seldom;
 mod sieve;
+mod steps;
 mod timeline;
 mod tombstone;
 mod unfolded;
@@ -71,7 +74,7 @@ pub use crate::call::policy::Due;
 pub use self::{
     answer::{REMEMBERED, answer_id, answer_write},
     columns::Columns,
-    commit::{CallWrite, Commit, Committed},
+    commit::{CallWrite, Commit, Committed, MOST_CONFLICTS},
     disk::StoreHealth,
     document::{Document, DocumentKind, DocumentPage, DocumentWrite},
     news::NewsPage,
@@ -133,6 +136,16 @@ pub struct Retention {
     pub bodies_before: Option<Millis>,
 }
 
+/// What to do about a schema that is behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Migrate {
+    /// Bring it up to date; an existing file is copied beside itself first.
+    #[default]
+    Auto,
+    /// Refuse to open.
+    Check,
+}
+
 /// A store failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -148,6 +161,11 @@ impl StoreError {
     /// It took longer than this.
     pub(crate) fn late(deadline: Duration) -> Self {
         Self::Unavailable(format!("no answer within {} s", deadline.as_secs()))
+    }
+
+    /// Others were faster again and again, [`MOST_CONFLICTS`] times.
+    pub(crate) fn contended(what: &str) -> Self {
+        Self::Unavailable(format!("{what} kept changing under us"))
     }
 }
 

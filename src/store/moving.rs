@@ -91,6 +91,55 @@ pub struct Resealed {
     pub next: Option<String>,
 }
 
+/// What the place of a target begins with.
+const TARGET: &str = "target ";
+/// What the place of a document begins with.
+const DOCUMENT: &str = "document:";
+
+/// Where encrypting goes on: bodies come first, then targets, then documents. As a text it is [`Resealed::next`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum ResealStage {
+    /// Behind the body at an engine's place, or at the first.
+    Bodies(Option<String>),
+    /// Behind the target of this id.
+    Targets(String),
+    /// Behind the document of this kind and id, or this place in its list.
+    Documents(String, String),
+}
+
+impl ResealStage {
+    /// The stage that a place names, or the first one.
+    pub(super) fn at(place: Option<String>) -> Self {
+        let text = place.as_deref().unwrap_or_default();
+        if let Some(id) = text.strip_prefix(TARGET) {
+            Self::Targets(id.to_owned())
+        } else if let Some((kind, id)) = text.strip_prefix(DOCUMENT).and_then(|rest| rest.split_once(':')) {
+            Self::Documents(kind.to_owned(), id.to_owned())
+        } else {
+            Self::Bodies(place)
+        }
+    }
+
+    /// The one that comes when this one has nothing left.
+    pub(super) fn next(&self) -> Option<Self> {
+        match self {
+            Self::Bodies(_) => Some(Self::Targets(String::new())),
+            Self::Targets(_) => Some(Self::Documents(String::new(), String::new())),
+            Self::Documents(..) => None,
+        }
+    }
+}
+
+impl std::fmt::Display for ResealStage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Bodies(place) => f.write_str(place.as_deref().unwrap_or_default()),
+            Self::Targets(id) => write!(f, "{TARGET}{id}"),
+            Self::Documents(kind, id) => write!(f, "{DOCUMENT}{kind}:{id}"),
+        }
+    }
+}
+
 /// How much a store holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Amounts {
@@ -98,4 +147,22 @@ pub struct Amounts {
     pub calls: u64,
     /// Events with a body.
     pub bodies: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ResealStage;
+
+    #[test]
+    fn a_place_names_its_stage_and_everything_is_reached_from_the_first() {
+        let at = |place: &str| ResealStage::at(Some(place.to_owned()));
+        assert_eq!(at("17"), ResealStage::Bodies(Some("17".to_owned())));
+        assert_eq!(at("target a b"), ResealStage::Targets("a b".to_owned()));
+        assert_eq!(at("document:batch:x:y"), ResealStage::Documents("batch".to_owned(), "x:y".to_owned()));
+        for place in ["17", "target a b", "target ", "document:batch:x:y", "document::"] {
+            assert_eq!(at(place).to_string(), place);
+        }
+        let stages = std::iter::successors(Some(ResealStage::at(None)), ResealStage::next);
+        assert_eq!(stages.map(|stage| stage.to_string()).collect::<Vec<_>>(), ["", "target ", "document::"]);
+    }
 }

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     call::{
-        event::{CallEvent, EventKind, Keep},
+        event::{CallEvent, EventKind},
         record::{CallRecord, ToolAnswer},
     },
     registry::Applied,
@@ -213,22 +213,10 @@ impl Tools {
     }
 
     fn event(&self, key: &Key, what: &'static str, name: &str, facts: CallRecord) -> CallEvent {
-        let now = self.0.parts.clock.now();
         let cut = |text: &str| text.chars().filter(|it| !it.is_control()).take(LONGEST_NAME).collect::<String>();
-        CallEvent {
-            id: key.event_id(what),
-            kind: EventKind::Tool,
-            source: what.to_owned(),
-            call_id: key.call.clone(),
-            sent_at: Some(now),
-            received_at: now,
-            proof: None,
-            keep: Keep::Whole,
-            facts: Box::new(facts),
-            folded: true,
-            body: Bytes::new(),
-            details: Some(format!("{} {}", cut(name), cut(&key.id))),
-        }
+        let details = Some(format!("{} {}", cut(name), cut(&key.id)));
+        let ours = CallEvent::ours(EventKind::Tool, key.call.clone(), self.0.parts.clock.now());
+        CallEvent { id: key.event_id(what), source: what.to_owned(), facts: Box::new(facts), details, ..ours }
     }
 }
 

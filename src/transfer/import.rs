@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     TransferError, Watcher, go_on,
-    line::{FORMAT, Head, Line, MovedCall, MovedEvent, MovedSubscription, decoded, encoded},
+    line::{FORMAT, Head, Line, MovedCall, MovedEvent, MovedSubscription, decoded},
 };
 use crate::{
     call::{
@@ -30,7 +30,7 @@ use crate::{
     },
     registry::write_of,
     store::{
-        CallFilter, CallWrite, Commit, Committed, Loaded, Store, StoreError, StoredCall, StoredTarget, TimelineEntry,
+        CallFilter, CallWrite, Commit, Committed, Loaded, MOST_CONFLICTS, Store, StoreError, StoredCall, StoredTarget, TimelineEntry,
         moving::{Graves, PastEvent},
     },
 };
@@ -41,8 +41,6 @@ const BATCH: usize = 128;
 const AT_ONCE: usize = 32;
 /// Calls, or events, that are asked for at once.
 const PAGE: usize = 100;
-/// How often a call that somebody else changes is tried.
-const TRIES: usize = 16;
 /// Where the store notes how far an import came.
 const NOTE: &str = "import";
 
@@ -228,14 +226,13 @@ impl Import<'_> {
         let (call, events) = call.parts();
         let (repeats, events): (Vec<_>, Vec<_>) = events.into_iter().partition(|event| event.duplicate);
         let events = events.into_iter().map(|event| past(number, event, Some(&call.id))).collect::<Result<Vec<_>, _>>()?;
-        for _ in 0..TRIES {
+        for _ in 0..MOST_CONFLICTS {
             let (fate, write) = match self.store.load(&call.id).await? {
                 Loaded::Deleted => return Ok(Fate::Deleted),
                 Loaded::Missing => (Fate::New, Some(self.write(call.clone(), None, &events))),
                 Loaded::Found(there) => (Fate::Joined, self.joined(&there, &call, &events)),
             };
-            let commit =
-                Commit { event: nothing(Some(&call.id), self.now), changed: Vec::new(), more: Vec::new(), past: events.clone(), write };
+            let commit = Commit { past: events.clone(), write, ..Commit::of(nothing(Some(&call.id), self.now)) };
             match self.store.commit(commit).await? {
                 Committed::Conflict => {}
                 Committed::Deleted => return Ok(Fate::Deleted),
@@ -245,7 +242,7 @@ impl Import<'_> {
                 }
             }
         }
-        Err(StoreError::Unavailable("the record kept changing under us".to_owned()).into())
+        Err(StoreError::contended("the record").into())
     }
 
     fn write(&self, call: StoredCall, expected: Option<u64>, events: &[PastEvent]) -> CallWrite {
@@ -288,8 +285,7 @@ impl Import<'_> {
     }
 
     async fn repeat(&self, event: CallEvent) -> Result<(), StoreError> {
-        let commit = Commit { event, changed: Vec::new(), more: Vec::new(), past: Vec::new(), write: None };
-        self.store.commit(commit).await.map(drop)
+        self.store.commit(Commit::of(event)).await.map(drop)
     }
 
     async fn stray(&mut self, number: u64, event: MovedEvent) -> Result<(), TransferError> {
@@ -309,8 +305,7 @@ impl Import<'_> {
         if !known.contains_key(&event.id) {
             known.insert(event.id.clone(), HashSet::new());
             let past = vec![past(number, event, call_id.as_ref())?];
-            let event = nothing(call_id.as_ref(), self.now);
-            self.store.commit(Commit { event, changed: Vec::new(), more: Vec::new(), past, write: None }).await?;
+            self.store.commit(Commit { past, ..Commit::of(nothing(call_id.as_ref(), self.now)) }).await?;
         }
         Ok(())
     }
@@ -370,18 +365,5 @@ fn past(number: u64, event: MovedEvent, call: Option<&CallId>) -> Result<PastEve
 
 /// What a commit is made for whose events are all of the past. Nothing of it is stored.
 pub(super) fn nothing(id: Option<&CallId>, now: Millis) -> CallEvent {
-    CallEvent {
-        id: encoded(uuid::Uuid::new_v4().as_bytes()),
-        kind: EventKind::Fetch,
-        source: "import".to_owned(),
-        call_id: id.cloned(),
-        sent_at: None,
-        received_at: now,
-        proof: None,
-        keep: Keep::Nothing,
-        facts: Box::default(),
-        folded: true,
-        body: bytes::Bytes::new(),
-        details: None,
-    }
+    CallEvent { source: "import".to_owned(), sent_at: None, keep: Keep::Nothing, ..CallEvent::ours(EventKind::Fetch, id.cloned(), now) }
 }

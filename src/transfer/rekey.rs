@@ -12,7 +12,7 @@ use super::{TransferError, Watcher, go_on, import::nothing};
 use crate::{
     call::{id::CallId, time::Millis},
     registry::write_of,
-    store::{CallFilter, Commit, Committed, Loaded, PageCursor, Store, StoreError, StoredCall},
+    store::{CallFilter, Commit, Committed, Loaded, MOST_CONFLICTS, PageCursor, Store, StoreError, StoredCall},
 };
 
 /// Calls that are read at once.
@@ -21,8 +21,6 @@ const PAGE: usize = 100;
 const BODIES: usize = 200;
 /// Calls that are written at the same time.
 const AT_ONCE: usize = 16;
-/// How often a call that somebody else changes is tried.
-const TRIES: usize = 16;
 /// Where the store notes how far it came.
 const NOTE: &str = "rekey";
 
@@ -96,10 +94,10 @@ async fn set(store: &Store, progress: &Progress) -> Result<(), StoreError> {
 
 /// Writes a call as it is. Pollers see no change.
 async fn rewrite(store: &Store, mut call: Arc<StoredCall>, base: &str, now: Millis) -> Result<(), TransferError> {
-    for _ in 0..TRIES {
+    for _ in 0..MOST_CONFLICTS {
         let next = StoredCall { revision: call.revision + 1, ..StoredCall::clone(&call) };
         let write = Some(write_of(store, next, Some(call.revision), [], base));
-        let commit = Commit { event: nothing(Some(&call.id), now), changed: Vec::new(), more: Vec::new(), past: Vec::new(), write };
+        let commit = Commit { write, ..Commit::of(nothing(Some(&call.id), now)) };
         match store.commit(commit).await? {
             Committed::Conflict => match store.load(&call.id).await? {
                 Loaded::Found(there) => call = there,
@@ -108,5 +106,5 @@ async fn rewrite(store: &Store, mut call: Arc<StoredCall>, base: &str, now: Mill
             Committed::Done | Committed::Duplicate | Committed::Deleted => return Ok(()),
         }
     }
-    Err(StoreError::Unavailable("the record kept changing under us".to_owned()).into())
+    Err(StoreError::contended("the record").into())
 }

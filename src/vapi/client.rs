@@ -22,7 +22,7 @@ use std::{fmt, num::NonZeroU32, sync::Arc, time::Duration};
 
 use hyper::body::Bytes;
 use reqwest::{
-    Client, StatusCode, Url,
+    Client, Method, RequestBuilder, StatusCode, Url,
     header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue},
     redirect,
 };
@@ -147,9 +147,9 @@ impl VapiClient {
         if !stands_in_a_path(id) {
             return Fetched::Unknown;
         }
-        match self.ask("call", &["call", id.as_str()]).await {
+        match self.ask("call", self.shared.request(Method::GET, &["call", id.as_str()], &[])).await {
             Ok(whole) => answer::of_call(whole, self.shared.clock.now()),
-            Err(error) => Fetched::Failed { error, retry_after_ms: None },
+            Err(error) => Fetched::Failed { error: error.to_string(), retry_after_ms: None },
         }
     }
 
@@ -158,9 +158,9 @@ impl VapiClient {
         if !stands_in_a_path(id) {
             return RecordingLink::Missing;
         }
-        match self.ask("recording", &["call", id.as_str(), kind.route()]).await {
+        match self.ask("recording", self.shared.request(Method::GET, &["call", id.as_str(), kind.route()], &[])).await {
             Ok(whole) => answer::of_recording(&whole, &self.shared.url, self.shared.clock.now()),
-            Err(error) => RecordingLink::Failed { error, retry_after_ms: None },
+            Err(error) => RecordingLink::Failed { error: error.to_string(), retry_after_ms: None },
         }
     }
 
@@ -177,17 +177,17 @@ impl VapiClient {
         opened.map_err(|_late| "the recording did not open in time".to_owned())?.map_err(|error| in_words(&error))
     }
 
-    /// One request, read to its end; an error is words for a poller.
-    async fn ask(&self, operation: &'static str, path: &[&str]) -> Result<Whole, String> {
+    /// One request, read to its end.
+    async fn ask(&self, operation: &'static str, request: RequestBuilder) -> Result<Whole, NoAnswer> {
         self.shared.limiter.urgent().await;
-        self.ask_now(operation, path, &[]).await
+        self.ask_now(operation, request).await
     }
 
     /// The same, past the limiter.
-    async fn ask_now(&self, operation: &'static str, path: &[&str], query: &[(&str, String)]) -> Result<Whole, String> {
+    async fn ask_now(&self, operation: &'static str, request: RequestBuilder) -> Result<Whole, NoAnswer> {
         let shared = &*self.shared;
-        let asked = tokio::time::timeout(shared.timeout, shared.get(path, query)).await;
-        let outcome = asked.unwrap_or_else(|_| Err(format!("no whole answer from Vapi within {} s", shared.timeout.as_secs_f32())));
+        let asked = tokio::time::timeout(shared.timeout, async { whole(request.send().await?).await }).await;
+        let outcome = asked.unwrap_or_else(|_late| Err(NoAnswer::late(shared.timeout)));
         self.asked(operation, outcome.as_ref().ok().map(|whole| whole.status.as_u16()));
         outcome
     }
@@ -210,8 +210,30 @@ pub struct Whole {
     pub body: Bytes,
 }
 
+/// Why there is no whole answer, in words for a poller.
+#[derive(Debug, thiserror::Error)]
+enum NoAnswer {
+    #[error("Vapi's answer is larger than {} MB", MAX_ANSWER_BYTES / 1_048_576)]
+    TooLarge,
+    #[error("{0}")]
+    Other(String),
+}
+
+impl NoAnswer {
+    fn late(timeout: Duration) -> Self {
+        Self::Other(format!("no whole answer from Vapi within {} s", timeout.as_secs_f32()))
+    }
+}
+
+impl From<reqwest::Error> for NoAnswer {
+    fn from(error: reqwest::Error) -> Self {
+        Self::Other(in_words(&error))
+    }
+}
+
 impl Shared {
-    async fn get(&self, path: &[&str], query: &[(&str, String)]) -> Result<Whole, String> {
+    /// A request to Vapi's REST, with our key. No segment of the path may be `.` or `..` (see [`stands_in_a_path`]).
+    fn request(&self, method: Method, path: &[&str], query: &[(&str, String)]) -> RequestBuilder {
         let mut url = self.url.clone();
         // `new` has refused URLs that cannot have a path.
         if let Ok(mut segments) = url.path_segments_mut() {
@@ -220,34 +242,28 @@ impl Shared {
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
-        let request = self.http.get(url).header(AUTHORIZATION, self.authorization.clone()).header(ACCEPT, "application/json");
-        let response = traced(request).send().await.map_err(|error| in_words(&error))?;
-        self.whole(response).await
+        let request = self.http.request(method, url).header(AUTHORIZATION, self.authorization.clone());
+        traced(request.header(ACCEPT, "application/json"))
     }
+}
 
-    /// An answer, read to its end.
-    async fn whole(&self, mut response: reqwest::Response) -> Result<Whole, String> {
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| in_words(&error))? {
-            if body.len() + chunk.len() > MAX_ANSWER_BYTES {
-                return Err(too_large());
-            }
-            body.extend_from_slice(&chunk);
+/// An answer, read to its end.
+async fn whole(mut response: reqwest::Response) -> Result<Whole, NoAnswer> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        if body.len() + chunk.len() > MAX_ANSWER_BYTES {
+            return Err(NoAnswer::TooLarge);
         }
-        Ok(Whole { status: response.status(), headers: response.headers().clone(), body: body.into() })
+        body.extend_from_slice(&chunk);
     }
+    Ok(Whole { status: response.status(), headers: response.headers().clone(), body: body.into() })
 }
 
 /// Vapi is told which trace a request belongs to, if it belongs to one.
-fn traced(request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+fn traced(request: RequestBuilder) -> RequestBuilder {
     let mut headers = HeaderMap::new();
     trace::inject(&mut headers);
     request.headers(headers)
-}
-
-/// Why an answer was not read to its end.
-fn too_large() -> String {
-    format!("Vapi's answer is larger than {} MB", MAX_ANSWER_BYTES / 1_048_576)
 }
 
 /// An HTTP client that takes no proxy from the environment, follows no redirect and trusts the machine's certificates.

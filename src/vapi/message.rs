@@ -199,9 +199,13 @@ impl<'n, 'a> Reader<'n, 'a> {
         catch_unwind(AssertUnwindSafe(|| normal(self.facts(id)))).ok()
     }
 
+    fn subject(&self, rank: Rank) -> Subject<'n, 'a> {
+        Subject { body: self.message, call: self.message.at("call"), rank, sent_at: self.sent_at }
+    }
+
     fn facts(&self, id: &str) -> CallRecord {
         let heard = CallRecord { heard_at: Some(self.now), ..CallRecord::default() };
-        let subject = Subject { body: self.message, call: self.message.at("call"), rank: self.rank(), sent_at: self.sent_at };
+        let subject = self.subject(self.rank());
         match self.class {
             // What is not kept makes no facts, whatever KEEP_EVENTS says.
             Class::Passing => CallRecord::default(),
@@ -305,13 +309,13 @@ impl<'n, 'a> Reader<'n, 'a> {
     }
 
     fn asked_function(&self, event_id: &str) -> Question {
-        let subject = Subject { body: self.message, call: self.message.at("call"), rank: Rank::OTHER, sent_at: self.sent_at };
+        let subject = self.subject(Rank::OTHER);
         let (id, tool) = subject.function_question(event_id).unwrap_or_default();
         Question::FunctionCall(id, tool.name.map(|name| name.value).unwrap_or_default())
     }
 
     fn asked_tools(&self) -> Vec<(String, String)> {
-        let subject = Subject { body: self.message, call: self.message.at("call"), rank: Rank::OTHER, sent_at: self.sent_at };
+        let subject = self.subject(Rank::OTHER);
         let named = |(id, tool): (String, crate::call::record::ToolCall)| (id, tool.name.map(|name| name.value).unwrap_or_default());
         subject.tool_questions().into_iter().map(named).collect()
     }

@@ -273,3 +273,21 @@ async fn a_token_was_used_last_when_anybody_used_it_last(engine: Engine) {
     app.ask("GET", TOKENS).token(POLL).send().await.refused(403, "FORBIDDEN");
     app.finish().await;
 }
+
+#[tokio::test]
+async fn what_is_used_while_the_service_stops_is_written_too() {
+    let app = guarded(Story::on(Engine::Sqlite)).begin().await;
+    let app = app
+        .run_with(async |_url, api| {
+            let late = api.clone();
+            // Such as a request that was under way.
+            api.lifecycle.spawn_quiet(async move {
+                late.lifecycle.soft_stopped().await;
+                tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+                late.usage.note("wait");
+            });
+        })
+        .await;
+    assert!(app.api().usage.last("wait").await.expect("the store answers").is_some());
+    app.finish().await;
+}

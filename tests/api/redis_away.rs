@@ -14,6 +14,7 @@ use serde_json::json;
 
 use crate::{
     store_away::{is_refused, is_taken_again, ready},
+    store_postgres::eventually,
     support::{
         app::{Engine, Story, TestApp},
         calls::{late_talk, message, path, result, talk},
@@ -109,6 +110,28 @@ async fn a_redis_that_is_full_refuses_webhooks_and_is_used_again_when_there_is_r
     assert_eq!((app.poll("done").await.status, ready(&app).await), (200, 503));
     limit("0").await;
     is_taken_again(&app, &report).await;
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn whose_webhooks_came_is_written_later_if_redis_is_full() {
+    let Some(server) = Server::start(&[]) else { return };
+    let database = server.database();
+    let (app, mut raw) = (begin(&database.url()).await, database.raw().await);
+    let mut limit = async |bytes: &str| {
+        let () = cmd("CONFIG").arg("SET").arg("maxmemory").arg(bytes).query_async(&mut raw).await.unwrap();
+    };
+    let (sources, registry) = (app.api().reconciler.sources(), &app.api().registry);
+    sources.share(registry).await.unwrap();
+    sources.heard(&["assistant:nora".to_owned()], START);
+    limit("1mb").await;
+    sources.share(registry).await.unwrap_err();
+    assert!(sources.is_to_be_shared(), "it is not written yet");
+    limit("0").await;
+    eventually("it is written", async || sources.share(registry).await.is_ok()).await;
+    assert!(!sources.is_to_be_shared());
+    let note = registry.store().note("webhook_sources").await.unwrap().expect("it stands there");
+    assert!(String::from_utf8(note).unwrap().contains("assistant:nora"));
     app.finish().await;
 }
 

@@ -11,9 +11,8 @@ use futures_util::future::join_all;
 use ringback::{
     call::{event::CallEvent, record::FetchReason},
     store::{
-        CallFilter, CallWrite, Columns, Commit, Committed, Loaded, PublishedRow, Signal, Store, StoreError,
+        CallFilter, CallWrite, Columns, Commit, Committed, Loaded, Migrate, PublishedRow, Signal, Store, StoreError,
         postgres::{PostgresOptions, PostgresStore, Tls},
-        sqlite::Migrate,
     },
 };
 use tokio::{sync::broadcast::Receiver, time::timeout};

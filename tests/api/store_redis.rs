@@ -12,9 +12,8 @@ use redis::{aio::MultiplexedConnection, cmd};
 use ringback::{
     call::record::FetchReason,
     store::{
-        CallFilter, Columns, Committed, Loaded, Retention, Signal, SortBy, Store, StoreError,
+        CallFilter, Columns, Committed, Loaded, Migrate, Retention, Signal, SortBy, Store, StoreError,
         redis::{RedisOptions, RedisStore},
-        sqlite::Migrate,
     },
 };
 use tokio::{sync::broadcast::Receiver, time::timeout};

@@ -11,8 +11,8 @@ use std::{
 use ringback::{
     call::{event::CallEvent, record::FetchReason},
     store::{
-        CallFilter, Committed, Store, StoreError,
-        sqlite::{Migrate, SqliteOptions, SqliteStore, backup},
+        CallFilter, Committed, Migrate, Store, StoreError,
+        sqlite::{SqliteOptions, SqliteStore, backup},
     },
 };
 use rusqlite::Connection;

@@ -14,8 +14,8 @@ use ringback::{
         time::Millis,
     },
     store::{
-        CallWrite, Columns, Commit, DataKeys, Due, Loaded, Store, StoreError, StoredCall,
-        sqlite::{Migrate, SqliteOptions, SqliteStore},
+        CallWrite, Columns, Commit, DataKeys, Due, Loaded, Migrate, Store, StoreError, StoredCall,
+        sqlite::{SqliteOptions, SqliteStore},
     },
 };
 

@@ -256,6 +256,20 @@ async fn a_start_looks_back_to_what_was_heard_last_but_not_further_than_a_day() 
 }
 
 #[tokio::test]
+async fn one_that_was_cut_more_than_a_day_ago_is_made_anew_and_goes_back_a_day() {
+    let app = heard_of_one(Engine::Memory, |story| story).await;
+    app.vapi.fail_next(Fault::Page(502));
+    assert!(sweep(&app).await);
+    for (hours, looked_back) in [(23.0, 7_200 + 23 * 3_600), (2.0, 86_400)] {
+        app.advance(hours * 3_600.0).await;
+        app.vapi.fail_next(Fault::Page(502));
+        assert!(sweep(&app).await);
+        assert_eq!(back(&app, lists(&app).last().unwrap()), looked_back, "after {hours} h more");
+    }
+    app.finish().await;
+}
+
+#[tokio::test]
 async fn the_first_start_with_sweeps_looks_back_to_the_last_event_heard() {
     let app = heard_of_one(Engine::Sqlite, |story| story.with("RECONCILE_SECONDS", "0")).await;
     app.advance(4.0 * 3_600.0).await;

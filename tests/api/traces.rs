@@ -157,6 +157,22 @@ async fn tools_and_the_relay_are_asked_in_the_trace_of_the_question() {
 }
 
 #[tokio::test]
+async fn vapi_is_told_the_trace_of_whoever_changes_or_deletes_a_call() {
+    let collector = Subscriber::start().await;
+    let app = traced(Engine::Memory, &collector).placing().begin().await;
+    app.vapi_knows(&talk(CALL), Stage::Analysed);
+    for (method, body) in [("PATCH", r#"{"name":"Second try"}"#), ("DELETE", "")] {
+        let ask = app.ask(method, &format!("/vapi/call/{CALL}")).header("traceparent", THEIRS);
+        assert_eq!(ask.body(body).send().await.status, 200, "{method}");
+        let asked = app.vapi.requests().into_iter().find(|request| request.method == method).expect("Vapi was asked");
+        let spans = spans(&app, &collector).await;
+        assert_eq!(asked.traceparent, Some(from(named(&spans, &format!("{method} /vapi/call/{{id}}")))), "{method}");
+    }
+    app.app().collector().close().await;
+    app.finish().await;
+}
+
+#[tokio::test]
 async fn probes_make_no_spans_and_a_request_that_fails_is_marked() {
     let collector = Subscriber::start().await;
     let app = traced(Engine::Memory, &collector).begin().await;

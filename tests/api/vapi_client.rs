@@ -175,6 +175,26 @@ async fn every_request_is_told_to_the_observer() {
 }
 
 #[tokio::test]
+async fn whatever_was_asked_vapi_was_there_or_it_was_not() {
+    let vapi = vapi_with_a_call().await;
+    for request in ["change", "remove", "setting", "set"] {
+        let client = client_of(&vapi);
+        let ask = async || match request {
+            "change" => drop(client.change(&id(CALL), &json!({"name": "Second try"})).await),
+            "remove" => drop(client.remove(&id("nobody")).await),
+            "setting" => drop(client.setting(&["assistant"], Some(1)).await),
+            _ => drop(client.set(&["assistant", "nora"], &json!({})).await),
+        };
+        ask().await;
+        let contact = client.contact();
+        assert_eq!((contact.answered_at, contact.is_failing), (Some(START), false), "{request}");
+        vapi.fail_next(Fault::Cut);
+        ask().await;
+        assert!(client.contact().is_failing, "{request}");
+    }
+}
+
+#[tokio::test]
 async fn all_clones_share_one_limit() {
     let vapi = vapi_with_a_call().await;
     let two = NonZeroU32::new(2).expect("not zero");

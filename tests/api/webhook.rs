@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use futures_util::{StreamExt as _, stream};
-use ringback::simulate::{Stage, bodies};
+use ringback::{
+    config::Config,
+    http::TEMPLATES,
+    simulate::{Stage, bodies},
+};
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -49,6 +53,17 @@ async fn every_address_takes_webhooks_and_asks_for_their_proof() {
         assert_eq!(get.header("allow"), "POST");
     }
     app.finish().await;
+}
+
+#[test]
+fn a_path_of_ours_is_no_further_address() {
+    const TAKES_WEBHOOKS: [&str; 4] = [WEBHOOK, "/api/v1/vapi/webhooks/vapi", "/api/v1/webhooks/vapi", "/api/v1/sessions/vapi/webhook"];
+    for template in TEMPLATES {
+        let part = |part: &'static str| if part.starts_with('{') { "x" } else { part };
+        let path = template.split('/').map(part).collect::<Vec<_>>().join("/");
+        let read = Config::from_env(|name| (name == "VAPI_WEBHOOK_PATH").then(|| path.clone()));
+        assert_eq!(read.is_ok(), TAKES_WEBHOOKS.contains(&template), "{path}: {:?}", read.err());
+    }
 }
 
 #[tokio::test]

@@ -156,6 +156,22 @@ pub struct CustomerView<'a> {
 /// Where that stands in structured data and outputs.
 pub(super) const FEEDBACK_KEYS: [&str; 5] = ["nps_score", "overall_feedback", "positives", "detractors", "action_items"];
 
+/// What the structured data state, and then the structured outputs, as far as that has members; only what they state, no defaults of ours.
+pub(super) fn stated(record: &CallRecord) -> impl Iterator<Item = Map<String, Value>> {
+    let data = record.structured_data.iter().map(|it| it.value.value());
+    let outputs = record.structured_outputs.values().map(|it| named(it.value.0.value()));
+    data.chain(outputs).filter_map(|value| if let Value::Object(members) = value { Some(members) } else { None })
+}
+
+/// An output as an object: its members, or the result of its one question under the output's name.
+fn named(mut output: Value) -> Value {
+    match output.get_mut("result").map(Value::take) {
+        Some(result @ Value::Object(_)) => result,
+        Some(result) => output["name"].as_str().map_or(Value::Null, |name| json!({ name: result })),
+        None => Value::Null,
+    }
+}
+
 /// What the customer thought of it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -174,20 +190,8 @@ pub struct FeedbackView {
 
 impl FeedbackView {
     pub(crate) fn of(record: &CallRecord) -> Self {
-        let data = record.structured_data.iter().map(|it| it.value.value());
-        let outputs = record.structured_outputs.values().map(|it| it.value.0.value());
-        let results = outputs.map(|mut output| match output.get_mut("result").map(Value::take).unwrap_or_default() {
-            result @ Value::Object(_) => result,
-            // An output of one question: its name is the key.
-            result => output["name"].as_str().map_or(Value::Null, |name| json!({ name: result })),
-        });
-        let places: Vec<Map<String, Value>> = data
-            .chain(results)
-            .filter_map(|place| match place {
-                Value::Object(members) if FEEDBACK_KEYS.iter().any(|key| members.contains_key(*key)) => Some(members),
-                _ => None,
-            })
-            .collect();
+        let tells = |members: &Map<String, Value>| FEEDBACK_KEYS.iter().any(|key| members.contains_key(*key));
+        let places: Vec<_> = stated(record).filter(tells).collect();
         let find = |key: &str| places.iter().find_map(|place| place.get(key).filter(|value| !value.is_null()));
         let words = |key: &str| find(key).map(prose).unwrap_or_default();
         Self {

@@ -8,7 +8,11 @@ use std::{borrow::Cow, collections::HashMap};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{CallRecord, parts::FEEDBACK_KEYS, text, transcript};
+use super::{
+    CallRecord,
+    parts::{FEEDBACK_KEYS, stated},
+    text, transcript,
+};
 
 /// Sentences that are taken from a transcript.
 const SENTENCES: usize = 3;
@@ -99,24 +103,9 @@ fn weight(sentence: &Sentence<'_>, often: &HashMap<&str, u32>) -> f64 {
     sentence.telling.iter().map(count).sum::<f64>() / length.sqrt()
 }
 
-/// What the structured data say, and then the structured outputs; only what they state, no defaults of ours.
+/// Names and values as they are stated, in sentences.
 fn insights(record: &CallRecord) -> Vec<String> {
-    let data = record.structured_data.iter().map(|it| it.value.value());
-    let outputs = record.structured_outputs.values().map(|it| named(it.value.0.value()));
-    data.chain(outputs).filter_map(members).flatten().filter_map(|(key, value)| insight(&key, &value)).take(INSIGHTS).collect()
-}
-
-/// An output as an object: its members, or the one result under the output's name.
-fn named(mut output: Value) -> Value {
-    match output.get_mut("result").map(Value::take) {
-        Some(result @ Value::Object(_)) => result,
-        Some(result) => output["name"].as_str().map_or(Value::Null, |name| serde_json::json!({ name: result })),
-        None => Value::Null,
-    }
-}
-
-fn members(value: Value) -> Option<serde_json::Map<String, Value>> {
-    if let Value::Object(members) = value { Some(members) } else { None }
+    stated(record).flatten().filter_map(|(key, value)| insight(&key, &value)).take(INSIGHTS).collect()
 }
 
 /// A name and a value to read; nothing for what is empty, stands elsewhere in the answer, or can only be read by a program.

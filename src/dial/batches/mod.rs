@@ -185,7 +185,7 @@ impl Batches {
                 return Ok(Made { batch: Read { document, says }, replayed: false });
             }
         }
-        Err(StoreError::Unavailable("the answer to the key kept changing under us".to_owned()).into())
+        Err(StoreError::contended("the answer to the key").into())
     }
 
     /// Is any of it placed by us?
@@ -283,7 +283,7 @@ impl Batches {
                 return Ok(Some(batch));
             }
         }
-        Err(StoreError::Unavailable("the batch kept changing under us".to_owned()))
+        Err(StoreError::contended("the batch"))
     }
 
     /// Whoever waits for a batch looks again, on any instance.

@@ -329,7 +329,7 @@ impl Shift {
             }
             self.look().await?;
         }
-        Err(StoreError::Unavailable("the batch kept changing under us".to_owned()).into())
+        Err(StoreError::contended("the batch").into())
     }
 
     /// Looks at what others wrote.

@@ -157,14 +157,7 @@ impl Registry {
         if let Some(call) = self.0.streams.fresh(id, sequence) {
             return Ok(Some(call));
         }
-        let cached = self.0.cache.peek(id).and_then(|cached| cached.stored());
-        if let Some(call) = cached.filter(|call| call.news >= sequence) {
-            return Ok(Some(call));
-        }
-        Ok(match self.0.store.load(id).await? {
-            Loaded::Found(call) => Some(call),
-            Loaded::Deleted | Loaded::Missing => None,
-        })
+        self.stored(id, sequence).await
     }
 
     /// A final line. After the report it is in the record no more, and its words are found in the event that brought it, as long as that is kept.

@@ -270,17 +270,7 @@ impl Seats {
     }
 
     fn leave(&mut self, scope: Option<&CallId>, name: u64) {
-        match scope {
-            None => self.wide.retain(|seat| seat.name != name),
-            Some(id) => {
-                if let Some(seats) = self.calls.get_mut(id) {
-                    seats.retain(|seat| seat.name != name);
-                    if seats.is_empty() {
-                        self.calls.remove(id);
-                    }
-                }
-            }
-        }
+        self.each(scope, |seat| seat.name != name);
         if self.wide.is_empty() && self.calls.is_empty() {
             self.position = None;
         }

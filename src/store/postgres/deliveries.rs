@@ -10,7 +10,6 @@ use tokio_postgres::Row;
 use super::{
     fault::Fault,
     link::Db,
-    rows::call_id,
     step::{Step, Value},
     write::{BEGIN, BEGIN_LIGHT, COMMIT, LOCK},
 };
@@ -18,7 +17,7 @@ use crate::{
     call::{id::CallId, time::Millis},
     store::{
         Delivery, DeliveryFilter, DeliveryLease, DeliveryMark, DeliveryPage, DeliveryState, FanOut, GiveUp, LeasedDeliveries,
-        OutgoingEvent, Redelivery, StoreError, outbox::MOST_HELD,
+        OutgoingEvent, Redelivery, StoreError, outbox::MOST_HELD, rows::call_id,
     },
 };
 
@@ -95,10 +94,6 @@ fn read(row: &Row) -> Result<Kept, Fault> {
         attempts: serde_json::from_str(row.try_get(13)?).map_err(|_unreadable| broken())?,
     };
     Ok(Kept { n: row.try_get(0)?, delivery, held: millis(14)? })
-}
-
-fn count(limit: usize) -> Value<'static> {
-    Value::whole(i64::try_from(limit).unwrap_or(i64::MAX))
 }
 
 /// The lock of the outbox, alone.
@@ -221,7 +216,8 @@ const NEXT_READY: &str = "SELECT least(
 /// Holds what is ready.
 pub(super) async fn lease(db: &Db, lease: &DeliveryLease) -> Result<LeasedDeliveries, Fault> {
     let except = || Value::texts(&lease.except, |id| Some(id));
-    let values = vec![Value::whole(lease.now.0), Value::whole(lease.until.0), count(lease.limit), count(lease.per_target), except()];
+    let values =
+        vec![Value::whole(lease.now.0), Value::whole(lease.until.0), Value::count(lease.limit), Value::count(lease.per_target), except()];
     let steps = [Step::new(LEASE, values), Step::new(NEXT_READY, vec![except()])];
     let answers = db.pipeline(Some(BEGIN_LIGHT), &steps, Some(COMMIT)).await?;
     let taken = answers[0].iter().map(|row| Ok((row.try_get::<_, i64>(15)?, read(row)?)));
@@ -297,7 +293,7 @@ pub(super) async fn mark(db: &Db, marks: &[DeliveryMark]) -> Result<Vec<bool>, F
 /// Deliveries, the newest first.
 pub(super) async fn page(db: &Db, filter: &DeliveryFilter) -> Result<DeliveryPage, Fault> {
     let mut wanted = vec!["n < $1".to_owned()];
-    let mut values = vec![Value::whole(filter.cursor.map_or(i64::MAX, u64::cast_signed)), count(filter.limit.saturating_add(1))];
+    let mut values = vec![Value::whole(filter.cursor.map_or(i64::MAX, u64::cast_signed)), Value::count(filter.limit.saturating_add(1))];
     let state = filter.state.map(DeliveryState::as_str);
     for (column, value) in [("state", state), ("target", filter.target.as_deref()), ("call_id", filter.call.as_ref().map(CallId::as_str))] {
         if let Some(value) = value {
@@ -328,7 +324,7 @@ pub(super) async fn redeliver(
     which: &Redelivery,
     (after, limit, now): (i64, usize, Millis),
 ) -> Result<(usize, Option<i64>), Fault> {
-    let look = [lock(), Step::new(SETTLED, vec![Value::text(target), Value::whole(after), count(limit)])];
+    let look = [lock(), Step::new(SETTLED, vec![Value::text(target), Value::whole(after), Value::count(limit)])];
     let answers = db.pipeline(Some(BEGIN), &look, None).await?;
     let rows = answers[1].iter().map(read).collect::<Result<Vec<_>, Fault>>()?;
     let last = rows.last().map(|kept| kept.n);
@@ -356,8 +352,8 @@ const OLD: &str = concat!(
 pub(super) async fn give_up(db: &Db, give_up: &GiveUp, limit: usize) -> Result<usize, Fault> {
     let GiveUp { target, before, note, .. } = give_up;
     // The oldest come first: behind them there is nothing to look for.
-    let looked_at = count(limit.saturating_add(MOST_HELD));
-    let values = vec![Value::text(target), Value::whole(before.0), Value::whole(note.at.0), count(limit), looked_at];
+    let looked_at = Value::count(limit.saturating_add(MOST_HELD));
+    let values = vec![Value::text(target), Value::whole(before.0), Value::whole(note.at.0), Value::count(limit), looked_at];
     let answers = db.pipeline(Some(BEGIN), &[lock(), Step::new(OLD, values)], None).await?;
     let rows = answers[1].iter().map(read).collect::<Result<Vec<_>, Fault>>()?;
     let old = rows.into_iter().map(|mut kept| {

@@ -23,8 +23,8 @@ use crate::{
     call::{id::CallId, time::Millis},
     store::{
         Document, DocumentKind, DocumentPage, DocumentWrite, Signal, StoreError,
-        document::{are_apart, place_of, readable, sealed},
-        moving::Resealed,
+        document::{are_apart, readable, sealed},
+        moving::{ResealStage, Resealed},
         pack::Packer,
         vault::Place,
     },
@@ -41,10 +41,6 @@ fn read(kind: DocumentKind, row: &Row) -> Result<Document, Fault> {
         expires_at: row.try_get::<_, Option<i64>>(5)?.map(Millis),
         body: row.try_get(6)?,
     })
-}
-
-fn count(limit: usize) -> Value<'static> {
-    Value::whole(i64::try_from(limit).unwrap_or(i64::MAX))
 }
 
 fn lock(what: &str, kind: DocumentKind, name: &str) -> i64 {
@@ -115,7 +111,7 @@ const PAGE: &str = "SELECT id, revision, alias, due, created_at, expires_at, bod
     WHERE kind = $1 AND (created_at, id) < ($2, $3) AND (expires_at IS NULL OR expires_at > $4) ORDER BY created_at DESC, id DESC LIMIT $5";
 
 async fn page(db: &Db, kind: DocumentKind, after: &(Millis, String), limit: usize, now: Millis) -> Result<Vec<Document>, Fault> {
-    let values = vec![Value::text(kind.as_str()), Value::whole(after.0.0), Value::text(&after.1), Value::whole(now.0), count(limit)];
+    let values = vec![Value::text(kind.as_str()), Value::whole(after.0.0), Value::text(&after.1), Value::whole(now.0), Value::count(limit)];
     db.query(&Step::new(PAGE, values)).await?.iter().map(|row| read(kind, row)).collect()
 }
 
@@ -135,7 +131,7 @@ const LET_BE: &str = "WITH over AS (
 UPDATE ringback.documents d SET due = NULL FROM over WHERE d.kind = over.kind AND d.id = over.id";
 
 async fn lease(db: &Db, kind: DocumentKind, (now, until): (Millis, Millis), limit: usize) -> Result<Vec<Document>, Fault> {
-    let values = vec![Value::text(kind.as_str()), Value::whole(now.0), Value::whole(until.0), count(limit)];
+    let values = vec![Value::text(kind.as_str()), Value::whole(now.0), Value::whole(until.0), Value::count(limit)];
     let mut taken: Vec<Document> =
         db.query(&Step::new(LEASE, values)).await?.iter().map(|row| read(kind, row)).collect::<Result<_, _>>()?;
     if taken.len() < limit {
@@ -153,7 +149,7 @@ gone AS (DELETE FROM ringback.documents d USING old WHERE d.kind = old.kind AND 
 SELECT count(*) FROM gone";
 
 async fn forget(db: &Db, now: Millis, limit: usize) -> Result<usize, Fault> {
-    let row = db.query_one(&Step::new(FORGET, vec![Value::whole(now.0), count(limit)])).await?;
+    let row = db.query_one(&Step::new(FORGET, vec![Value::whole(now.0), Value::count(limit)])).await?;
     Ok(usize::try_from(row.try_get::<_, i64>(0)?).unwrap_or_default())
 }
 
@@ -164,11 +160,11 @@ const PUT_BODIES: &str = "UPDATE ringback.documents d SET body = i.body \
 
 /// Encrypts documents with the newest key, at most `limit` behind a kind and id.
 pub(super) async fn reseal(db: &Db, after: (&str, &str), limit: usize, packer: &Packer) -> Result<Resealed, Fault> {
-    let rows = db.query(&Step::new(BODIES, vec![Value::text(after.0), Value::text(after.1), count(limit)])).await?;
+    let rows = db.query(&Step::new(BODIES, vec![Value::text(after.0), Value::text(after.1), Value::count(limit)])).await?;
     let (mut stale, mut next) = (Vec::new(), None);
     for row in &rows {
         let (kind, id): (&str, &str) = (row.try_get(0)?, row.try_get(1)?);
-        next = Some(place_of(kind, id));
+        next = Some(ResealStage::Documents(kind.to_owned(), id.to_owned()).to_string());
         if let Some(body) = packer.reseal(Place::Document(kind, id), row.try_get(3)?)? {
             stale.push((kind, id, row.try_get::<_, i64>(2)?, body));
         }

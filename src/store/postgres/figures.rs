@@ -8,7 +8,7 @@ use super::{
     link::Db,
     list::Conditions,
     pool::Kind,
-    rows::{CallRow, call_columns},
+    rows::call_columns,
     step::{Step, Value},
     write::COMMIT,
 };
@@ -18,6 +18,7 @@ use crate::{
         CallFilter, StoreError,
         figures::{Counting, DETRACTOR, Figures, Group, PROMOTER, Packed, Scores, Sum},
         pack::Packer,
+        rows::CallRow,
         tally::{Counted, HOUR, Tally, counted},
     },
 };

@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     call::record::{CallRecord, CallState},
-    store::{Columns, Loaded, tombstone::TombstoneKey},
+    store::{Columns, Loaded, rows::call_id, tombstone::TombstoneKey},
 };
 
 /// Whom to tell.
@@ -157,7 +157,7 @@ async fn tell(shared: &Shared, note: &Taken) -> Result<(), Fault> {
 }
 
 async fn tell_on(db: &Db, shared: &Shared, tombstones: &TombstoneKey, note: &Taken) -> Result<(), Fault> {
-    let id = rows::call_id(&note.call_id)?;
+    let id = call_id(&note.call_id)?;
     let Loaded::Found(call) = rows::load(db, &id, &tombstones.hash(&id), &shared.packer).await? else {
         return db.query(&changed(note, FINISH, None)).await.map(drop);
     };

@@ -3,12 +3,12 @@
 use super::{
     fault::Fault,
     link::Db,
-    rows::{CallRow, call_columns},
+    rows::call_columns,
     step::{Step, Value},
 };
 use crate::{
     call::time::Millis,
-    store::{CallFilter, CallPage, PageCursor, SortBy, pack::Packer},
+    store::{CallFilter, CallPage, PageCursor, SortBy, pack::Packer, rows::CallRow},
 };
 
 /// A list is one look at one moment, and is given up by the server when nobody can still be waiting for it.

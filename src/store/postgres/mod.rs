@@ -80,8 +80,8 @@ use self::{
     writer::Writers,
 };
 use super::{
-    CallFilter, CallPage, Commit, Committed, Due, Loaded, NewsPage, Retention, Signal, StoreError, StoreHealth, StoredCall, TimelineEntry,
-    UnfoldedEvent, condition, pack::Packer, seldom::Seldom, sqlite::Migrate, tombstone::TombstoneKey,
+    CallFilter, CallPage, Commit, Committed, Due, Loaded, Migrate, NewsPage, Retention, Signal, StoreError, StoreHealth, StoredCall,
+    TimelineEntry, UnfoldedEvent, condition, pack::Packer, seldom::Seldom, steps::Steps, tombstone::TombstoneKey,
 };
 use crate::call::{id::CallId, time::Millis};
 
@@ -270,15 +270,11 @@ impl PostgresStore {
         }
         let Some(before) = retention.records_before else { return Ok(Vec::new()) };
         let ready = self.shared.ready()?;
-        let mut gone = Vec::new();
-        while gone.len() < limit {
-            let step = PURGE_STEP.min(limit - gone.len());
+        let (mut gone, mut steps) = (Vec::new(), Steps::of(limit, PURGE_STEP));
+        while let Some(step) = steps.next() {
             let rows = self.run(Kind::Scan, async |db| upkeep::purge_calls(&db, before, step, &ready.tombstones).await).await?;
-            let last = rows.len() < step;
+            steps.took(rows.len());
             gone.extend(rows.into_iter().filter_map(|row| row.unpacked(&self.shared.packer).ok()));
-            if last {
-                break;
-            }
         }
         while self.run(Kind::Scan, async |db| upkeep::purge_leftovers(&db, before, PURGE_STEP).await).await? >= PURGE_STEP {}
         self.run(Kind::Scan, async |db| figures::forget_tallies(&db, before.0).await).await?;
@@ -333,16 +329,11 @@ impl PostgresStore {
     }
 
     pub(super) async fn drop_oldest_bodies(&self, count: usize) -> Result<usize, StoreError> {
-        let mut dropped = 0;
-        while dropped < count {
-            let step = PURGE_STEP.min(count - dropped);
-            let gone = self.run(Kind::Scan, async |db| upkeep::drop_bodies(&db, Millis(i64::MAX), step).await).await?;
-            dropped += gone;
-            if gone < step {
-                break;
-            }
+        let mut steps = Steps::of(count, PURGE_STEP);
+        while let Some(step) = steps.next() {
+            steps.took(self.run(Kind::Scan, async |db| upkeep::drop_bodies(&db, Millis(i64::MAX), step).await).await?);
         }
-        Ok(dropped)
+        Ok(steps.taken())
     }
 
     pub(super) async fn close(&self) -> Result<(), StoreError> {

@@ -8,16 +8,16 @@ use super::{
     link::Db,
     outbox,
     pool::Kind,
-    rows::{call_id, timeline_entry},
+    rows::timeline_entry,
     step::{Step, Value},
     upkeep::everywhere,
     write::{BEGIN, COMMIT},
 };
 use crate::store::{
     StoreError,
-    document::placed,
-    moving::{Amounts, Graves, Resealed, Strays},
+    moving::{Amounts, Graves, ResealStage, Resealed, Strays},
     pack::Packer,
+    rows::call_id,
     vault::{Place, RING, Vault},
 };
 
@@ -75,7 +75,7 @@ FROM stray e JOIN ringback.repeats r ON r.event = e.seq
 ORDER BY place, n";
 
 async fn strays(db: &Db, after: Option<&str>, limit: usize, packer: &Packer) -> Result<Strays, Fault> {
-    let rows = db.query(&Step::new(STRAYS, vec![Value::whole(place(after)), count(limit)])).await?;
+    let rows = db.query(&Step::new(STRAYS, vec![Value::whole(place(after)), Value::count(limit)])).await?;
     let mut strays = Strays::default();
     for row in &rows {
         let call: Option<&str> = row.try_get(13)?;
@@ -88,10 +88,6 @@ async fn strays(db: &Db, after: Option<&str>, limit: usize, packer: &Packer) -> 
 /// The place in the order of arrival that a text names.
 fn place(after: Option<&str>) -> i64 {
     after.and_then(|text| text.parse().ok()).unwrap_or(i64::MIN)
-}
-
-fn count(limit: usize) -> Value<'static> {
-    Value::whole(i64::try_from(limit).unwrap_or(i64::MAX))
 }
 
 async fn graves(db: &Db) -> Result<Vec<(Vec<u8>, i64)>, Fault> {
@@ -117,30 +113,27 @@ const BODIES: &str = "SELECT seq, id, call_id, body FROM ringback.events WHERE s
 const PUT_BODIES: &str = "UPDATE ringback.events e SET body = i.body FROM unnest($1::bigint[], $2::bytea[]) AS i (seq, body) \
     WHERE e.seq = i.seq AND e.body IS NOT NULL";
 
-/// The same with what is kept beside calls: targets, then documents.
-async fn reseal_beside(db: &Db, after: Option<&str>, limit: usize, packer: &Packer) -> Result<Resealed, Fault> {
-    if let Some(place) = placed(after) {
-        return document::reseal(db, place, limit, packer).await;
+async fn reseal(db: &Db, after: Option<String>, limit: usize, packer: &Packer) -> Result<Resealed, Fault> {
+    let mut stage = ResealStage::at(after);
+    loop {
+        let resealed = match &stage {
+            ResealStage::Bodies(after) => reseal_bodies(db, after.as_deref(), limit, packer).await?,
+            ResealStage::Targets(after) => outbox::reseal(db, after, limit, packer).await?,
+            ResealStage::Documents(kind, id) => document::reseal(db, (kind, id), limit, packer).await?,
+        };
+        match stage.next() {
+            Some(next) if resealed.seen == 0 => stage = next,
+            _ => return Ok(resealed),
+        }
     }
-    let targets = outbox::reseal(db, outbox::resealed_until(after).unwrap_or_default(), limit, packer).await?;
-    if targets.seen > 0 {
-        return Ok(targets);
-    }
-    document::reseal(db, ("", ""), limit, packer).await
 }
 
-async fn reseal(db: &Db, after: Option<&str>, limit: usize, packer: &Packer) -> Result<Resealed, Fault> {
-    if placed(after).is_some() || outbox::resealed_until(after).is_some() {
-        return reseal_beside(db, after, limit, packer).await;
-    }
-    let rows = db.query(&Step::new(BODIES, vec![Value::whole(place(after)), count(limit)])).await?;
+async fn reseal_bodies(db: &Db, after: Option<&str>, limit: usize, packer: &Packer) -> Result<Resealed, Fault> {
+    let rows = db.query(&Step::new(BODIES, vec![Value::whole(place(after)), Value::count(limit)])).await?;
     let read = |row: &Row| -> Result<_, Fault> {
         let body = packer.reseal(Place::Body { call: row.try_get(2)?, event: row.try_get(1)? }, row.try_get(3)?)?;
         Ok((row.try_get::<_, i64>(0)?, body))
     };
-    if rows.is_empty() {
-        return reseal_beside(db, None, limit, packer).await;
-    }
     let all = rows.iter().map(read).collect::<Result<Vec<_>, Fault>>()?;
     let (seen, next) = (all.len(), all.last().map(|(seq, _)| seq.to_string()));
     let stale: Vec<(i64, Vec<u8>)> = all.into_iter().filter_map(|(seq, body)| Some((seq, body?))).collect();
@@ -193,7 +186,7 @@ impl PostgresStore {
     }
 
     pub(in crate::store) async fn reseal(&self, after: Option<String>, limit: usize) -> Result<Resealed, StoreError> {
-        self.run(Kind::Scan, async |db| reseal(&db, after.as_deref(), limit, &self.shared.packer).await).await
+        self.run(Kind::Scan, async |db| reseal(&db, after.clone(), limit, &self.shared.packer).await).await
     }
 
     pub(in crate::store) async fn forget_keys(&self) -> Result<(), StoreError> {

@@ -9,7 +9,6 @@ use tokio_postgres::Row;
 use super::{
     fault::Fault,
     link::Db,
-    rows::call_id,
     step::{Step, Value},
 };
 use crate::{
@@ -18,7 +17,7 @@ use crate::{
         news::{NewsEntry, NewsItem, NewsKind},
         time::Millis,
     },
-    store::{NewsPage, StoreError},
+    store::{NewsPage, StoreError, rows::call_id},
 };
 
 /// The lock of whoever adds to the log: `RingNews` in ASCII.
@@ -48,7 +47,7 @@ const SPAN: &str = "SELECT (SELECT n FROM ringback.news_gone), (SELECT max(n) FR
 
 /// At most `limit` entries after a position, of one call or of all.
 pub(super) async fn page(db: &Db, after: u64, call: Option<&CallId>, limit: usize) -> Result<NewsPage, Fault> {
-    let mut values = vec![Value::whole(after.cast_signed()), Value::whole(i64::try_from(limit).unwrap_or(i64::MAX))];
+    let mut values = vec![Value::whole(after.cast_signed()), Value::count(limit)];
     values.extend(call.map(|id| Value::text(id.as_str())));
     let entries = Step::new(if call.is_some() { OF_CALL } else { OF_ALL }, values);
     // The span second: what is committed in between is beyond the page, and not before it.
@@ -78,7 +77,7 @@ SELECT count(*) FROM dropped";
 
 /// Drops at most `limit` of the oldest entries, those from before a moment; returns how many went.
 pub(super) async fn forget(db: &Db, before: Millis, limit: usize) -> Result<usize, Fault> {
-    let values = vec![Value::whole(before.0), Value::whole(i64::try_from(limit).unwrap_or(i64::MAX))];
+    let values = vec![Value::whole(before.0), Value::count(limit)];
     let row = db.query_one(&Step::new(FORGET, values)).await?;
     Ok(usize::try_from(row.try_get::<_, i64>(0)?).unwrap_or_default())
 }

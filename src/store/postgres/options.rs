@@ -8,7 +8,7 @@ use tokio_postgres::{
     config::{Host, SslMode},
 };
 
-use crate::store::{DataKeys, StoreError, sqlite::Migrate};
+use crate::store::{DataKeys, Migrate, StoreError};
 
 /// To reach the server and be let in must not take longer.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);

@@ -17,14 +17,16 @@ use crate::{
     call::{news::NewsItem, time::Millis},
     store::{
         DeliveryFilter, DeliveryLease, DeliveryMark, DeliveryPage, DeliveryState, DeliveryStates, FanOut, GiveUp, LeasedDeliveries,
-        OutboxState, Redelivery, Signal, StoreError, StoredTarget, Targets, moving::Resealed, pack::Packer, vault::Place,
+        OutboxState, Redelivery, Signal, StoreError, StoredTarget, Targets,
+        moving::{ResealStage, Resealed},
+        pack::Packer,
+        steps::Steps,
+        vault::Place,
     },
 };
 
 /// Deliveries that one transaction takes where there may be many, so that others get their turn in between.
 const STEP: usize = 500;
-/// What a place of resealing begins with.
-const RESEALED: &str = "target ";
 
 fn read(row: &Row, packer: &Packer) -> Result<StoredTarget, Fault> {
     let id: String = row.try_get(0)?;
@@ -128,22 +130,18 @@ async fn counted(db: &Db, step: Step<'_>) -> Result<usize, Fault> {
     Ok(usize::try_from(db.query_one(&step).await?.try_get::<_, i64>(0)?).unwrap_or_default())
 }
 
-fn count(limit: usize) -> Value<'static> {
-    Value::whole(i64::try_from(limit).unwrap_or(i64::MAX))
-}
-
 const BODIES: &str = "SELECT id, revision, body FROM ringback.targets WHERE id > $1 ORDER BY id LIMIT $2";
 const PUT_BODIES: &str = "UPDATE ringback.targets t SET body = i.body FROM unnest($1::text[], $2::bigint[], $3::bytea[]) \
     AS i (id, revision, body) WHERE t.id = i.id AND t.revision = i.revision";
 
 /// Encrypts the bodies of at most `limit` targets behind a place with the newest key.
 pub(super) async fn reseal(db: &Db, after: &str, limit: usize, packer: &Packer) -> Result<Resealed, Fault> {
-    let rows = db.query(&Step::new(BODIES, vec![Value::text(after), count(limit)])).await?;
+    let rows = db.query(&Step::new(BODIES, vec![Value::text(after), Value::count(limit)])).await?;
     let mut next = None;
     let mut stale: Vec<(&str, i64, Vec<u8>)> = Vec::new();
     for row in &rows {
         let id: &str = row.try_get(0)?;
-        next = Some(format!("{RESEALED}{id}"));
+        next = Some(ResealStage::Targets(id.to_owned()).to_string());
         if let Some(body) = packer.reseal(Place::Target(id), row.try_get(2)?)? {
             stale.push((id, row.try_get(1)?, body));
         }
@@ -154,11 +152,6 @@ pub(super) async fn reseal(db: &Db, after: &str, limit: usize, packer: &Packer) 
         db.pipeline(Some(BEGIN), &[Step::new(PUT_BODIES, values)], Some(COMMIT)).await?;
     }
     Ok(Resealed { seen: rows.len(), written: stale.len(), next })
-}
-
-/// The place among targets that a place of resealing names, if it names one.
-pub(super) fn resealed_until(after: Option<&str>) -> Option<&str> {
-    after.and_then(|place| place.strip_prefix(RESEALED))
 }
 
 impl PostgresStore {
@@ -191,7 +184,7 @@ impl PostgresStore {
 
     pub(in crate::store) async fn drop_target(&self, id: &str) -> Result<bool, StoreError> {
         for state in [DeliveryState::Delivered, DeliveryState::Dead, DeliveryState::Pending] {
-            let some = || Step::new(DROP_SOME, vec![Value::text(id), count(STEP), Value::text(state.as_str())]);
+            let some = || Step::new(DROP_SOME, vec![Value::text(id), Value::count(STEP), Value::text(state.as_str())]);
             while self.run(Kind::Scan, async |db| counted(&db, some()).await).await? >= STEP {}
         }
         self.run(Kind::Lookup, async |db| drop_target(&db, id).await).await
@@ -232,29 +225,19 @@ impl PostgresStore {
     }
 
     pub(in crate::store) async fn give_up_deliveries(&self, give_up: GiveUp) -> Result<usize, StoreError> {
-        let mut all = 0;
-        while all < give_up.limit {
-            let step = STEP.min(give_up.limit - all);
-            let went = self.run(Kind::Scan, async |db| deliveries::give_up(&db, &give_up, step).await).await?;
-            all += went;
-            if went < step {
-                break;
-            }
+        let mut steps = Steps::of(give_up.limit, STEP);
+        while let Some(step) = steps.next() {
+            steps.took(self.run(Kind::Scan, async |db| deliveries::give_up(&db, &give_up, step).await).await?);
         }
-        Ok(all)
+        Ok(steps.taken())
     }
 
     pub(in crate::store) async fn forget_deliveries(&self, before: Millis, limit: usize) -> Result<usize, StoreError> {
-        let mut gone = 0;
-        while gone < limit {
-            let step = STEP.min(limit - gone);
-            let some = || Step::new(FORGET, vec![Value::whole(before.0), count(step)]);
-            let went = self.run(Kind::Scan, async |db| counted(&db, some()).await).await?;
-            gone += went;
-            if went < step {
-                break;
-            }
+        let mut steps = Steps::of(limit, STEP);
+        while let Some(step) = steps.next() {
+            let some = || Step::new(FORGET, vec![Value::whole(before.0), Value::count(step)]);
+            steps.took(self.run(Kind::Scan, async |db| counted(&db, some()).await).await?);
         }
-        Ok(gone)
+        Ok(steps.taken())
     }
 }

@@ -1,7 +1,5 @@
 //! Rows as they come out, and what they mean.
 
-use std::sync::Arc;
-
 use tokio_postgres::Row;
 
 use super::{
@@ -11,8 +9,14 @@ use super::{
     step::{Step, Value},
 };
 use crate::{
-    call::{id::CallId, record::FetchReason, time::Millis},
-    store::{Due, Loaded, StoreError, StoredCall, TimelineEntry, UnfoldedEvent, pack::Packer, tombstone::TombstoneHash, vault::Place},
+    call::{id::CallId, time::Millis},
+    store::{
+        Due, Loaded, TimelineEntry, UnfoldedEvent,
+        pack::Packer,
+        rows::{CallRow, UNFOLDED, call_id},
+        tombstone::TombstoneHash,
+        vault::Place,
+    },
 };
 
 /// What [`CallRow::read`] reads of `calls c` and `dues d`.
@@ -30,19 +34,6 @@ const LOAD: &str = concat!(
      LEFT JOIN ringback.calls c ON c.id = asked.id LEFT JOIN ringback.dues d ON d.call_id = c.id"
 );
 
-/// A call before its record is unpacked.
-#[derive(Debug)]
-pub(super) struct CallRow {
-    id: String,
-    revision: i64,
-    version: i64,
-    created_at: i64,
-    updated_at: i64,
-    record: Vec<u8>,
-    due: Option<Due>,
-    news: i64,
-}
-
 impl CallRow {
     pub(super) fn read(row: &Row) -> Result<Self, Fault> {
         Ok(Self {
@@ -55,20 +46,6 @@ impl CallRow {
             due: due(row, 6)?,
             news: row.try_get(8)?,
         })
-    }
-
-    /// The call itself.
-    pub(super) fn unpacked(self, packer: &Packer) -> Result<Arc<StoredCall>, StoreError> {
-        Ok(Arc::new(StoredCall {
-            id: call_id(&self.id)?,
-            record: packer.open_json(Place::Record(&self.id), &self.record)?,
-            revision: self.revision.cast_unsigned(),
-            version: self.version.cast_unsigned(),
-            created_at: Millis(self.created_at),
-            updated_at: Millis(self.updated_at),
-            due: self.due,
-            news: self.news.cast_unsigned(),
-        }))
     }
 
     /// When it was first heard of, and its id: the order of a purge.
@@ -86,21 +63,10 @@ pub(super) async fn load(db: &Db, id: &CallId, tombstone: &TombstoneHash, packer
     Ok(if row.try_get(9)? { Loaded::Deleted } else { Loaded::Missing })
 }
 
-/// The call id in a row.
-pub(super) fn call_id(text: &str) -> Result<CallId, StoreError> {
-    CallId::parse(text).map_err(|error| StoreError::Unavailable(format!("a stored call has no usable id: {error}")))
-}
-
 /// Reason and time from two columns on; the first is null when nothing is due.
 pub(super) fn due(row: &Row, first: usize) -> Result<Option<Due>, Fault> {
-    let reason = match row.try_get::<_, Option<i16>>(first)? {
-        None => return Ok(None),
-        Some(0) => FetchReason::Enrich,
-        Some(1) => FetchReason::Manual,
-        // Also a reason that only a later release knows: to look is never wrong.
-        Some(_) => FetchReason::Check,
-    };
-    Ok(Some(Due { at: Millis(row.try_get(first + 1)?), reason }))
+    let urgency = row.try_get::<_, Option<i16>>(first)?;
+    urgency.map(|urgency| Ok(Due::of_urgency(urgency.into(), Millis(row.try_get(first + 1)?)))).transpose()
 }
 
 const TIMELINE: &str = "\
@@ -137,13 +103,12 @@ pub(super) fn timeline_entry(row: &Row, call: Option<&str>, packer: &Packer) -> 
     })
 }
 
-/// The oldest thousand of them.
-const UNFOLDED: &str = "SELECT id, call_id, source, received_at, body FROM ringback.events \
-    WHERE NOT folded AND app IS DISTINCT FROM $1 AND body IS NOT NULL ORDER BY seq LIMIT 1000";
+const UNREAD: &str = "SELECT id, call_id, source, received_at, body FROM ringback.events \
+    WHERE NOT folded AND app IS DISTINCT FROM $1 AND body IS NOT NULL ORDER BY seq LIMIT $2";
 
 /// Events that another release could not read.
 pub(super) async fn unfolded(db: &Db, packer: &Packer) -> Result<Vec<UnfoldedEvent>, Fault> {
-    let rows = db.query(&Step::new(UNFOLDED, vec![Value::text(APP)])).await?;
+    let rows = db.query(&Step::new(UNREAD, vec![Value::text(APP), Value::count(UNFOLDED)])).await?;
     let event = |row: &Row| {
         let call = row.try_get::<_, Option<&str>>(1)?;
         let body = packer.open(Place::Body { call, event: row.try_get(0)? }, row.try_get(4)?)?;

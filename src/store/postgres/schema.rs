@@ -9,7 +9,7 @@ use super::{
     step::{Step, Value},
 };
 use crate::store::{
-    sqlite::Migrate,
+    Migrate,
     tombstone::{LENGTH, TombstoneKey},
 };
 

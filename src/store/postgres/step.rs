@@ -4,6 +4,8 @@ use std::{borrow::Cow, fmt};
 
 use tokio_postgres::types::{ToSql, Type};
 
+use crate::store::rows::count;
+
 /// A value and the type that the server is told.
 pub(super) struct Value<'a> {
     pub(super) data: Box<dyn ToSql + Sync + Send + 'a>,
@@ -77,6 +79,11 @@ impl<'a> Value<'a> {
 
     pub(super) fn whole(number: i64) -> Self {
         Self::new(number, Type::INT8)
+    }
+
+    /// A limit.
+    pub(super) fn count(limit: usize) -> Self {
+        Self::whole(count(limit))
     }
 
     /// A text, or null.

@@ -23,11 +23,10 @@ use super::{
     fault::Fault,
     link::Db,
     pool::Kind,
-    rows,
     step::{Step, Value},
     write::{BEGIN, COMMIT, LOCK},
 };
-use crate::store::{PublishedRow, StoreError, vault::Place};
+use crate::store::{PublishedRow, StoreError, rows::call_id, vault::Place};
 
 /// How often notes are looked for that nobody here made: their instance may be gone.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -156,7 +155,7 @@ async fn take(db: &Db) -> Result<Option<Taken>, Fault> {
 
 async fn publish(db: &Db, shared: &Shared, ready: &Ready, note: &Taken) -> Result<Outcome, Fault> {
     let ours = || vec![Value::text(&note.call_id), Value::whole(note.lease)];
-    let locks = [lock_of(&ready.tombstones.hash(&rows::call_id(&note.call_id)?))];
+    let locks = [lock_of(&ready.tombstones.hash(&call_id(&note.call_id)?))];
     let begin = [Step::new(BRISK, Vec::new()), Step::new(LOCK, vec![Value::wholes(&locks, |lock| Some(*lock))]), Step::new(NOTED, ours())];
     let noted = db.pipeline(Some(BEGIN), &begin, None).await?.pop().unwrap_or_default();
     let Some(noted) = noted.first() else {

@@ -8,7 +8,7 @@ use super::{
     fault::Fault,
     link::Db,
     news::LOG,
-    rows::{self, CallRow, call_columns},
+    rows::call_columns,
     signal::{CHANNEL, told},
     step::{Step, Value},
     write::{BEGIN, COMMIT, HURRY, LOCK, NOTIFY},
@@ -18,6 +18,7 @@ use crate::{
     store::{
         Due, Signal, StoredCall,
         pack::Packer,
+        rows::{CallRow, call_id},
         seldom::Counts,
         tombstone::{TombstoneHash, TombstoneKey},
     },
@@ -66,14 +67,14 @@ const LEASE: &str = "WITH ready AS (
 UPDATE ringback.dues SET lease_until = $2 FROM ready WHERE dues.call_id = ready.call_id RETURNING ready.call_id, ready.reason, ready.at";
 
 pub(super) async fn lease_due(db: &Db, now: Millis, until: Millis, limit: usize) -> Result<Vec<CallId>, Fault> {
-    let step = Step::new(LEASE, vec![Value::whole(now.0), Value::whole(until.0), Value::whole(i64::try_from(limit).unwrap_or(i64::MAX))]);
+    let step = Step::new(LEASE, vec![Value::whole(now.0), Value::whole(until.0), Value::count(limit)]);
     let rows = db.query(&step).await?;
     let mut taken = rows
         .iter()
         .map(|row| Ok((row.try_get::<_, i16>(1)?, row.try_get::<_, i64>(2)?, row.try_get::<_, &str>(0)?)))
         .collect::<Result<Vec<_>, Fault>>()?;
     taken.sort_unstable();
-    taken.into_iter().map(|(_, _, id)| Ok(rows::call_id(id)?)).collect()
+    taken.into_iter().map(|(_, _, id)| Ok(call_id(id)?)).collect()
 }
 
 /// When [`lease_due`] will find something: a leased call is free again when its lease is over.
@@ -125,13 +126,9 @@ const OLD: &str = concat!(
      WHERE c.created_at < $1 AND (c.ended_at IS NULL OR c.ended_at < $1) ORDER BY c.created_at, c.id LIMIT $2"
 );
 
-fn count(limit: usize) -> Value<'static> {
-    Value::whole(i64::try_from(limit).unwrap_or(i64::MAX))
-}
-
 /// Calls whose later of end and first sight lies before a moment, oldest first.
 pub(super) async fn calls_before(db: &Db, before: Millis, limit: usize, packer: &Packer) -> Result<Vec<Arc<StoredCall>>, Fault> {
-    let rows = db.query(&Step::new(OLD, vec![Value::whole(before.0), count(limit)])).await?;
+    let rows = db.query(&Step::new(OLD, vec![Value::whole(before.0), Value::count(limit)])).await?;
     rows.iter().map(|row| Ok(CallRow::read(row)?.unpacked(packer)?)).collect()
 }
 
@@ -151,8 +148,8 @@ SELECT ",
 
 /// Drops at most `limit` of those calls with their events and returns them, oldest first.
 pub(super) async fn purge_calls(db: &Db, before: Millis, limit: usize, key: &TombstoneKey) -> Result<Vec<CallRow>, Fault> {
-    let old = db.query(&Step::new(OLD_IDS, vec![Value::whole(before.0), count(limit)])).await?;
-    let ids = old.iter().map(|row| Ok(rows::call_id(row.try_get(0)?)?)).collect::<Result<Vec<_>, Fault>>()?;
+    let old = db.query(&Step::new(OLD_IDS, vec![Value::whole(before.0), Value::count(limit)])).await?;
+    let ids = old.iter().map(|row| Ok(call_id(row.try_get(0)?)?)).collect::<Result<Vec<_>, Fault>>()?;
     if ids.is_empty() {
         return Ok(Vec::new());
     }
@@ -179,7 +176,7 @@ SELECT greatest((SELECT count(*) FROM events), (SELECT count(*) FROM tombstones)
 
 /// Drops at most `limit` tombstones and events without a record; returns how many of each.
 pub(super) async fn purge_leftovers(db: &Db, before: Millis, limit: usize) -> Result<usize, Fault> {
-    counted(&[db.query_one(&Step::new(LEFTOVERS, vec![Value::whole(before.0), count(limit)])).await?])
+    counted(&[db.query_one(&Step::new(LEFTOVERS, vec![Value::whole(before.0), Value::count(limit)])).await?])
 }
 
 const DROP_BODIES: &str = "WITH dropped AS (UPDATE ringback.events SET body = NULL WHERE seq IN (
@@ -192,7 +189,7 @@ SELECT count(*) FROM dropped";
 /// Drops the bodies of the oldest events that have one, if they were received before a moment; returns how many. A published report goes with
 /// the body of a report of its call.
 pub(super) async fn drop_bodies(db: &Db, before: Millis, limit: usize) -> Result<usize, Fault> {
-    counted(&everywhere(db, &[], &[Step::new(DROP_BODIES, vec![Value::whole(before.0), count(limit)])]).await?)
+    counted(&everywhere(db, &[], &[Step::new(DROP_BODIES, vec![Value::whole(before.0), Value::count(limit)])]).await?)
 }
 
 /// The number in the only row.

@@ -21,11 +21,10 @@ use super::{
     condition::State,
     fault::Fault,
     link::{Db, News},
-    rows::call_id,
     signal::{CHANNEL, Heard, probe, read},
     step::{Step, Value},
 };
-use crate::store::Signal;
+use crate::store::{Signal, rows::call_id};
 
 /// How often a connection that hears signals is tried.
 const PING_EVERY: Duration = Duration::from_secs(2);

@@ -12,7 +12,7 @@ use crate::{
     call::{id::CallId, time::Millis},
     store::{
         Attempt, Delivery, DeliveryFilter, DeliveryLease, DeliveryMark, DeliveryPage, DeliveryState, FanOut, Fate, GiveUp,
-        LeasedDeliveries, OutgoingEvent, Redelivery, StoreError, outbox::MOST_ATTEMPTS,
+        LeasedDeliveries, OutgoingEvent, Redelivery, StoreError, outbox::MOST_ATTEMPTS, steps::Steps,
     },
 };
 
@@ -51,8 +51,7 @@ async fn load(lines: &Lines, names: &[String]) -> Result<Vec<(String, Delivery)>
         words.cmd("HMGET").arg(key_of("delivery", name)).arg(&FIELDS[..]);
         words.cmd("LRANGE").arg(key_of("attempts", name)).arg(0).arg(-1);
     }
-    let words = &words;
-    let rows: Vec<redis::Value> = lines.ask(Kind::Lookup, |mut db| async move { words.query_async(&mut db).await }).await?;
+    let rows: Vec<redis::Value> = lines.all(Kind::Lookup, &words).await?;
     let mut found = Vec::new();
     for (name, pair) in names.iter().zip(rows.chunks_exact(2)) {
         let row: Row = redis::from_redis_value(pair[0].clone()).map_err(|_unreadable| broken())?;
@@ -70,8 +69,7 @@ pub(super) async fn fan_out(lines: &Lines, scripts: &Scripts, step: &FanOut) -> 
         let json = serde_json::to_vec(event).map_err(|_unreadable| broken())?;
         call.arg(target).arg(&event.id).arg(&event.kind).arg(event.call_id.as_ref().map_or("", CallId::as_str)).arg(json);
     }
-    let call = &call;
-    let done: Vec<u8> = lines.ask(Kind::Lookup, |mut db| async move { call.invoke_async(&mut db).await }).await?;
+    let done: Vec<u8> = lines.run(Kind::Lookup, &call).await?;
     Ok(done == [1])
 }
 
@@ -79,8 +77,7 @@ pub(super) async fn fan_out(lines: &Lines, scripts: &Scripts, step: &FanOut) -> 
 pub(super) async fn lease(lines: &Lines, scripts: &Scripts, lease: &DeliveryLease) -> Result<LeasedDeliveries, Fault> {
     let mut call = scripts.take();
     call.arg(token()).arg(lease.now.0).arg(lease.until.0).arg(lease.limit.min(MOST)).arg(lease.per_target.min(MOST)).arg(&lease.except);
-    let call = &call;
-    let mut names: Vec<String> = lines.ask(Kind::Lookup, |mut db| async move { call.invoke_async(&mut db).await }).await?;
+    let mut names: Vec<String> = lines.run(Kind::Lookup, &call).await?;
     if names.is_empty() {
         return Err(broken().into());
     }
@@ -105,8 +102,7 @@ pub(super) async fn mark(lines: &Lines, scripts: &Scripts, marks: &[DeliveryMark
         let attempt = mark.attempt.as_ref().map(serde_json::to_vec).transpose().map_err(|_unreadable| broken())?.unwrap_or_default();
         call.arg(&mark.target).arg(&mark.event_id).arg(mark.lease.0).arg(mark.at.0).arg(fate).arg(due).arg(attempt);
     }
-    let call = &call;
-    let noted: Vec<u8> = lines.ask(Kind::Lookup, |mut db| async move { call.invoke_async(&mut db).await }).await?;
+    let noted: Vec<u8> = lines.run(Kind::Lookup, &call).await?;
     Ok(noted.into_iter().map(|noted| noted == 1).collect())
 }
 
@@ -115,15 +111,12 @@ pub(super) async fn states(lines: &Lines, target: &str, events: &[String]) -> Re
     if events.is_empty() {
         return Ok(Vec::new());
     }
-    let sent = &key_of("sent", target);
-    let names: Vec<Option<String>> =
-        lines.ask(Kind::Lookup, |mut db| async move { cmd("HMGET").arg(sent).arg(events).query_async(&mut db).await }).await?;
+    let names: Vec<Option<String>> = lines.one(Kind::Lookup, cmd("HMGET").arg(key_of("sent", target)).arg(events)).await?;
     let mut words = pipe();
     for name in &names {
         words.cmd("HGET").arg(key_of("delivery", name.as_deref().unwrap_or_default())).arg("state");
     }
-    let words = &words;
-    let states: Vec<Option<String>> = lines.ask(Kind::Lookup, |mut db| async move { words.query_async(&mut db).await }).await?;
+    let states: Vec<Option<String>> = lines.all(Kind::Lookup, &words).await?;
     Ok(states.into_iter().map(|state| state.and_then(|state| DeliveryState::parse(&state))).collect())
 }
 
@@ -132,8 +125,7 @@ pub(super) async fn redeliver(lines: &Lines, scripts: &Scripts, (target, now): (
     let again = async |arguments: &[String]| -> Result<(usize, String), Fault> {
         let mut call = scripts.again();
         call.arg(token()).arg(target).arg(now.0).arg(arguments);
-        let call = &call;
-        lines.ask(Kind::Scan, |mut db| async move { call.invoke_async(&mut db).await }).await
+        lines.run(Kind::Scan, &call).await
     };
     let mut count = 0;
     match which {
@@ -179,8 +171,7 @@ async fn names(lines: &Lines, lists: &[String], before: Option<&String>, limit: 
     for list in lists {
         words.add_command(cmd("ZREVRANGEBYLEX")).arg(list).arg(&end).arg("-").arg("LIMIT").arg(0).arg(limit);
     }
-    let words = &words;
-    let found: Vec<Vec<String>> = lines.ask(Kind::Scan, |mut db| async move { words.query_async(&mut db).await }).await?;
+    let found: Vec<Vec<String>> = lines.all(Kind::Scan, &words).await?;
     let mut names: Vec<String> = found.into_iter().flatten().collect();
     names.sort_unstable_by(|a, b| b.cmp(a));
     names.truncate(limit);
@@ -213,35 +204,23 @@ pub(super) async fn page(lines: &Lines, filter: &DeliveryFilter) -> Result<Deliv
 pub(super) async fn give_up(lines: &Lines, scripts: &Scripts, give_up: &GiveUp) -> Result<usize, Fault> {
     let GiveUp { target, before, note, limit } = give_up;
     let json = serde_json::to_vec(note).map_err(|_unreadable| broken())?;
-    let mut all = 0;
-    while all < *limit {
-        let step = STEP.min(limit - all);
+    let mut steps = Steps::of(*limit, STEP);
+    while let Some(step) = steps.next() {
         let mut call = scripts.give_up();
         call.arg(token()).arg(target).arg(before.0).arg(note.at.0).arg(&json[..]).arg(MOST_ATTEMPTS).arg(step);
-        let call = &call;
-        let went: Vec<usize> = lines.ask(Kind::Scan, |mut db| async move { call.invoke_async(&mut db).await }).await?;
-        let went = went.first().copied().unwrap_or_default();
-        all += went;
-        if went < step {
-            break;
-        }
+        let went: Vec<usize> = lines.run(Kind::Scan, &call).await?;
+        steps.took(went.first().copied().unwrap_or_default());
     }
-    Ok(all)
+    Ok(steps.taken())
 }
 
 /// Drops at most `limit` deliveries that were settled before a moment; returns how many went.
 pub(super) async fn forget(lines: &Lines, scripts: &Scripts, before: Millis, limit: usize) -> Result<usize, Fault> {
-    let mut gone = 0;
-    while gone < limit {
-        let step = STEP.min(limit - gone);
+    let mut steps = Steps::of(limit, STEP);
+    while let Some(step) = steps.next() {
         let mut call = scripts.forget_deliveries();
         call.arg(before.0).arg(step);
-        let call = &call;
-        let went: usize = lines.ask(Kind::Scan, |mut db| async move { call.invoke_async(&mut db).await }).await?;
-        gone += went;
-        if went < step {
-            break;
-        }
+        steps.took(lines.run(Kind::Scan, &call).await?);
     }
-    Ok(gone)
+    Ok(steps.taken())
 }

@@ -13,9 +13,10 @@ use crate::{
     call::{id::CallId, time::Millis},
     store::{
         Document, DocumentKind, DocumentPage, DocumentWrite, StoreError,
-        document::{are_apart, place_of, readable, sealed},
-        moving::Resealed,
+        document::{are_apart, readable, sealed},
+        moving::{ResealStage, Resealed},
         pack::Packer,
+        steps::Steps,
         vault::Place,
     },
 };
@@ -47,9 +48,8 @@ fn read(kind: DocumentKind, id: String, fields: Fields) -> Option<Document> {
 }
 
 async fn of_id(lines: &Lines, kind: DocumentKind, id: &str, now: Millis) -> Result<Option<Document>, Fault> {
-    let place = &document_key(kind, id);
-    let fields = lines.ask(Kind::Lookup, |mut db| async move { cmd("HMGET").arg(place).arg(&FIELDS[..]).query_async(&mut db).await });
-    Ok(read(kind, id.to_owned(), fields.await?).filter(|document| !document.is_over(now)))
+    let fields = lines.one(Kind::Lookup, cmd("HMGET").arg(document_key(kind, id)).arg(&FIELDS[..])).await?;
+    Ok(read(kind, id.to_owned(), fields).filter(|document| !document.is_over(now)))
 }
 
 /// By its id if there is one of that, else by its alias.
@@ -57,9 +57,8 @@ async fn find(lines: &Lines, kind: DocumentKind, name: &str, now: Millis) -> Res
     if let Some(document) = of_id(lines, kind, name, now).await? {
         return Ok(Some(document));
     }
-    let aliases = &place(kind, "aliases");
-    let ask = lines.ask(Kind::Lookup, |mut db| async move { cmd("HGET").arg(aliases).arg(name).query_async(&mut db).await });
-    let Some(id): Option<String> = ask.await? else { return Ok(None) };
+    let id = lines.one(Kind::Lookup, cmd("HGET").arg(place(kind, "aliases")).arg(name)).await?;
+    let Some(id): Option<String> = id else { return Ok(None) };
     // It may have given its alias to another meanwhile.
     Ok(of_id(lines, kind, &id, now).await?.filter(|document| document.alias.as_deref() == Some(name)))
 }
@@ -77,16 +76,14 @@ async fn put(lines: &Lines, scripts: &Scripts, writes: &[DocumentWrite], now: Mi
         call.arg(it.alias.as_deref().unwrap_or_default()).arg(maybe(it.due)).arg(it.created_at.0).arg(moment(it.created_at));
         call.arg(maybe(it.expires_at)).arg(&it.body[..]);
     }
-    let call = &call;
-    let done: Vec<u8> = lines.ask(Kind::Lookup, |mut db| async move { call.invoke_async(&mut db).await }).await?;
+    let done: Vec<u8> = lines.run(Kind::Lookup, &call).await?;
     Ok(done == [1])
 }
 
 async fn drop_one(lines: &Lines, scripts: &Scripts, kind: DocumentKind, id: &str) -> Result<bool, Fault> {
     let mut call = scripts.drop_document();
     call.arg(token()).arg(kind.as_str()).arg(id);
-    let call = &call;
-    let known: Vec<u8> = lines.ask(Kind::Lookup, |mut db| async move { call.invoke_async(&mut db).await }).await?;
+    let known: Vec<u8> = lines.run(Kind::Lookup, &call).await?;
     Ok(known == [1])
 }
 
@@ -99,8 +96,7 @@ async fn of_all<T: FromRedisValue>(lines: &Lines, kind: DocumentKind, ids: &[&st
     for id in ids {
         words.cmd("HMGET").arg(document_key(kind, id)).arg(fields);
     }
-    let words = &words;
-    lines.ask(Kind::Lookup, |mut db| async move { words.query_async(&mut db).await }).await
+    lines.all(Kind::Lookup, &words).await
 }
 
 /// The id in a member of the list of all.
@@ -118,11 +114,10 @@ async fn page(
     let mut from = after.map_or_else(|| "+".to_owned(), |(at, id)| format!("({}{id}", moment(at)));
     let mut found = Vec::new();
     while found.len() < limit {
-        let (end, step) = (&from, STEP.min(limit));
-        let range = |mut db| async move {
-            cmd("ZREVRANGEBYLEX").arg(all).arg(end).arg("-").arg("LIMIT").arg(0).arg(step).query_async(&mut db).await
-        };
-        let members: Vec<String> = lines.ask(Kind::Lookup, range).await?;
+        let step = STEP.min(limit);
+        let mut range = cmd("ZREVRANGEBYLEX");
+        range.arg(all).arg(&from).arg("-").arg("LIMIT").arg(0).arg(step);
+        let members: Vec<String> = lines.one(Kind::Lookup, &range).await?;
         let ids = members.iter().map(|member| id_of(member)).collect::<Result<Vec<_>, Fault>>()?;
         let rows: Vec<Fields> = of_all(lines, kind, &ids, &FIELDS).await?;
         let documents = ids.iter().zip(rows).filter_map(|(id, fields)| read(kind, (*id).to_owned(), fields));
@@ -144,8 +139,7 @@ async fn lease(
 ) -> Result<Vec<Document>, Fault> {
     let mut call = scripts.lease_documents();
     call.arg(token()).arg(kind.as_str()).arg(now.0).arg(until.0).arg(limit.min(MOST)).arg(&FIELDS[..]);
-    let call = &call;
-    let rows: Vec<(String, Fields)> = lines.ask(Kind::Lookup, |mut db| async move { call.invoke_async(&mut db).await }).await?;
+    let rows: Vec<(String, Fields)> = lines.run(Kind::Lookup, &call).await?;
     Ok(rows.into_iter().filter_map(|(id, fields)| read(kind, id, fields)).collect())
 }
 
@@ -154,16 +148,14 @@ async fn next(lines: &Lines, kind: DocumentKind) -> Result<Option<Millis>, Fault
     for name in ["due", "leased"] {
         words.cmd("ZRANGE").arg(place(kind, name)).arg(0).arg(0).arg("WITHSCORES");
     }
-    let words = &words;
-    let firsts: Vec<Vec<(String, i64)>> = lines.ask(Kind::Lookup, |mut db| async move { words.query_async(&mut db).await }).await?;
+    let firsts: Vec<Vec<(String, i64)>> = lines.all(Kind::Lookup, &words).await?;
     Ok(firsts.into_iter().flatten().map(|(_, at)| Millis(at)).min())
 }
 
 async fn forget(lines: &Lines, scripts: &Scripts, now: Millis, limit: usize) -> Result<usize, Fault> {
     let mut call = scripts.forget_documents();
     call.arg(now.0).arg(limit);
-    let call = &call;
-    lines.ask(Kind::Scan, |mut db| async move { call.invoke_async(&mut db).await }).await
+    lines.run(Kind::Scan, &call).await
 }
 
 /// Members of the list of all of a kind behind one of them, and of which kind they are: of the first kind from this one on that has any.
@@ -171,11 +163,9 @@ async fn members_from(lines: &Lines, (kind, member): (&str, &str), limit: usize)
     let first = DocumentKind::ALL.iter().position(|it| it.as_str() == kind).unwrap_or_default();
     let mut from = if member.is_empty() { "-".to_owned() } else { format!("({member}") };
     for kind in &DocumentKind::ALL[first..] {
-        let (all, begin) = (&place(*kind, "all"), &from);
-        let range = |mut db| async move {
-            cmd("ZRANGEBYLEX").arg(all).arg(begin).arg("+").arg("LIMIT").arg(0).arg(limit.min(MOST)).query_async(&mut db).await
-        };
-        let members: Vec<String> = lines.ask(Kind::Scan, range).await?;
+        let mut range = cmd("ZRANGEBYLEX");
+        range.arg(place(*kind, "all")).arg(&from).arg("+").arg("LIMIT").arg(0).arg(limit.min(MOST));
+        let members: Vec<String> = lines.one(Kind::Scan, &range).await?;
         if !members.is_empty() {
             return Ok(Some((*kind, members)));
         }
@@ -203,10 +193,13 @@ pub(super) async fn reseal(
         }
     }
     if written > 0 {
-        let call = &call;
-        let _: usize = lines.ask(Kind::Scan, |mut db| async move { call.invoke_async(&mut db).await }).await?;
+        let _: usize = lines.run(Kind::Scan, &call).await?;
     }
-    Ok(Resealed { seen: members.len(), written, next: members.last().map(|last| place_of(kind, last)) })
+    Ok(Resealed {
+        seen: members.len(),
+        written,
+        next: members.last().map(|last| ResealStage::Documents(kind.to_owned(), last.clone()).to_string()),
+    })
 }
 
 impl RedisStore {
@@ -255,21 +248,16 @@ impl RedisStore {
     pub(in crate::store) async fn tell(&self, id: &CallId, revision: u64) -> Result<(), StoreError> {
         let mut call = self.shared.scripts.tell();
         call.arg(format!("{id} {revision}"));
-        let call = &call;
-        let told: Result<i64, Fault> = self.lines()?.ask(Kind::Lookup, |mut db| async move { call.invoke_async(&mut db).await }).await;
+        let told: Result<i64, Fault> = self.lines()?.run(Kind::Lookup, &call).await;
         Ok(told.map(drop)?)
     }
 
     pub(in crate::store) async fn forget_documents(&self, now: Millis, limit: usize) -> Result<usize, StoreError> {
-        let mut gone = 0;
-        while gone < limit {
-            let step = PURGE_STEP.min(limit - gone);
-            let went = forget(self.lines()?, &self.shared.scripts, now, step).await?;
-            gone += went;
-            if went < step {
-                break;
-            }
+        let lines = self.lines()?;
+        let mut steps = Steps::of(limit, PURGE_STEP);
+        while let Some(step) = steps.next() {
+            steps.took(forget(lines, &self.shared.scripts, now, step).await?);
         }
-        Ok(gone)
+        Ok(steps.taken())
     }
 }

@@ -72,8 +72,7 @@ async fn count(lines: &Lines, calls: &[(Millis, CallId)], counting: &mut Countin
     if words.is_empty() {
         return Ok(());
     }
-    let words = &words;
-    let rows: Vec<(Option<u64>, Option<String>)> = lines.ask(Kind::Scan, |mut db| async move { words.query_async(&mut db).await }).await?;
+    let rows: Vec<(Option<u64>, Option<String>)> = lines.all(Kind::Scan, &words).await?;
     let mut unmeasured = Vec::new();
     for ((at, id), row) in calls.iter().zip(rows) {
         match row {
@@ -96,17 +95,14 @@ async fn put_tallies(lines: &Lines, scripts: &Scripts, tallies: &[Tally]) -> Res
         for Tally { hour, source, name, count } in tallies {
             call.arg(*hour).arg(format!("{source}{DIVIDER}{name}")).arg(*count);
         }
-        let call = &call;
-        let _: u8 = lines.ask(Kind::Lookup, |mut db| async move { call.invoke_async(&mut db).await }).await?;
+        let _: u8 = lines.run(Kind::Lookup, &call).await?;
     }
     Ok(())
 }
 
 /// The hours from one on and before another in which something was counted.
 async fn hours(lines: &Lines, since: &str, until: i64) -> Result<Vec<i64>, Fault> {
-    let range =
-        |mut db| async move { cmd("ZRANGEBYSCORE").arg(key("tallies")).arg(since).arg(format!("({until}")).query_async(&mut db).await };
-    lines.ask(Kind::Lookup, range).await
+    lines.one(Kind::Lookup, cmd("ZRANGEBYSCORE").arg(key("tallies")).arg(since).arg(format!("({until}"))).await
 }
 
 async fn tallies(lines: &Lines, since: i64, until: i64) -> Result<Vec<Counted>, Fault> {
@@ -116,8 +112,7 @@ async fn tallies(lines: &Lines, since: i64, until: i64) -> Result<Vec<Counted>, 
         for hour in hours {
             words.cmd("HGETALL").arg(key_of("tally", &hour.to_string()));
         }
-        let words = &words;
-        let found: Vec<Vec<(String, u64)>> = lines.ask(Kind::Scan, |mut db| async move { words.query_async(&mut db).await }).await?;
+        let found: Vec<Vec<(String, u64)>> = lines.all(Kind::Scan, &words).await?;
         for (hour, found) in hours.iter().zip(found) {
             rows.extend(found.into_iter().filter_map(|(place, count)| Some((*hour, place.split_once(DIVIDER)?.1.to_owned(), count))));
         }
@@ -133,8 +128,7 @@ pub(super) async fn forget_tallies(lines: &Lines, before: Millis) -> Result<(), 
         for hour in hours {
             words.cmd("DEL").arg(key_of("tally", &hour.to_string())).ignore().cmd("ZREM").arg(key("tallies")).arg(*hour).ignore();
         }
-        let words = &words;
-        let () = lines.ask(Kind::Scan, |mut db| async move { words.query_async(&mut db).await }).await?;
+        let () = lines.all(Kind::Scan, &words).await?;
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use redis::{
-    RedisResult,
+    Cmd, FromRedisValue, Pipeline, RedisResult, ScriptInvocation,
     aio::{MultiplexedConnection, PubSub},
 };
 use tokio::{
@@ -149,7 +149,8 @@ impl Line {
         if let Some(db) = &held.db {
             return Ok((db.clone(), number));
         }
-        let db = self.link.open().await?;
+        // On the heap: it is rare and large, and would be part of whatever asks something.
+        let db = Box::pin(self.link.open()).await?;
         *held = Held { db: Some(db.clone()), number: number + 1 };
         Ok((db, number + 1))
     }
@@ -191,5 +192,20 @@ impl Lines {
         F: Future<Output = RedisResult<T>>,
     {
         self.line(kind).ask(PATIENCE, question).await
+    }
+
+    /// Runs a script.
+    pub(super) fn run<T: FromRedisValue>(&self, kind: Kind, call: &ScriptInvocation<'_>) -> impl Future<Output = Result<T, Fault>> {
+        self.ask(kind, move |mut db| async move { call.invoke_async(&mut db).await })
+    }
+
+    /// Asks several things at once.
+    pub(super) fn all<T: FromRedisValue>(&self, kind: Kind, words: &Pipeline) -> impl Future<Output = Result<T, Fault>> {
+        self.ask(kind, move |mut db| async move { words.query_async(&mut db).await })
+    }
+
+    /// Asks one thing.
+    pub(super) fn one<T: FromRedisValue>(&self, kind: Kind, words: &Cmd) -> impl Future<Output = Result<T, Fault>> {
+        self.ask(kind, move |mut db| async move { words.query_async(&mut db).await })
     }
 }

@@ -60,8 +60,7 @@ async fn source(lines: &Lines, wanted: &[BTreeSet<String>]) -> Result<Option<Sou
     if words.is_empty() {
         return Ok(None);
     }
-    let words = &words;
-    let sizes: Vec<u64> = lines.ask(Kind::Scan, |mut db| async move { words.query_async(&mut db).await }).await?;
+    let sizes: Vec<u64> = lines.all(Kind::Scan, &words).await?;
     let mut sizes = sizes.into_iter();
     let groups = wanted.iter().enumerate();
     let groups = groups.map(|(group, marks)| Source { group, size: sizes.by_ref().take(marks.len()).sum() });
@@ -146,8 +145,7 @@ impl Question<'_> {
         for key in keys {
             words.cmd("ZREVRANGEBYLEX").arg(key).arg(newest).arg(oldest).arg("LIMIT").arg(0).arg(chunk);
         }
-        let words = &words;
-        let sets: Vec<Vec<String>> = self.lines.ask(Kind::Scan, |mut db| async move { words.query_async(&mut db).await }).await?;
+        let sets: Vec<Vec<String>> = self.lines.all(Kind::Scan, &words).await?;
         // Of a set that has more, nothing is known beyond its last member; beyond the first of those, nothing is certain.
         let certain = sets.iter().filter(|set| set.len() == chunk).filter_map(|set| set.last()).max().cloned();
         let all: BTreeSet<String> = sets.into_iter().flatten().filter(|member| certain.as_ref().is_none_or(|it| member >= it)).collect();
@@ -207,8 +205,7 @@ impl Question<'_> {
             let search = if self.filter.words.is_empty() { "none" } else { "search" };
             words.cmd("HMGET").arg(key_of("call", id.as_str())).arg(&["moments", "marks", search][..]);
         }
-        let words = &words;
-        self.lines.ask(Kind::Scan, |mut db| async move { words.query_async(&mut db).await }).await
+        self.lines.all(Kind::Scan, &words).await
     }
 
     /// False also for a call that went away meanwhile.

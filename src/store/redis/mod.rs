@@ -69,11 +69,11 @@ use self::{
     writer::Writers,
 };
 use super::{
-    CallFilter, CallPage, Commit, Committed, Due, Loaded, NewsPage, Retention, Signal, StoreError, StoreHealth, StoredCall, TimelineEntry,
-    UnfoldedEvent,
+    CallFilter, CallPage, Commit, Committed, Due, Loaded, Migrate, NewsPage, Retention, Signal, StoreError, StoreHealth, StoredCall,
+    TimelineEntry, UnfoldedEvent,
     condition::{Condition, State, closed},
     pack::Packer,
-    sqlite::Migrate,
+    steps::Steps,
     tombstone::TombstoneKey,
 };
 use crate::call::{id::CallId, time::Millis};
@@ -253,15 +253,11 @@ impl RedisStore {
             while upkeep::drop_bodies(lines, scripts, Some(before), PURGE_STEP).await? >= PURGE_STEP {}
         }
         let Some(before) = retention.records_before else { return Ok(Vec::new()) };
-        let (mut gone, mut left) = (Vec::new(), limit);
-        while left > 0 {
-            let step = PURGE_STEP.min(left);
+        let (mut gone, mut steps) = (Vec::new(), Steps::of(limit, PURGE_STEP));
+        while let Some(step) = steps.next() {
             let (count, calls) = upkeep::purge_calls(lines, scripts, (before, step), &self.shared.packer).await?;
+            steps.took(count);
             gone.extend(calls);
-            left -= count.min(left);
-            if count < step {
-                break;
-            }
         }
         while upkeep::purge_leftovers(lines, scripts, before, PURGE_STEP).await? >= PURGE_STEP {}
         figures::forget_tallies(lines, before).await?;
@@ -280,16 +276,11 @@ impl RedisStore {
 
     pub(super) async fn forget_news(&self, before: Millis, limit: usize) -> Result<usize, StoreError> {
         let lines = self.lines()?;
-        let mut gone = 0;
-        while gone < limit {
-            let step = PURGE_STEP.min(limit - gone);
-            let went = news::forget(lines, &self.shared.scripts, before, step).await?;
-            gone += went;
-            if went < step {
-                break;
-            }
+        let mut steps = Steps::of(limit, PURGE_STEP);
+        while let Some(step) = steps.next() {
+            steps.took(news::forget(lines, &self.shared.scripts, before, step).await?);
         }
-        Ok(gone)
+        Ok(steps.taken())
     }
 
     pub(super) async fn unfolded(&self) -> Result<Vec<UnfoldedEvent>, StoreError> {
@@ -302,8 +293,7 @@ impl RedisStore {
         if ready.writers.is_failing() {
             self.shared.lines.ask(Kind::Lookup, |mut db| async move { server::probe(&mut db).await }).await?;
         }
-        let info = |mut db| async move { redis::cmd("INFO").arg("memory").query_async::<String>(&mut db).await };
-        let memory = match self.shared.lines.ask(Kind::Lookup, info).await {
+        let memory = match self.shared.lines.one::<String>(Kind::Lookup, redis::cmd("INFO").arg("memory")).await {
             Err(Fault::Refused(_)) => String::new(),
             told => told?,
         };
@@ -311,9 +301,7 @@ impl RedisStore {
         words.cmd("ZCARD").arg(key("waiting"));
         words.cmd("ZRANGE").arg(key("waiting")).arg(0).arg(0).arg("WITHSCORES");
         words.cmd("HMGET").arg(key("outbox")).arg(&["pending", "dead"][..]);
-        let words = &words;
-        let (pending, first, push): (u64, Vec<(String, i64)>, Counts) =
-            self.shared.lines.ask(Kind::Lookup, |mut db| async move { words.query_async(&mut db).await }).await?;
+        let (pending, first, push): (u64, Vec<(String, i64)>, Counts) = self.shared.lines.all(Kind::Lookup, &words).await?;
         let memory = Traits::read(&memory);
         let used = memory.number("used_memory").unwrap_or_default();
         let most = memory.number("maxmemory").filter(|most| *most > 0);
@@ -330,16 +318,11 @@ impl RedisStore {
 
     pub(super) async fn drop_oldest_bodies(&self, count: usize) -> Result<usize, StoreError> {
         let lines = self.lines()?;
-        let mut dropped = 0;
-        while dropped < count {
-            let step = PURGE_STEP.min(count - dropped);
-            let gone = upkeep::drop_bodies(lines, &self.shared.scripts, None, step).await?;
-            dropped += gone;
-            if gone < step {
-                break;
-            }
+        let mut steps = Steps::of(count, PURGE_STEP);
+        while let Some(step) = steps.next() {
+            steps.took(upkeep::drop_bodies(lines, &self.shared.scripts, None, step).await?);
         }
-        Ok(dropped)
+        Ok(steps.taken())
     }
 
     pub(super) async fn close(&self) -> Result<(), StoreError> {

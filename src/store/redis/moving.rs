@@ -8,14 +8,14 @@ use super::{
     keys::{key, key_of},
     link::{Db, Kind, Lines},
     outbox,
-    rows::{call_id, told_events},
+    rows::told_events,
     scripts::Scripts,
 };
 use crate::store::{
     StoreError,
-    document::placed,
-    moving::{Amounts, Graves, Resealed, Strays},
+    moving::{Amounts, Graves, ResealStage, Resealed, Strays},
     pack::Packer,
+    rows::{call_id, count},
     vault::{Place, RING, Vault},
 };
 
@@ -35,29 +35,25 @@ pub(super) async fn admit(db: &mut Db, scripts: &Scripts, vault: &Vault) -> Resu
 }
 
 async fn note(lines: &Lines, name: &str) -> Result<Option<Vec<u8>>, Fault> {
-    lines.ask(Kind::Lookup, |mut db| async move { cmd("HGET").arg(key("meta")).arg(name).query_async(&mut db).await }).await
+    lines.one(Kind::Lookup, cmd("HGET").arg(key("meta")).arg(name)).await
 }
 
 async fn set_note(lines: &Lines, scripts: &Scripts, name: &str, from: Option<&[u8]>, to: &[u8]) -> Result<bool, Fault> {
     let mut call = scripts.note();
     call.arg(name).arg(from.unwrap_or_default()).arg(to);
-    let call = &call;
-    lines.ask(Kind::Lookup, |mut db| async move { call.invoke_async(&mut db).await }).await
+    lines.run(Kind::Lookup, &call).await
 }
 
 /// Members of a set that is sorted by time, from one moment on: at least `limit` if there are so many, and all of the last one's moment.
 async fn page(lines: &Lines, place: &str, after: Option<&str>, limit: usize) -> Result<Vec<(String, i64)>, Fault> {
-    let place = &key(place);
+    let place = key(place);
     let range = async |from: &str, to: &str, limit: i64| -> Result<Vec<(String, i64)>, Fault> {
-        let ask = |mut db| async move {
-            let mut range = cmd("ZRANGEBYSCORE");
-            range.arg(place).arg(from).arg(to).arg("WITHSCORES").arg("LIMIT").arg(0).arg(limit);
-            range.query_async(&mut db).await
-        };
-        lines.ask(Kind::Scan, ask).await
+        let mut range = cmd("ZRANGEBYSCORE");
+        range.arg(&place).arg(from).arg(to).arg("WITHSCORES").arg("LIMIT").arg(0).arg(limit);
+        lines.one(Kind::Scan, &range).await
     };
     let from = after.map_or_else(|| "-inf".to_owned(), |after| format!("({after}"));
-    let mut members = range(&from, "+inf", i64::try_from(limit).unwrap_or(i64::MAX)).await?;
+    let mut members = range(&from, "+inf", count(limit)).await?;
     if let Some((_, last)) = members.last().cloned() {
         members.retain(|(_, at)| *at != last);
         members.extend(range(&last.to_string(), &last.to_string(), -1).await?);
@@ -69,11 +65,8 @@ async fn strays(lines: &Lines, after: Option<&str>, limit: usize, packer: &Packe
     let members = page(lines, "stray", after, limit).await?;
     let mut strays = Strays { events: Vec::new(), next: members.last().map(|(_, at)| at.to_string()) };
     for (event, _) in members {
-        let ask = {
-            let place = &key_of("event", &event);
-            lines.ask(Kind::Scan, |mut db| async move { cmd("HGET").arg(place).arg("call").query_async(&mut db).await }).await?
-        };
-        let call = Some::<String>(ask).filter(|call| !call.is_empty());
+        let call: String = lines.one(Kind::Scan, cmd("HGET").arg(key_of("event", &event)).arg("call")).await?;
+        let call = Some(call).filter(|call| !call.is_empty());
         let id = call.as_deref().map(call_id).transpose()?;
         let told = told_events(lines, &[event], call.as_deref(), true, packer).await?;
         strays.events.extend(told.into_iter().map(|entry| (id.clone(), entry)));
@@ -82,8 +75,7 @@ async fn strays(lines: &Lines, after: Option<&str>, limit: usize, packer: &Packe
 }
 
 async fn graves(lines: &Lines) -> Result<Vec<(Vec<u8>, i64)>, Fault> {
-    let all = |mut db| async move { cmd("ZRANGE").arg(key("tombstones")).arg(0).arg(-1).arg("WITHSCORES").query_async(&mut db).await };
-    lines.ask(Kind::Scan, all).await
+    lines.one(Kind::Scan, cmd("ZRANGE").arg(key("tombstones")).arg(0).arg(-1).arg("WITHSCORES")).await
 }
 
 async fn bury(lines: &Lines, scripts: &Scripts, graves: &Graves) -> Result<bool, Fault> {
@@ -95,8 +87,7 @@ async fn bury(lines: &Lines, scripts: &Scripts, graves: &Graves) -> Result<bool,
         for (hash, at) in part {
             call.arg(&hash[..]).arg(*at);
         }
-        let call = &call;
-        if !lines.ask(Kind::Scan, |mut db| async move { call.invoke_async(&mut db).await }).await? {
+        if !lines.run(Kind::Scan, &call).await? {
             return Ok(false);
         }
     }
@@ -106,37 +97,36 @@ async fn bury(lines: &Lines, scripts: &Scripts, graves: &Graves) -> Result<bool,
 /// Call and body of an event.
 type BodyRow = (Option<String>, Option<Vec<u8>>);
 
-/// The same with what is kept beside calls: targets, then documents.
-async fn reseal_beside(
+async fn reseal(lines: &Lines, scripts: &Scripts, (after, limit): (Option<String>, usize), packer: &Packer) -> Result<Resealed, Fault> {
+    let mut stage = ResealStage::at(after);
+    loop {
+        let resealed = match &stage {
+            ResealStage::Bodies(after) => reseal_bodies(lines, scripts, (after.as_deref(), limit), packer).await?,
+            ResealStage::Targets(after) => outbox::reseal(lines, scripts, (after, limit), packer).await?,
+            ResealStage::Documents(kind, id) => document::reseal(lines, scripts, ((kind, id), limit), packer).await?,
+        };
+        match stage.next() {
+            Some(next) if resealed.seen == 0 => stage = next,
+            _ => return Ok(resealed),
+        }
+    }
+}
+
+async fn reseal_bodies(
     lines: &Lines,
     scripts: &Scripts,
     (after, limit): (Option<&str>, usize),
     packer: &Packer,
 ) -> Result<Resealed, Fault> {
-    if let Some(place) = placed(after) {
-        return document::reseal(lines, scripts, (place, limit), packer).await;
-    }
-    let targets = outbox::reseal(lines, scripts, (outbox::resealed_until(after).unwrap_or_default(), limit), packer).await?;
-    if targets.seen > 0 {
-        return Ok(targets);
-    }
-    document::reseal(lines, scripts, (("", ""), limit), packer).await
-}
-
-async fn reseal(lines: &Lines, scripts: &Scripts, (after, limit): (Option<&str>, usize), packer: &Packer) -> Result<Resealed, Fault> {
-    if placed(after).is_some() || outbox::resealed_until(after).is_some() {
-        return reseal_beside(lines, scripts, (after, limit), packer).await;
-    }
     let members = page(lines, "bodies", after, limit).await?;
     if members.is_empty() {
-        return reseal_beside(lines, scripts, (None, limit), packer).await;
+        return Ok(Resealed::default());
     }
     let mut words = pipe();
     for (event, _) in &members {
         words.cmd("HMGET").arg(key_of("event", event)).arg(&["call", "body"][..]);
     }
-    let words = &words;
-    let rows: Vec<BodyRow> = lines.ask(Kind::Scan, |mut db| async move { words.query_async(&mut db).await }).await?;
+    let rows: Vec<BodyRow> = lines.all(Kind::Scan, &words).await?;
     let (mut call, mut written) = (scripts.reseal(), 0);
     for ((event, _), (place, body)) in members.iter().zip(rows) {
         let place = Place::Body { call: place.as_deref().filter(|place| !place.is_empty()), event };
@@ -146,8 +136,7 @@ async fn reseal(lines: &Lines, scripts: &Scripts, (after, limit): (Option<&str>,
         }
     }
     if written > 0 {
-        let call = &call;
-        let _: usize = lines.ask(Kind::Scan, |mut db| async move { call.invoke_async(&mut db).await }).await?;
+        let _: usize = lines.run(Kind::Scan, &call).await?;
     }
     Ok(Resealed { seen: members.len(), written, next: members.last().map(|(_, at)| at.to_string()) })
 }
@@ -173,9 +162,7 @@ impl RedisStore {
     pub(in crate::store) async fn amounts(&self) -> Result<Amounts, StoreError> {
         let mut words = pipe();
         words.cmd("ZCARD").arg(key("by:created")).cmd("ZCARD").arg(key("bodies"));
-        let words = &words;
-        let count = self.lines()?.ask(Kind::Scan, |mut db| async move { words.query_async(&mut db).await });
-        let (calls, bodies) = count.await?;
+        let (calls, bodies) = self.lines()?.all(Kind::Scan, &words).await?;
         Ok(Amounts { calls, bodies })
     }
 
@@ -188,7 +175,7 @@ impl RedisStore {
     }
 
     pub(in crate::store) async fn reseal(&self, after: Option<String>, limit: usize) -> Result<Resealed, StoreError> {
-        Ok(reseal(self.lines()?, &self.shared.scripts, (after.as_deref(), limit), &self.shared.packer).await?)
+        Ok(reseal(self.lines()?, &self.shared.scripts, (after, limit), &self.shared.packer).await?)
     }
 
     pub(in crate::store) async fn forget_keys(&self) -> Result<(), StoreError> {

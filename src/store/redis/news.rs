@@ -8,7 +8,6 @@ use super::{
     fault::Fault,
     keys::{key, key_of},
     link::{Kind, Lines},
-    rows::call_id,
     scripts::Scripts,
 };
 use crate::{
@@ -17,7 +16,7 @@ use crate::{
         news::{NewsEntry, NewsItem, NewsKind},
         time::Millis,
     },
-    store::{NewsPage, StoreError},
+    store::{NewsPage, StoreError, rows::call_id},
 };
 
 /// An entry as the server has it: its id, names and values.
@@ -29,9 +28,7 @@ pub(super) async fn page(lines: &Lines, after: u64, call: Option<&CallId>, limit
     let mut words = redis::pipe();
     words.cmd("XRANGE").arg(log).arg(format!("({after}-0")).arg("+").arg("COUNT").arg(limit);
     words.add_command(cmd("MGET")).arg(key("gone")).arg(key("told"));
-    let words = &words;
-    let (rows, span): (Vec<Row>, (Option<u64>, Option<u64>)) =
-        lines.ask(Kind::Lookup, |mut db| async move { words.query_async(&mut db).await }).await?;
+    let (rows, span): (Vec<Row>, (Option<u64>, Option<u64>)) = lines.all(Kind::Lookup, &words).await?;
     let rows = rows.into_iter().map(read).collect::<Result<Vec<_>, StoreError>>()?;
     Ok(NewsPage::of(rows, (after, limit), (span.0.unwrap_or_default(), span.1.unwrap_or_default())))
 }
@@ -53,6 +50,5 @@ fn read((id, mut row): Row) -> Result<(u64, Option<NewsEntry>), StoreError> {
 pub(super) async fn forget(lines: &Lines, scripts: &Scripts, before: Millis, limit: usize) -> Result<usize, Fault> {
     let mut call = scripts.forget();
     call.arg(before.0).arg(limit);
-    let call = &call;
-    lines.ask(Kind::Scan, |mut db| async move { call.invoke_async(&mut db).await }).await
+    lines.run(Kind::Scan, &call).await
 }

@@ -6,7 +6,7 @@ use redis::{AsyncConnectionConfig, Client, IntoConnectionInfo as _, TlsCertifica
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::fault::Fault;
-use crate::store::{DataKeys, StoreError, sqlite::Migrate};
+use crate::store::{DataKeys, Migrate, StoreError};
 
 /// To reach the server and be let in must not take longer.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);

@@ -14,12 +14,12 @@ use crate::{
     call::{news::NewsItem, time::Millis},
     store::{
         DeliveryFilter, DeliveryLease, DeliveryMark, DeliveryPage, DeliveryStates, FanOut, GiveUp, LeasedDeliveries, OutboxState,
-        Redelivery, StoreError, StoredTarget, Targets, moving::Resealed, pack::Packer, vault::Place,
+        Redelivery, StoreError, StoredTarget, Targets,
+        moving::{ResealStage, Resealed},
+        pack::Packer,
+        vault::Place,
     },
 };
-
-/// What a place of resealing begins with.
-const RESEALED: &str = "target ";
 
 /// Scope, revision and body of a target.
 type Row = (Option<String>, Option<u64>, Option<Vec<u8>>);
@@ -34,8 +34,7 @@ async fn targets(lines: &Lines, scripts: &Scripts, scope: Option<&str>, packer: 
     let broken = || StoreError::Unavailable("the targets can't be read".to_owned());
     let mut call = scripts.targets();
     call.arg(scope.unwrap_or_default());
-    let call = &call;
-    let answer: Vec<Vec<u8>> = lines.ask(Kind::Lookup, |mut db| async move { call.invoke_async(&mut db).await }).await?;
+    let answer: Vec<Vec<u8>> = lines.run(Kind::Lookup, &call).await?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let generation = answer.first().and_then(|number| text(number).parse().ok()).ok_or_else(broken)?;
     let mut targets = Vec::new();
@@ -48,9 +47,7 @@ async fn targets(lines: &Lines, scripts: &Scripts, scope: Option<&str>, packer: 
 }
 
 async fn row(lines: &Lines, id: &str) -> Result<Row, Fault> {
-    let place = &key_of("target", id);
-    let fields = &["scope", "revision", "body"][..];
-    lines.ask(Kind::Lookup, |mut db| async move { cmd("HMGET").arg(place).arg(fields).query_async(&mut db).await }).await
+    lines.one(Kind::Lookup, cmd("HMGET").arg(key_of("target", id)).arg(&["scope", "revision", "body"][..])).await
 }
 
 async fn put(
@@ -65,8 +62,7 @@ async fn put(
     if let Some(NewsItem { at, kind, about, .. }) = news {
         call.arg(at.0).arg(kind.as_str()).arg(about.as_deref().unwrap_or_default());
     }
-    let call = &call;
-    let done: Vec<u8> = lines.ask(Kind::Lookup, |mut db| async move { call.invoke_async(&mut db).await }).await?;
+    let done: Vec<u8> = lines.run(Kind::Lookup, &call).await?;
     Ok(done == [1])
 }
 
@@ -74,8 +70,7 @@ async fn drop_target(lines: &Lines, scripts: &Scripts, id: &str) -> Result<bool,
     loop {
         let mut call = scripts.untarget();
         call.arg(token()).arg(id).arg(STEP);
-        let call = &call;
-        let (count, was_there): (usize, bool) = lines.ask(Kind::Scan, |mut db| async move { call.invoke_async(&mut db).await }).await?;
+        let (count, was_there): (usize, bool) = lines.run(Kind::Scan, &call).await?;
         if count < STEP {
             return Ok(was_there);
         }
@@ -87,9 +82,8 @@ async fn state(lines: &Lines) -> Result<OutboxState, Fault> {
     words.atomic();
     words.cmd("HMGET").arg(key("outbox")).arg(&["generation", "fanned"][..]);
     words.cmd("EXISTS").arg(key("subscriptions")).cmd("EXISTS").arg(key("callbacks"));
-    let words = &words;
     let ((generation, fanned), subscriptions, callbacks): ((Option<u64>, Option<u64>), bool, bool) =
-        lines.ask(Kind::Lookup, |mut db| async move { words.query_async(&mut db).await }).await?;
+        lines.all(Kind::Lookup, &words).await?;
     Ok(OutboxState { generation: generation.unwrap_or_default(), fanned: fanned.unwrap_or_default(), subscriptions, callbacks })
 }
 
@@ -97,8 +91,7 @@ async fn state(lines: &Lines) -> Result<OutboxState, Fault> {
 pub(super) async fn reseal(lines: &Lines, scripts: &Scripts, (after, limit): (&str, usize), packer: &Packer) -> Result<Resealed, Fault> {
     let mut words = pipe();
     words.cmd("SMEMBERS").arg(key("subscriptions")).cmd("SMEMBERS").arg(key("callbacks"));
-    let words = &words;
-    let all: Vec<Vec<String>> = lines.ask(Kind::Scan, |mut db| async move { words.query_async(&mut db).await }).await?;
+    let all: Vec<Vec<String>> = lines.all(Kind::Scan, &words).await?;
     let mut ids: Vec<String> = all.into_iter().flatten().filter(|id| id.as_str() > after).collect();
     ids.sort_unstable();
     ids.truncate(limit);
@@ -111,15 +104,9 @@ pub(super) async fn reseal(lines: &Lines, scripts: &Scripts, (after, limit): (&s
         }
     }
     if written > 0 {
-        let call = &call;
-        let _: usize = lines.ask(Kind::Scan, |mut db| async move { call.invoke_async(&mut db).await }).await?;
+        let _: usize = lines.run(Kind::Scan, &call).await?;
     }
-    Ok(Resealed { seen: ids.len(), written, next: ids.last().map(|id| format!("{RESEALED}{id}")) })
-}
-
-/// The place among targets that a place of resealing names, if it names one.
-pub(super) fn resealed_until(after: Option<&str>) -> Option<&str> {
-    after.and_then(|place| place.strip_prefix(RESEALED))
+    Ok(Resealed { seen: ids.len(), written, next: ids.last().map(|id| ResealStage::Targets(id.clone()).to_string()) })
 }
 
 impl RedisStore {

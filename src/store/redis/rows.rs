@@ -11,16 +11,20 @@ use super::{
     link::{Kind, Lines},
 };
 use crate::{
-    call::{id::CallId, record::FetchReason, time::Millis},
-    store::{Due, Loaded, StoreError, StoredCall, TimelineEntry, UnfoldedEvent, pack::Packer, tombstone::TombstoneHash, vault::Place},
+    call::{id::CallId, time::Millis},
+    store::{
+        Due, Loaded, StoreError, StoredCall, TimelineEntry, UnfoldedEvent,
+        pack::Packer,
+        rows::{UNFOLDED, call_id},
+        tombstone::TombstoneHash,
+        vault::Place,
+    },
 };
 
 /// The fields of a call that make a [`CallRow`].
 pub(super) const CALL_FIELDS: [&str; 8] = ["revision", "version", "created", "updated", "kind", "due", "record", "news"];
 /// Events, or calls, that are asked for at once.
 const CHUNK: usize = 200;
-/// Unread events handed out at a time, the oldest first.
-const UNFOLDED: usize = 1_000;
 
 /// A call before its record is unpacked: the values of [`CALL_FIELDS`].
 pub(super) type CallRow =
@@ -37,28 +41,16 @@ pub(super) fn unpacked(id: CallId, row: CallRow, packer: &Packer) -> Result<Opti
     Ok(Some(Arc::new(StoredCall { id, record, revision, version, created_at, updated_at, due, news })))
 }
 
-fn due(kind: &str, at: &str) -> Option<Due> {
-    let reason = match kind {
-        "" => return None,
-        "0" => FetchReason::Enrich,
-        "1" => FetchReason::Manual,
-        // Also a reason that only a later release knows: to look is never wrong.
-        _ => FetchReason::Check,
-    };
-    Some(Due { at: Millis(at.parse().ok()?), reason })
-}
-
-/// The call id in a list.
-pub(super) fn call_id(text: &str) -> Result<CallId, StoreError> {
-    CallId::parse(text).map_err(|error| StoreError::Unavailable(format!("a stored call has no usable id: {error}")))
+fn due(urgency: &str, at: &str) -> Option<Due> {
+    let at = Millis(at.parse().ok()?);
+    (!urgency.is_empty()).then(|| Due::of_urgency(urgency.parse().unwrap_or(i64::MAX), at))
 }
 
 pub(super) async fn load(lines: &Lines, id: &CallId, hash: &TombstoneHash, packer: &Packer) -> Result<Loaded, Fault> {
     let mut words = pipe();
     words.cmd("HMGET").arg(key_of("call", id.as_str())).arg(&CALL_FIELDS[..]);
     words.cmd("ZSCORE").arg(key("tombstones")).arg(&hash[..]);
-    let words = &words;
-    let (row, buried): (CallRow, Option<f64>) = lines.ask(Kind::Lookup, |mut db| async move { words.query_async(&mut db).await }).await?;
+    let (row, buried): (CallRow, Option<f64>) = lines.all(Kind::Lookup, &words).await?;
     Ok(match unpacked(id.clone(), row, packer)? {
         Some(call) => Loaded::Found(call),
         None if buried.is_some() => Loaded::Deleted,
@@ -74,8 +66,7 @@ pub(super) async fn load_all(lines: &Lines, ids: &[CallId], packer: &Packer) -> 
         for id in ids {
             words.cmd("HMGET").arg(key_of("call", id.as_str())).arg(&CALL_FIELDS[..]);
         }
-        let words = &words;
-        let rows: Vec<CallRow> = lines.ask(Kind::Scan, |mut db| async move { words.query_async(&mut db).await }).await?;
+        let rows: Vec<CallRow> = lines.all(Kind::Scan, &words).await?;
         for (id, row) in ids.iter().zip(rows) {
             calls.extend(unpacked(id.clone(), row, packer)?);
         }
@@ -88,9 +79,7 @@ type EventRow = ((Option<String>, Option<String>, Option<String>, Option<i64>, O
 
 /// Everything that happened to a call, in order of time.
 pub(super) async fn timeline(lines: &Lines, id: &CallId, bodies: bool, packer: &Packer) -> Result<Vec<TimelineEntry>, Fault> {
-    let place = &key_of("events", id.as_str());
-    let events: Vec<String> =
-        lines.ask(Kind::Lookup, |mut db| async move { redis::cmd("ZRANGE").arg(place).arg(0).arg(-1).query_async(&mut db).await }).await?;
+    let events: Vec<String> = lines.one(Kind::Lookup, redis::cmd("ZRANGE").arg(key_of("events", id.as_str())).arg(0).arg(-1)).await?;
     told_events(lines, &events, Some(id.as_str()), bodies, packer).await
 }
 
@@ -110,8 +99,7 @@ pub(super) async fn told_events(
             words.cmd("HMGET").arg(key_of("event", id)).arg(&fields[..]);
             words.cmd("LRANGE").arg(key_of("repeats", id)).arg(0).arg(-1);
         }
-        let words = &words;
-        let values: Vec<redis::Value> = lines.ask(Kind::Lookup, |mut db| async move { words.query_async(&mut db).await }).await?;
+        let values: Vec<redis::Value> = lines.all(Kind::Lookup, &words).await?;
         for (id, pair) in ids.iter().zip(values.chunks(2)) {
             let row: EventRow = read(redis::Value::Array(pair.to_vec()))?;
             entries.extend(told(id, call, row, packer)?);
@@ -173,17 +161,14 @@ type UnreadRow = (Option<String>, Option<String>, Option<String>, Option<i64>, O
 
 /// Events that another release could not read.
 pub(super) async fn unfolded(lines: &Lines, packer: &Packer) -> Result<Vec<UnfoldedEvent>, Fault> {
-    let place = &key("unfolded");
-    let ids: Vec<String> =
-        lines.ask(Kind::Scan, |mut db| async move { redis::cmd("ZRANGE").arg(place).arg(0).arg(-1).query_async(&mut db).await }).await?;
+    let ids: Vec<String> = lines.one(Kind::Scan, redis::cmd("ZRANGE").arg(key("unfolded")).arg(0).arg(-1)).await?;
     let mut unread = Vec::new();
     for ids in ids.chunks(CHUNK) {
         let mut words = pipe();
         for id in ids {
             words.cmd("HMGET").arg(key_of("event", id)).arg(&["app", "call", "source", "at", "body"][..]);
         }
-        let words = &words;
-        let rows: Vec<UnreadRow> = lines.ask(Kind::Scan, |mut db| async move { words.query_async(&mut db).await }).await?;
+        let rows: Vec<UnreadRow> = lines.all(Kind::Scan, &words).await?;
         for (id, row) in ids.iter().zip(rows) {
             let (Some(app), Some(call), Some(source), Some(at), Some(body)) = row else { continue };
             if app == APP {

@@ -10,7 +10,7 @@ use tracing::warn;
 
 use super::{fault::Fault, keys::key, link::Db};
 use crate::store::{
-    sqlite::Migrate,
+    Migrate,
     tombstone::{LENGTH, TombstoneKey},
 };
 

@@ -8,6 +8,7 @@ use crate::{
     call::{id::CallId, time::Millis},
     store::{
         Delivery, DeliveryFilter, DeliveryLease, DeliveryMark, DeliveryState, FanOut, GiveUp, OutgoingEvent, Redelivery, outbox::MOST_HELD,
+        rows::count,
     },
 };
 
@@ -157,7 +158,7 @@ fn ready(db: &Connection, lease: &DeliveryLease) -> rusqlite::Result<Vec<(i64, i
         "SELECT ready, n FROM deliveries WHERE target = ?1 AND due IS NOT NULL AND ready <= ?2 ORDER BY ready, n LIMIT ?3",
     )?;
     for target in subscriptions(db, lease)? {
-        let rows = find.query_map(params![target, lease.now.0, most(lease.per_target)], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let rows = find.query_map(params![target, lease.now.0, count(lease.per_target)], |row| Ok((row.get(0)?, row.get(1)?)))?;
         ready.extend(rows.collect::<rusqlite::Result<Vec<(i64, i64)>>>()?);
     }
     let mut of_calls = db
@@ -235,10 +236,6 @@ pub(super) fn mark(db: &Connection, mark: DeliveryMark) -> rusqlite::Result<bool
     Ok(true)
 }
 
-fn most(limit: usize) -> i64 {
-    i64::try_from(limit).unwrap_or(i64::MAX)
-}
-
 const PAGE: &str = concat!(
     "SELECT ",
     delivery_columns!(),
@@ -258,12 +255,12 @@ pub(super) fn page(db: &Connection, filter: &DeliveryFilter, limit: usize) -> ru
     let state = filter.state.map(DeliveryState::as_str);
     let rows = |sql: &str, state: Option<&str>| -> rusqlite::Result<Vec<Kept>> {
         let mut find = db.prepare_cached(sql)?;
-        let wanted = params![before, state, filter.target, most(limit)];
+        let wanted = params![before, state, filter.target, count(limit)];
         find.query_map(wanted, read)?.collect()
     };
     if let Some(id) = &filter.call {
         let mut find = db.prepare_cached(PAGE_OF_CALL)?;
-        return find.query_map(params![before, state, filter.target, most(limit), id.as_str()], read)?.collect();
+        return find.query_map(params![before, state, filter.target, count(limit), id.as_str()], read)?.collect();
     }
     if filter.target.is_none() {
         return rows(PAGE, state);
@@ -290,7 +287,7 @@ pub(super) fn redeliver(
         delivery_columns!(),
         "WHERE target = ?1 AND n > ?2 AND state IN ('delivered', 'dead') ORDER BY n LIMIT ?3"
     ))?;
-    let rows = find.query_map(params![target, after, most(limit)], read)?.collect::<rusqlite::Result<Vec<_>>>()?;
+    let rows = find.query_map(params![target, after, count(limit)], read)?.collect::<rusqlite::Result<Vec<_>>>()?;
     let last = rows.last().map(|kept| kept.n);
     let mut count = 0;
     for mut kept in rows.into_iter().filter(|kept| which.takes(&kept.delivery)) {
@@ -312,8 +309,9 @@ pub(super) fn give_up(db: &Connection, give_up: &GiveUp, limit: usize) -> rusqli
          AND created_at < ?2 AND (held IS NULL OR held <= ?3) ORDER BY n LIMIT ?4"
     ))?;
     // The oldest come first: behind them there is nothing to look for.
-    let looked_at = most(limit.saturating_add(MOST_HELD));
-    let rows = find.query_map(params![target, before.0, note.at.0, most(limit), looked_at], read)?.collect::<rusqlite::Result<Vec<_>>>()?;
+    let looked_at = count(limit.saturating_add(MOST_HELD));
+    let rows =
+        find.query_map(params![target, before.0, note.at.0, count(limit), looked_at], read)?.collect::<rusqlite::Result<Vec<_>>>()?;
     let count = rows.len();
     for mut kept in rows {
         kept.delivery.give_up(note.clone());

@@ -9,9 +9,11 @@ use crate::{
     call::{id::CallId, time::Millis},
     store::{
         Document, DocumentKind, DocumentPage, DocumentWrite, StoreError,
-        document::{are_apart, place_of, readable, sealed},
-        moving::Resealed,
+        document::{are_apart, readable, sealed},
+        moving::{ResealStage, Resealed},
         pack::Packer,
+        rows::count,
+        steps::Steps,
         vault::Place,
     },
 };
@@ -34,10 +36,6 @@ fn read(kind: DocumentKind, row: &Row<'_>) -> rusqlite::Result<Document> {
         expires_at: row.get::<_, Option<i64>>(5)?.map(Millis),
         body: row.get(6)?,
     })
-}
-
-fn count(limit: usize) -> i64 {
-    i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
 /// By its id if there is one of that, else by its alias.
@@ -148,7 +146,7 @@ fn stale(
     let (mut stale, mut seen, mut last) = (Vec::new(), 0, None);
     for row in rows {
         let (kind, id, revision, body): NewBody = row?;
-        (seen, last) = (seen + 1, Some(place_of(&kind, &id)));
+        (seen, last) = (seen + 1, Some(ResealStage::Documents(kind.clone(), id.clone()).to_string()));
         if let Some(body) = packer.reseal(Place::Document(&kind, &id), &body)? {
             stale.push((kind, id, revision, body));
         }
@@ -221,17 +219,12 @@ impl SqliteStore {
     }
 
     pub(in crate::store) async fn forget_documents(&self, now: Millis, limit: usize) -> Result<usize, StoreError> {
-        let mut gone = 0;
-        while gone < limit {
-            let step = PURGE_STEP.min(limit - gone);
+        let mut steps = Steps::of(limit, PURGE_STEP);
+        while let Some(step) = steps.next() {
             let forget = move |db: &Connection| db.prepare_cached(FORGET)?.execute(params![now.0, count(step)]);
-            let went = self.shared.writer.submit_and_cut(forget).await?;
-            gone += went;
-            if went < step {
-                break;
-            }
+            steps.took(self.shared.writer.submit_and_cut(forget).await?);
         }
-        Ok(gone)
+        Ok(steps.taken())
     }
 
     /// Encrypts documents with the newest key, at most `limit` behind a kind and id.

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, Row, params, params_from_iter};
 
-use super::{PURGE_STEP, SMALL, SqliteStore, list::Conditions, readers::Read, rows::CallRow};
+use super::{PURGE_STEP, SMALL, SqliteStore, list::Conditions, readers::Read};
 use crate::{
     call::{measures::Measures, time::Millis},
     store::{
         CallFilter, StoreError,
         figures::{Counting, Figures, Packed},
         pack::Packer,
+        rows::{CallRow, count},
         tally::{Counted, Tally, counted},
     },
 };
@@ -111,7 +112,7 @@ pub(super) fn drop_tallies(db: &Connection, before: i64, limit: usize) -> rusqli
     db.prepare_cached(
         "DELETE FROM tallies WHERE (hour, source, name) IN (SELECT hour, source, name FROM tallies WHERE hour < ?1 LIMIT ?2)",
     )?
-    .execute(params![before, i64::try_from(limit).unwrap_or(i64::MAX)])
+    .execute(params![before, count(limit)])
 }
 
 impl SqliteStore {

@@ -5,12 +5,16 @@ use std::collections::HashSet;
 use rusqlite::{Connection, OptionalExtension as _, params_from_iter, types::Value};
 
 use super::{
-    rows::{CallRow, WORDS_BY_N, call_id, words_of},
+    rows::{WORDS_BY_N, words_of},
     sieve,
 };
 use crate::{
     call::time::Millis,
-    store::{CallFilter, CallPage, PageCursor, SortBy, StoreError, pack::Packer},
+    store::{
+        CallFilter, CallPage, PageCursor, SortBy, StoreError,
+        pack::Packer,
+        rows::{CallRow, call_id, count},
+    },
 };
 
 /// Of so many calls all that may be on the page are sorted and looked at; more are walked through in order.
@@ -118,7 +122,7 @@ impl Conditions {
 }
 
 fn number(number: usize) -> Value {
-    Value::from(i64::try_from(number).unwrap_or(i64::MAX))
+    Value::from(count(number))
 }
 
 fn column(by: SortBy) -> &'static str {

@@ -47,20 +47,20 @@ use std::{
 pub use self::{
     backup::backup,
     inspect::{Inspection, inspect},
-    schema::Migrate,
     snapshot::Snapshot,
 };
 use self::{
     commit::{APP, EncodedCommit, is_buried},
     readers::{Read, Readers},
-    rows::CallRow,
     writer::Writer,
 };
 use super::{
-    CallFilter, CallPage, Commit, Committed, DataKeys, Due, Loaded, NewsPage, Retention, StoreError, StoreHealth, StoredCall,
+    CallFilter, CallPage, Commit, Committed, DataKeys, Due, Loaded, Migrate, NewsPage, Retention, StoreError, StoreHealth, StoredCall,
     TimelineEntry, UnfoldedEvent, disk,
     pack::Packer,
+    rows::{CallRow, call_id},
     seldom::{Counts, Seldom},
+    steps::Steps,
     tally::HOUR,
     tombstone::TombstoneKey,
 };
@@ -197,7 +197,7 @@ impl SqliteStore {
 
     pub(super) async fn lease_due(&self, now: Millis, until: Millis, limit: usize) -> Result<Vec<CallId>, StoreError> {
         let taken = self.write(move |db| upkeep::lease_due(db, now, until, limit)).await?;
-        taken.iter().map(|id| rows::call_id(id)).collect()
+        taken.iter().map(|id| call_id(id)).collect()
     }
 
     pub(super) async fn next_due(&self) -> Result<Option<Millis>, StoreError> {
@@ -230,15 +230,11 @@ impl SqliteStore {
             self.write_all(move |db| upkeep::drop_bodies(db, before, PURGE_STEP)).await?;
         }
         let Some(before) = retention.records_before else { return Ok(Vec::new()) };
-        let mut gone = Vec::new();
-        while gone.len() < limit {
-            let step = PURGE_STEP.min(limit - gone.len());
+        let (mut gone, mut steps) = (Vec::new(), Steps::of(limit, PURGE_STEP));
+        while let Some(step) = steps.next() {
             let rows = self.write(move |db| upkeep::purge_calls(db, before, step)).await?;
-            let last = rows.len() < step;
+            steps.took(rows.len());
             gone.extend(rows.into_iter().filter_map(|row| row.unpacked(&self.shared.packer).ok()));
-            if last {
-                break;
-            }
         }
         self.write_all(move |db| upkeep::purge_leftovers(db, before, PURGE_STEP)).await?;
         self.purge_tallies(before.0.div_euclid(HOUR)).await?;
@@ -260,17 +256,12 @@ impl SqliteStore {
     }
 
     pub(super) async fn forget_news(&self, before: Millis, limit: usize) -> Result<usize, StoreError> {
-        let mut gone = 0;
-        while gone < limit {
-            let step = PURGE_STEP.min(limit - gone);
+        let mut steps = Steps::of(limit, PURGE_STEP);
+        while let Some(step) = steps.next() {
             // The ids of erased calls stand there, too: they are to leave the files.
-            let went = self.shared.writer.submit_and_cut(move |db| news::forget(db, before, step)).await?;
-            gone += went;
-            if went < step {
-                break;
-            }
+            steps.took(self.shared.writer.submit_and_cut(move |db| news::forget(db, before, step)).await?);
         }
-        Ok(gone)
+        Ok(steps.taken())
     }
 
     pub(super) async fn unfolded(&self) -> Result<Vec<UnfoldedEvent>, StoreError> {
@@ -303,21 +294,16 @@ impl SqliteStore {
     }
 
     pub(super) async fn drop_oldest_bodies(&self, count: usize) -> Result<usize, StoreError> {
-        let mut dropped = 0;
-        while dropped < count {
-            let step = PURGE_STEP.min(count - dropped);
-            let gone = self.write(move |db| upkeep::drop_bodies(db, Millis(i64::MAX), step)).await?;
-            dropped += gone;
-            if gone < step {
-                break;
-            }
+        let mut steps = Steps::of(count, PURGE_STEP);
+        while let Some(step) = steps.next() {
+            steps.took(self.write(move |db| upkeep::drop_bodies(db, Millis(i64::MAX), step)).await?);
         }
         for _ in 0..SHRINK_STEPS {
             if self.shared.writer.submit_and_cut(|db| upkeep::shrink(db, SHRINK_STEP)).await? < SHRINK_STEP {
                 break;
             }
         }
-        Ok(dropped)
+        Ok(steps.taken())
     }
 
     pub(super) async fn close(&self) -> Result<(), StoreError> {

@@ -4,19 +4,12 @@ use std::{path::Path, sync::Arc};
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::{
-    SqliteStore,
-    open::Failure as _,
-    outbox,
-    readers::Read,
-    rows::{call_id, timeline_entry},
-    schema, sieve,
-};
+use super::{SqliteStore, open::Failure as _, readers::Read, rows::timeline_entry, schema, sieve};
 use crate::store::{
     StoreError, TimelineEntry,
-    document::placed,
-    moving::{Amounts, Graves, Resealed, Strays},
+    moving::{Amounts, Graves, ResealStage, Resealed, Strays},
     pack::Packer,
+    rows::{call_id, count},
     vault::{Place, RING, Vault},
 };
 
@@ -67,9 +60,8 @@ ORDER BY 12, 15";
 
 fn strays(db: &Connection, after: Option<&str>, limit: usize, packer: &Packer) -> Result<Strays, StoreError> {
     let mut find = db.prepare_cached(STRAYS)?;
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let row = |row: &Row<'_>| Ok((timeline_entry(row)?, row.get(10)?, row.get(11)?, row.get(13)?));
-    let rows = find.query_map(params![place(after), limit], row)?;
+    let rows = find.query_map(params![place(after), count(limit)], row)?;
     let mut strays = Strays::default();
     for row in rows {
         let (entry, blob, seq, call): (TimelineEntry, Option<Vec<u8>>, i64, Option<String>) = row?;
@@ -111,8 +103,7 @@ type NewBody = (i64, Vec<u8>);
 fn stale(db: &Connection, after: Option<&str>, limit: usize, packer: &Packer) -> Result<(Vec<NewBody>, usize, Option<i64>), StoreError> {
     let mut find =
         db.prepare_cached("SELECT seq, id, call_id, body FROM events WHERE seq > ?1 AND body IS NOT NULL ORDER BY seq LIMIT ?2")?;
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let rows = find.query_map(params![place(after), limit], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
+    let rows = find.query_map(params![place(after), count(limit)], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
     let (mut stale, mut seen, mut last) = (Vec::new(), 0, None);
     for row in rows {
         let (seq, id, call, body): (i64, String, Option<String>, Vec<u8>) = row?;
@@ -165,30 +156,27 @@ impl SqliteStore {
     }
 
     pub(in crate::store) async fn reseal(&self, after: Option<String>, limit: usize) -> Result<Resealed, StoreError> {
-        let place = after.as_deref();
-        if placed(place).is_some() || outbox::resealed_until(place).is_some() {
-            return self.reseal_beside(place, limit).await;
+        let mut stage = ResealStage::at(after);
+        loop {
+            let next = stage.next();
+            let resealed = match stage {
+                ResealStage::Bodies(after) => self.reseal_bodies(after, limit).await?,
+                ResealStage::Targets(after) => self.reseal_targets(after, limit).await?,
+                ResealStage::Documents(kind, id) => self.reseal_documents((kind, id), limit).await?,
+            };
+            match next {
+                Some(next) if resealed.seen == 0 => stage = next,
+                _ => return Ok(resealed),
+            }
         }
+    }
+
+    async fn reseal_bodies(&self, after: Option<String>, limit: usize) -> Result<Resealed, StoreError> {
         let packer = Arc::clone(&self.shared.packer);
         let find = move |db: &Connection| stale(db, after.as_deref(), limit, &packer);
         let (bodies, seen, last) = self.shared.readers.read(Read::Scan, find).await?;
-        if seen == 0 {
-            return self.reseal_beside(None, limit).await;
-        }
         let written = self.write(move |db| put_bodies(db, &bodies)).await?;
         Ok(Resealed { seen, written, next: last.map(|seq| seq.to_string()) })
-    }
-
-    /// The same with what is kept beside calls: targets, then documents.
-    async fn reseal_beside(&self, after: Option<&str>, limit: usize) -> Result<Resealed, StoreError> {
-        if let Some((kind, id)) = placed(after) {
-            return self.reseal_documents((kind.to_owned(), id.to_owned()), limit).await;
-        }
-        let targets = self.reseal_targets(outbox::resealed_until(after).unwrap_or_default().to_owned(), limit).await?;
-        if targets.seen > 0 {
-            return Ok(targets);
-        }
-        self.reseal_documents((String::new(), String::new()), limit).await
     }
 
     /// Also sees to it that what was there in clear, or under another key, is in no file any more.

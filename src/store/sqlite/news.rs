@@ -2,14 +2,16 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::rows::call_id;
 use crate::{
     call::{
         id::CallId,
         news::{NewsEntry, NewsItem, NewsKind},
         time::Millis,
     },
-    store::{NewsPage, StoreError},
+    store::{
+        NewsPage, StoreError,
+        rows::{call_id, count},
+    },
 };
 
 /// Stands in the place of a call where there is none.
@@ -55,7 +57,7 @@ const SPAN: &str = "SELECT (SELECT n FROM news_gone), (SELECT max(n) FROM news)"
 
 /// At most `limit` entries after a position, of one call or of all.
 pub(super) fn page(db: &Connection, after: u64, call: Option<&CallId>, limit: usize) -> Result<NewsPage, StoreError> {
-    let (from, most) = (after.cast_signed(), i64::try_from(limit).unwrap_or(i64::MAX));
+    let (from, most) = (after.cast_signed(), count(limit));
     let rows = match call {
         None => db.prepare_cached(OF_ALL)?.query_map(params![from, most], read)?.collect::<rusqlite::Result<Vec<_>>>()?,
         Some(id) => db.prepare_cached(OF_CALL)?.query_map(params![from, most, id.as_str()], read)?.collect::<rusqlite::Result<Vec<_>>>()?,
@@ -86,7 +88,7 @@ fn entry((position, id, item): Known) -> Result<NewsEntry, StoreError> {
 /// Drops at most `limit` of the oldest entries, those from before a moment; returns how many went.
 pub(super) fn forget(db: &Connection, before: Millis, limit: usize) -> rusqlite::Result<usize> {
     let mut oldest = db.prepare_cached("SELECT n, at FROM news ORDER BY n LIMIT ?1")?;
-    let rows = oldest.query_map([i64::try_from(limit).unwrap_or(i64::MAX)], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))?;
+    let rows = oldest.query_map([count(limit)], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))?;
     let rows = rows.collect::<rusqlite::Result<Vec<_>>>()?;
     let Some((last, _)) = rows.into_iter().take_while(|(_, at)| *at < before.0).last() else { return Ok(0) };
     db.prepare_cached("UPDATE news_gone SET n = ?1")?.execute([last])?;

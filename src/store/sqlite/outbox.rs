@@ -9,14 +9,17 @@ use crate::{
     call::{news::NewsItem, time::Millis},
     store::{
         DeliveryFilter, DeliveryLease, DeliveryMark, DeliveryPage, DeliveryState, DeliveryStates, FanOut, GiveUp, LeasedDeliveries,
-        OutboxState, Redelivery, StoreError, StoredTarget, Targets, moving::Resealed, pack::Packer, vault::Place,
+        OutboxState, Redelivery, StoreError, StoredTarget, Targets,
+        moving::{ResealStage, Resealed},
+        pack::Packer,
+        rows::count,
+        steps::Steps,
+        vault::Place,
     },
 };
 
 /// Deliveries that one transaction takes where there may be many, so that commits get their turn in between.
 const STEP: usize = 500;
-/// What a place of resealing begins with.
-const RESEALED: &str = "target ";
 
 /// A target as it is stored.
 type TargetRow = (String, Option<String>, i64, Vec<u8>);
@@ -59,7 +62,7 @@ fn drop_deliveries(db: &Connection, id: &str, limit: usize) -> rusqlite::Result<
     )?;
     let mut gone = 0;
     for state in [DeliveryState::Delivered, DeliveryState::Dead, DeliveryState::Pending] {
-        let left = i64::try_from(limit - gone).unwrap_or(i64::MAX);
+        let left = count(limit - gone);
         gone += drop.execute(params![id, state.as_str(), left])?;
     }
     Ok(gone)
@@ -97,9 +100,8 @@ fn state_of(db: &Connection, target: &str, event: &str) -> rusqlite::Result<Opti
 }
 
 fn forget(db: &Connection, before: Millis, limit: usize) -> rusqlite::Result<usize> {
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     db.prepare_cached("DELETE FROM deliveries WHERE n IN (SELECT n FROM deliveries WHERE settled_at < ?1 ORDER BY settled_at LIMIT ?2)")?
-        .execute(params![before.0, limit])
+        .execute(params![before.0, count(limit)])
 }
 
 /// Targets behind a place whose bodies are to be written anew: id, revision, body; how many were looked at; the last of them.
@@ -107,8 +109,7 @@ type Stale = (Vec<(String, i64, Vec<u8>)>, usize, Option<String>);
 
 fn stale(db: &Connection, after: &str, limit: usize, packer: &Packer) -> Result<Stale, StoreError> {
     let mut find = db.prepare_cached("SELECT id, scope, revision, body FROM targets WHERE id > ?1 ORDER BY id LIMIT ?2")?;
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let rows = find.query_map(params![after, limit], read)?.collect::<rusqlite::Result<Vec<_>>>()?;
+    let rows = find.query_map(params![after, count(limit)], read)?.collect::<rusqlite::Result<Vec<_>>>()?;
     let (seen, last) = (rows.len(), rows.last().map(|row| row.0.clone()));
     let mut stale = Vec::new();
     for (id, _, revision, body) in rows {
@@ -117,11 +118,6 @@ fn stale(db: &Connection, after: &str, limit: usize, packer: &Packer) -> Result<
         }
     }
     Ok((stale, seen, last))
-}
-
-/// The place among targets that a place of resealing names, if it names one.
-pub(super) fn resealed_until(after: Option<&str>) -> Option<&str> {
-    after.and_then(|place| place.strip_prefix(RESEALED))
 }
 
 impl SqliteStore {
@@ -134,7 +130,7 @@ impl SqliteStore {
             stale.iter().map(|(id, revision, body)| put.execute(params![id, revision, body])).sum::<rusqlite::Result<usize>>()
         };
         let written = self.write(put).await?;
-        Ok(Resealed { seen, written, next: last.map(|id| format!("{RESEALED}{id}")) })
+        Ok(Resealed { seen, written, next: last.map(|id| ResealStage::Targets(id).to_string()) })
     }
 
     pub(in crate::store) async fn targets(&self, scope: Option<&str>) -> Result<Targets, StoreError> {
@@ -240,28 +236,20 @@ impl SqliteStore {
     }
 
     pub(in crate::store) async fn give_up_deliveries(&self, give_up: GiveUp) -> Result<usize, StoreError> {
-        let (mut all, give_up) = (0, Arc::new(give_up));
-        while all < give_up.limit {
-            let (step, give_up) = (STEP.min(give_up.limit - all), Arc::clone(&give_up));
-            let went = self.write(move |db| deliveries::give_up(db, &give_up, step)).await?;
-            all += went;
-            if went < step {
-                break;
-            }
+        let give_up = Arc::new(give_up);
+        let mut steps = Steps::of(give_up.limit, STEP);
+        while let Some(step) = steps.next() {
+            let give_up = Arc::clone(&give_up);
+            steps.took(self.write(move |db| deliveries::give_up(db, &give_up, step)).await?);
         }
-        Ok(all)
+        Ok(steps.taken())
     }
 
     pub(in crate::store) async fn forget_deliveries(&self, before: Millis, limit: usize) -> Result<usize, StoreError> {
-        let mut gone = 0;
-        while gone < limit {
-            let step = STEP.min(limit - gone);
-            let went = self.write(move |db| forget(db, before, step)).await?;
-            gone += went;
-            if went < step {
-                break;
-            }
+        let mut steps = Steps::of(limit, STEP);
+        while let Some(step) = steps.next() {
+            steps.took(self.write(move |db| forget(db, before, step)).await?);
         }
-        Ok(gone)
+        Ok(steps.taken())
     }
 }

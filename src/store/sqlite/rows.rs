@@ -1,12 +1,17 @@
 //! Rows as they come out, and what they mean.
 
-use std::{borrow::Cow, sync::Arc};
+use std::borrow::Cow;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::{
-    call::{id::CallId, record::FetchReason, time::Millis, words},
-    store::{Due, StoreError, StoredCall, TimelineEntry, UnfoldedEvent, pack::Packer, vault::Place},
+    call::{id::CallId, time::Millis, words},
+    store::{
+        Due, StoreError, TimelineEntry, UnfoldedEvent,
+        pack::Packer,
+        rows::{CallRow, UNFOLDED, call_id, count},
+        vault::Place,
+    },
 };
 
 /// What [`CallRow::read`] reads, of `calls c`, `records r` and `dues d`.
@@ -33,56 +38,26 @@ pub(super) const WORDS_BY_N: &str = concat!(words_columns!(), "c.n = ?1");
 /// The words of so many calls, from a number on; then the number of each, its revision, and whether that one is sieved.
 pub(super) const WORDS_FROM_N: &str = concat!(words_columns!(), "c.n >= ?1 AND c.n < ?1 + ?2");
 
-/// A call before its record is unpacked.
-pub(super) struct CallRow {
-    id: String,
-    revision: i64,
-    version: i64,
-    created_at: i64,
-    updated_at: i64,
-    record: Vec<u8>,
-    due: Option<Due>,
-    news: i64,
+fn read(row: &Row<'_>) -> rusqlite::Result<CallRow> {
+    Ok(CallRow {
+        id: row.get(0)?,
+        revision: row.get(1)?,
+        version: row.get(2)?,
+        created_at: row.get(3)?,
+        updated_at: row.get(4)?,
+        record: row.get(5)?,
+        due: due(row, 6)?,
+        news: row.get(8)?,
+    })
 }
 
 impl CallRow {
-    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self {
-            id: row.get(0)?,
-            revision: row.get(1)?,
-            version: row.get(2)?,
-            created_at: row.get(3)?,
-            updated_at: row.get(4)?,
-            record: row.get(5)?,
-            due: due(row, 6)?,
-            news: row.get(8)?,
-        })
-    }
-
     pub(super) fn by_id(db: &Connection, id: &CallId) -> rusqlite::Result<Option<Self>> {
-        db.prepare_cached(CALL_BY_ID)?.query_row([id.as_str()], Self::read).optional()
+        db.prepare_cached(CALL_BY_ID)?.query_row([id.as_str()], read).optional()
     }
 
     pub(super) fn by_n(db: &Connection, n: i64) -> rusqlite::Result<Option<Self>> {
-        db.prepare_cached(CALL_BY_N)?.query_row([n], Self::read).optional()
-    }
-
-    pub(super) fn id(&self) -> &str {
-        &self.id
-    }
-
-    /// The call itself.
-    pub(super) fn unpacked(self, packer: &Packer) -> Result<Arc<StoredCall>, StoreError> {
-        Ok(Arc::new(StoredCall {
-            id: call_id(&self.id)?,
-            record: packer.open_json(Place::Record(&self.id), &self.record)?,
-            revision: self.revision.cast_unsigned(),
-            version: self.version.cast_unsigned(),
-            created_at: Millis(self.created_at),
-            updated_at: Millis(self.updated_at),
-            due: self.due,
-            news: self.news.cast_unsigned(),
-        }))
+        db.prepare_cached(CALL_BY_N)?.query_row([n], read).optional()
     }
 }
 
@@ -97,21 +72,10 @@ pub(super) fn words_of<'r>(row: &'r Row<'_>, packer: &Packer) -> Result<Cow<'r, 
     Ok(Cow::Owned(words::of(&call_id(id)?, &record)))
 }
 
-/// The call id in a row.
-pub(super) fn call_id(text: &str) -> Result<CallId, StoreError> {
-    CallId::parse(text).map_err(|error| StoreError::Unavailable(format!("a stored call has no usable id: {error}")))
-}
-
 /// Reason and time from two columns on; the first is null when nothing is due.
 pub(super) fn due(row: &Row<'_>, first: usize) -> rusqlite::Result<Option<Due>> {
-    let reason = match row.get::<_, Option<i64>>(first)? {
-        None => return Ok(None),
-        Some(0) => FetchReason::Enrich,
-        Some(1) => FetchReason::Manual,
-        // Also a reason that only a later release knows: to look is never wrong.
-        Some(_) => FetchReason::Check,
-    };
-    Ok(Some(Due { at: Millis(row.get(first + 1)?), reason }))
+    let urgency = row.get::<_, Option<i64>>(first)?;
+    urgency.map(|urgency| Ok(Due::of_urgency(urgency, Millis(row.get(first + 1)?)))).transpose()
 }
 
 const TIMELINE: &str = "\
@@ -153,9 +117,6 @@ pub(super) fn timeline_entry(row: &Row<'_>) -> rusqlite::Result<TimelineEntry> {
     })
 }
 
-/// Unread events handed out at a time, the oldest first.
-const UNFOLDED: i64 = 1_000;
-
 /// Events that another release could not read.
 pub(super) fn unfolded(db: &Connection, app: &str, packer: &Packer) -> Result<Vec<UnfoldedEvent>, StoreError> {
     let mut find = db.prepare_cached(
@@ -164,7 +125,7 @@ pub(super) fn unfolded(db: &Connection, app: &str, packer: &Packer) -> Result<Ve
     let row = |row: &Row<'_>| {
         Ok((row.get::<_, String>(0)?, row.get::<_, Option<String>>(1)?, row.get(2)?, row.get(3)?, row.get::<_, Vec<u8>>(4)?))
     };
-    let rows = find.query_map(params![app, UNFOLDED], row)?;
+    let rows = find.query_map(params![app, count(UNFOLDED)], row)?;
     rows.map(|row| {
         let (id, call, source, received_at, body) = row?;
         let call_id = call.as_deref().map(call_id).transpose()?;

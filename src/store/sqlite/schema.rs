@@ -15,7 +15,7 @@ use super::{
     backup::copy_into,
     open::{Failure, beside, broken},
 };
-use crate::store::{StoreError, tombstone::TombstoneKey};
+use crate::store::{Migrate, StoreError, tombstone::TombstoneKey};
 
 /// "Ring", in ASCII.
 const APPLICATION_ID: i64 = 0x5269_6e67;
@@ -33,16 +33,6 @@ const STEPS: &[(i64, &str)] = &[
     (2_006, include_str!("../migrations/sqlite/0007_figures.sql")),
     (2_007, include_str!("../migrations/sqlite/0008_sieve.sql")),
 ];
-
-/// What to do about a schema that is behind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Migrate {
-    /// Bring it up to date; an existing file is copied beside itself first.
-    #[default]
-    Auto,
-    /// Refuse to open.
-    Check,
-}
 
 /// Brings the schema to where this release needs it, or says why that can't be.
 pub(super) fn prepare(db: &mut Connection, path: &Path, migrate: Migrate) -> Result<(), StoreError> {

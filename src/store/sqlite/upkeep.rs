@@ -2,10 +2,14 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{commit::put_due, deliveries, rows::CallRow};
+use super::{commit::put_due, deliveries};
 use crate::{
     call::{id::CallId, time::Millis},
-    store::{Due, tombstone::TombstoneHash},
+    store::{
+        Due,
+        rows::{CallRow, count},
+        tombstone::TombstoneHash,
+    },
 };
 
 fn number_of(db: &Connection, id: &str) -> rusqlite::Result<Option<i64>> {
@@ -27,7 +31,7 @@ pub(super) fn lease_due(db: &Connection, now: Millis, until: Millis, limit: usiz
     let mut hold = db.prepare_cached("UPDATE dues SET lease_until = ?2 WHERE call = ?1")?;
     let mut taken = Vec::new();
     for reason in REASONS {
-        let wanted = i64::try_from(limit - taken.len()).unwrap_or(i64::MAX);
+        let wanted = count(limit - taken.len());
         let ready = find.query_map(params![reason, now.0, wanted], |row| Ok((row.get::<_, i64>(0)?, row.get(1)?)))?;
         for (n, id) in ready.collect::<rusqlite::Result<Vec<_>>>()? {
             hold.execute(params![n, until.0])?;
@@ -74,8 +78,7 @@ pub(super) fn calls_before(db: &Connection, before: Millis, limit: usize) -> rus
     let mut find = db.prepare_cached(
         "SELECT n FROM calls WHERE created_at < ?1 AND (ended_at IS NULL OR ended_at < ?1) ORDER BY created_at, id LIMIT ?2",
     )?;
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let numbers = find.query_map(params![before.0, limit], |row| row.get(0))?.collect::<rusqlite::Result<Vec<i64>>>()?;
+    let numbers = find.query_map(params![before.0, count(limit)], |row| row.get(0))?.collect::<rusqlite::Result<Vec<i64>>>()?;
     numbers.into_iter().filter_map(|n| CallRow::by_n(db, n).transpose()).collect()
 }
 
@@ -83,14 +86,14 @@ pub(super) fn calls_before(db: &Connection, before: Millis, limit: usize) -> rus
 pub(super) fn purge_calls(db: &Connection, before: Millis, limit: usize) -> rusqlite::Result<Vec<CallRow>> {
     let gone = calls_before(db, before, limit)?;
     for call in &gone {
-        erase(db, call.id())?;
+        erase(db, &call.id)?;
     }
     Ok(gone)
 }
 
 /// Drops at most `limit` tombstones and events without a record; returns how many of each.
 pub(super) fn purge_leftovers(db: &Connection, before: Millis, limit: usize) -> rusqlite::Result<usize> {
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let limit = count(limit);
     let mut find = db.prepare_cached(
         "SELECT seq FROM events e WHERE has_body IN (0, 1) AND received_at < ?1 \
          AND NOT EXISTS (SELECT 1 FROM calls c WHERE c.id = e.call_id) LIMIT ?2",
@@ -108,12 +111,11 @@ pub(super) fn purge_leftovers(db: &Connection, before: Millis, limit: usize) -> 
 
 /// Drops the bodies of the oldest events that have one, if they were received before a moment; returns how many.
 pub(super) fn drop_bodies(db: &Connection, before: Millis, limit: usize) -> rusqlite::Result<usize> {
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     db.prepare_cached(
         "UPDATE events SET body = NULL, has_body = 0 \
          WHERE seq IN (SELECT seq FROM events WHERE has_body = 1 AND received_at < ?1 ORDER BY received_at LIMIT ?2)",
     )?
-    .execute(params![before.0, limit])
+    .execute(params![before.0, count(limit)])
 }
 
 /// Gives at most `limit` free pages back to the disk; returns how many. The file is shorter after the next checkpoint.

@@ -5,14 +5,11 @@
 //! The address stands in the call (`monitor.controlUrl`), opens without a key to whoever has it, and is therefore never stored: the call is fetched
 //! for it each time. Our key is not sent there.
 
-use reqwest::{
-    Url,
-    header::{ACCEPT, AUTHORIZATION},
-};
+use reqwest::Url;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::{Fetched, Shared, VapiClient, in_words, stands_in_a_path, traced};
+use super::{Changed, Fetched, VapiClient, in_words, traced};
 use crate::call::id::CallId;
 
 /// Why a call that goes on is not hung up.
@@ -44,25 +41,20 @@ impl VapiClient {
         };
         let call: Value = serde_json::from_slice(&body).unwrap_or_default();
         let control = call["monitor"]["controlUrl"].as_str().and_then(|url| Url::parse(url).ok());
-        let (operation, outcome) = match (call["status"].as_str(), control) {
+        let control = match (call["status"].as_str(), control) {
             (Some("ended"), _) => return Canceled::Ended,
-            (Some("scheduled"), _) | (Some("queued"), None) => ("delete", self.within(self.shared.delete(id)).await),
-            (_, Some(control)) => ("control", self.within(self.shared.control(control)).await),
+            (Some("scheduled"), _) | (Some("queued"), None) => return unscheduled(self.remove(id).await),
+            (_, Some(control)) => control,
             (_, None) => return Canceled::Failed(NO_CONTROL.to_owned()),
         };
-        let status = outcome.as_ref().ok().copied();
-        if operation == "control" {
-            self.counted(operation, status);
-        } else {
-            self.asked(operation, status);
-        }
+        let outcome = self.hang_up(control).await;
+        self.counted("control", outcome.as_ref().ok().copied());
         match outcome {
             Ok(200..300) => Canceled::Done,
             Ok(401 | 403) => Canceled::Denied,
-            Ok(404) if operation == "delete" => Canceled::Unknown,
             // It may have ended since it was fetched.
-            Ok(400..500) if operation == "control" && self.has_ended(id).await => Canceled::Ended,
-            Ok(status) => Canceled::Failed(format!("Vapi answered {status} when the call was called off")),
+            Ok(400..500) if self.has_ended(id).await => Canceled::Ended,
+            Ok(status) => not_taken(status),
             Err(why) => Canceled::Failed(why),
         }
     }
@@ -72,30 +64,29 @@ impl VapiClient {
         serde_json::from_slice::<Value>(&body).is_ok_and(|call| call["status"] == "ended")
     }
 
-    async fn within(&self, request: impl Future<Output = Result<u16, String>>) -> Result<u16, String> {
-        self.shared.limiter.urgent().await;
-        timeout(self.shared.timeout, request).await.unwrap_or_else(|_late| Err("Vapi did not answer in time".to_owned()))
+    async fn hang_up(&self, url: Url) -> Result<u16, String> {
+        let shared = &*self.shared;
+        // An address that Vapi itself could not have is no address of Vapi's.
+        if url.scheme() != "https" && url.origin() != shared.url.origin() {
+            return Err("Vapi gave an address for hanging up that can't be trusted".to_owned());
+        }
+        shared.limiter.urgent().await;
+        let request = traced(shared.http.post(url).json(&json!({"type": "end-call"})));
+        let sent = timeout(shared.timeout, request.send()).await.map_err(|_late| "Vapi did not answer in time".to_owned())?;
+        sent.map(|answer| answer.status().as_u16()).map_err(|error| in_words(&error))
     }
 }
 
-impl Shared {
-    async fn control(&self, url: Url) -> Result<u16, String> {
-        // An address that Vapi itself could not have is no address of Vapi's.
-        if url.scheme() != "https" && url.origin() != self.url.origin() {
-            return Err("Vapi gave an address for hanging up that can't be trusted".to_owned());
-        }
-        let request = self.http.post(url).json(&json!({"type": "end-call"}));
-        traced(request).send().await.map(|answer| answer.status().as_u16()).map_err(|error| in_words(&error))
+fn unscheduled(removed: Changed) -> Canceled {
+    match removed {
+        Changed::Done(_) => Canceled::Done,
+        Changed::Unknown => Canceled::Unknown,
+        Changed::Refused { status: 401 | 403, .. } => Canceled::Denied,
+        Changed::Refused { status, .. } => not_taken(status),
+        Changed::Failed(why) => Canceled::Failed(why),
     }
+}
 
-    async fn delete(&self, id: &CallId) -> Result<u16, String> {
-        let mut url = self.url.clone();
-        if let Ok(mut segments) = url.path_segments_mut()
-            && stands_in_a_path(id)
-        {
-            segments.pop_if_empty().extend(["call", id.as_str()]);
-        }
-        let request = self.http.delete(url).header(AUTHORIZATION, self.authorization.clone()).header(ACCEPT, "application/json");
-        traced(request).send().await.map(|answer| answer.status().as_u16()).map_err(|error| in_words(&error))
-    }
+fn not_taken(status: u16) -> Canceled {
+    Canceled::Failed(format!("Vapi answered {status} when the call was called off"))
 }

@@ -5,7 +5,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
 use super::{
-    VapiClient, Whole, answer,
+    NoAnswer, VapiClient, Whole, answer,
     create::{hide, words_of},
     stands_in_a_path,
 };
@@ -35,7 +35,7 @@ impl VapiClient {
         if !stands_in_a_path(id) {
             return Changed::Unknown;
         }
-        self.changed(self.send("change", Method::PATCH, &["call", id.as_str()], (None, Some(fields))).await)
+        self.changed(self.ask("change", self.shared.request(Method::PATCH, &["call", id.as_str()], &[]).json(fields)).await)
     }
 
     /// Deletes a call and what Vapi keeps of it: `DELETE /call/{id}`.
@@ -43,14 +43,14 @@ impl VapiClient {
         if !stands_in_a_path(id) {
             return Changed::Unknown;
         }
-        self.changed(self.send("delete", Method::DELETE, &["call", id.as_str()], (None, None)).await)
+        self.changed(self.ask("delete", self.shared.request(Method::DELETE, &["call", id.as_str()], &[])).await)
     }
 
-    fn changed(&self, outcome: Result<Whole, String>) -> Changed {
+    fn changed(&self, outcome: Result<Whole, NoAnswer>) -> Changed {
         let whole = match outcome {
             Ok(whole) if answer::is_page(&whole) => return Changed::Failed(answer::page(whole.status)),
             Ok(whole) => whole,
-            Err(why) => return Changed::Failed(why),
+            Err(why) => return Changed::Failed(why.to_string()),
         };
         let words = words_of(&whole.body);
         match (whole.status, words) {

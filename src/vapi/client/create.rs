@@ -6,14 +6,11 @@
 use std::time::Duration;
 
 use hyper::body::Bytes;
-use reqwest::{
-    StatusCode,
-    header::{ACCEPT, AUTHORIZATION},
-};
+use reqwest::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Shared, VapiClient, Whole, answer, in_words, traced};
+use super::{NoAnswer, Shared, VapiClient, Whole, answer, in_words, whole};
 use crate::{call::id::CallId, vapi::redact::REDACTED};
 
 /// Whoever wants a call placed waits this long for a turn with the limiter; then nothing is sent.
@@ -105,7 +102,7 @@ impl VapiClient {
     pub async fn create(&self, body: &Value) -> Created {
         let shared = &*self.shared;
         let answered = tokio::time::timeout(shared.create_timeout, shared.post(body)).await;
-        let late = || Err(Lost::Sent(format!("no whole answer from Vapi within {} s", shared.create_timeout.as_secs_f32())));
+        let late = || Err(Lost::Sent(NoAnswer::late(shared.create_timeout).to_string()));
         let answered = answered.unwrap_or_else(|_| late());
         self.asked("create", answered.as_ref().ok().map(|whole| whole.status.as_u16()));
         match answered {
@@ -124,16 +121,11 @@ impl VapiClient {
 
 impl Shared {
     async fn post(&self, body: &Value) -> Result<Whole, Lost> {
-        let mut url = self.url.clone();
-        if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().push("call");
-        }
-        let request = self.http.post(url).header(AUTHORIZATION, self.authorization.clone()).header(ACCEPT, "application/json").json(body);
-        let response = traced(request).send().await.map_err(|error| {
+        let response = self.request(Method::POST, &["call"], &[]).json(body).send().await.map_err(|error| {
             let why = in_words(&error);
             if error.is_connect() || error.is_builder() { Lost::NotSent(why) } else { Lost::Sent(why) }
         })?;
-        self.whole(response).await.map_err(Lost::Sent)
+        whole(response).await.map_err(|error| Lost::Sent(error.to_string()))
     }
 }
 

@@ -1,11 +1,11 @@
 //! `GET /call`: the calls of the organisation, newest first, a page at a time.
 
 use hyper::body::Bytes;
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{VapiClient, Whole, answer, answer::Fetched, too_large};
+use super::{NoAnswer, VapiClient, Whole, answer, answer::Fetched};
 use crate::call::{id::CallId, time::Millis};
 
 /// Which calls are asked for; all bounds are inclusive.
@@ -79,10 +79,10 @@ impl VapiClient {
     /// Asks for a list of calls: `GET /call`. Whoever wants a single call goes first.
     pub async fn list(&self, query: &ListQuery) -> Listed {
         self.shared.limiter.patient().await;
-        match self.ask_now("list", &["call"], &query.pairs()).await {
+        match self.ask_now("list", self.shared.request(Method::GET, &["call"], &query.pairs())).await {
             Ok(whole) => of_list(whole, self.shared.clock.now()),
-            Err(error) if error == too_large() => Listed::TooLarge,
-            Err(error) => Listed::Failed { error, retry_after_ms: None },
+            Err(NoAnswer::TooLarge) => Listed::TooLarge,
+            Err(NoAnswer::Other(error)) => Listed::Failed { error, retry_after_ms: None },
         }
     }
 }

@@ -1,13 +1,10 @@
 //! Vapi's settings: assistants, phone numbers, the organisation. Read and changed by `ringback doctor`.
 
 use hyper::body::Bytes;
-use reqwest::{
-    Method, StatusCode,
-    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE},
-};
+use reqwest::{Method, StatusCode, header::DATE};
 use serde_json::Value;
 
-use super::{VapiClient, Whole, answer, in_words};
+use super::{NoAnswer, VapiClient, Whole, answer};
 use crate::call::time::Millis;
 
 /// An answer about a setting.
@@ -39,7 +36,8 @@ impl VapiClient {
     /// # Errors
     /// [`SettingError`] when there is no usable answer.
     pub async fn setting(&self, path: &[&str], limit: Option<usize>) -> Result<Setting, SettingError> {
-        of(self.send("settings", Method::GET, path, (limit, None)).await)
+        let limit: Vec<_> = limit.map(|limit| ("limit", limit.to_string())).into_iter().collect();
+        of(self.ask("settings", self.shared.request(Method::GET, path, &limit)).await)
     }
 
     /// Changes the named fields of an object: `PATCH /{path}`. Answers with the object as it is then.
@@ -47,44 +45,12 @@ impl VapiClient {
     /// # Errors
     /// [`SettingError`] when there is no usable answer; then it is unknown whether it was changed.
     pub async fn set(&self, path: &[&str], fields: &Value) -> Result<Setting, SettingError> {
-        of(self.send("change_settings", Method::PATCH, path, (None, Some(fields))).await)
-    }
-
-    pub(super) async fn send(
-        &self,
-        operation: &'static str,
-        method: Method,
-        path: &[&str],
-        (limit, fields): (Option<usize>, Option<&Value>),
-    ) -> Result<Whole, String> {
-        let shared = &*self.shared;
-        shared.limiter.urgent().await;
-        let mut url = shared.url.clone();
-        // `new` has refused URLs that cannot have a path.
-        if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().extend(path);
-        }
-        if let Some(limit) = limit {
-            url.query_pairs_mut().append_pair("limit", &limit.to_string());
-        }
-        let request =
-            shared.http.request(method, url).header(AUTHORIZATION, shared.authorization.clone()).header(ACCEPT, "application/json");
-        let request = match fields {
-            Some(fields) => request.header(CONTENT_TYPE, "application/json").body(fields.to_string()),
-            None => request,
-        };
-        let asked = async { shared.whole(request.send().await.map_err(|error| in_words(&error))?).await };
-        let outcome = tokio::time::timeout(shared.timeout, asked).await;
-        let outcome = outcome.unwrap_or_else(|_late| Err(format!("no whole answer from Vapi within {} s", shared.timeout.as_secs_f32())));
-        if let Some(observer) = &self.observer {
-            observer(operation, outcome.as_ref().ok().map(|whole| whole.status.as_u16()));
-        }
-        outcome
+        of(self.ask("change_settings", self.shared.request(Method::PATCH, path, &[]).json(fields)).await)
     }
 }
 
-fn of(outcome: Result<Whole, String>) -> Result<Setting, SettingError> {
-    let whole = outcome.map_err(SettingError::Failed)?;
+fn of(outcome: Result<Whole, NoAnswer>) -> Result<Setting, SettingError> {
+    let whole = outcome.map_err(|error| SettingError::Failed(error.to_string()))?;
     match whole.status {
         _ if answer::is_page(&whole) => Err(SettingError::Failed(answer::page(whole.status))),
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(SettingError::Denied(whole.status.as_u16())),

@@ -316,14 +316,20 @@ impl TestApp {
 
     /// Stops the service, runs it anew as `ringback serve` does while `meanwhile` is done at its address, and stops it in order.
     pub(crate) async fn run(self, meanwhile: impl AsyncFnOnce(String)) -> Self {
+        self.run_with(async |url, _api| meanwhile(url).await).await
+    }
+
+    /// The same, done to what that service is made of.
+    pub(crate) async fn run_with(self, meanwhile: impl AsyncFnOnce(String, Api)) -> Self {
         self.app.lifecycle().abort();
         self.lose_store().await;
         let app = built(&self.story, &self.clock).await.expect("it starts again");
         let lifecycle = app.lifecycle().clone();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let api = app.api().clone();
         let acting = async {
-            meanwhile(url).await;
+            meanwhile(url, api).await;
             lifecycle.stop();
         };
         let (code, ()) = tokio::join!(app.run(listener), acting);

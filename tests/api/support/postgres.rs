@@ -11,9 +11,8 @@ use std::{
 };
 
 use ringback::store::{
-    DataKeys, Store,
+    DataKeys, Migrate, Store,
     postgres::{PostgresOptions, PostgresStore, Tls},
-    sqlite::Migrate,
 };
 use tokio_postgres::{Client, NoTls};
 

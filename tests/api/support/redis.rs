@@ -9,9 +9,8 @@ use std::sync::{
 
 use redis::aio::MultiplexedConnection;
 use ringback::store::{
-    DataKeys, Store,
+    DataKeys, Migrate, Store,
     redis::{RedisOptions, RedisStore},
-    sqlite::Migrate,
 };
 
 pub(crate) use crate::redis_server::{PASSWORD, Server, is_tested, url_of};
