@@ -55,7 +55,7 @@ pub(super) fn wait(looks: usize) -> i64 {
     WAITS.get(looks).copied().unwrap_or(LAST_WAIT) * SECOND
 }
 
-/// What the store could not do for some placings; it is tried again with the next step.
+/// What the store could not do for some placings, the first of which is named in `why`; it is tried again with the next step.
 #[derive(Default)]
 struct Trouble {
     left: Vec<String>,
@@ -74,7 +74,10 @@ impl Trouble {
                 }
                 Err(error) => {
                     self.in_a_row += 1;
-                    self.why.get_or_insert(error);
+                    self.why.get_or_insert(match error {
+                        StoreError::Unavailable(why) => StoreError::Unavailable(format!("{id}: {why}")),
+                        unusable @ StoreError::Unusable(_) => unusable,
+                    });
                 }
             }
         }
