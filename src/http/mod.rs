@@ -53,7 +53,9 @@ use axum::{
 use tower_http::cors::CorsLayer;
 
 use self::observe::Observe;
-pub use self::{body::Budget, docs::openapi, health::Probe, meters::Meters, onlookers::Onlookers, path::Regular, proof::Gate};
+pub use self::{
+    body::Budget, docs::Written, docs::openapi, health::Probe, meters::Meters, onlookers::Onlookers, path::Regular, proof::Gate,
+};
 
 use crate::{
     analytics::Analyst,
@@ -119,6 +121,8 @@ pub struct Shared {
     pub meters: Meters,
     /// Looks at the store, not too often.
     pub probe: Probe,
+    /// The OpenAPI document.
+    pub document: Written,
     /// What the doctor found in the latest round, if it makes rounds.
     pub doctor: Latest,
 }
