@@ -91,7 +91,7 @@ fn wanted(parameters: &Parameters, now: Millis) -> Result<Backfill, ApiError> {
     if since < YEAR_2020 || since.since(now) > CLOCKS_DIFFER {
         return Err(wrong("since must be 2020-01-01 or later, and not in the future."));
     }
-    let new = Backfill::new(since, parameters.moment("until")?, parameters.switch("all"));
+    let new = Backfill::new(since, parameters.moment("until")?, parameters.switch("all")?);
     Ok(match parameters.text("cursor") {
         Some(cursor) => Backfill { walk: decoded(cursor)?, ..new },
         None => new,

@@ -228,6 +228,7 @@ pub(super) async fn wait(
     params(
         ("id" = String, Path, description = "The batch's id"),
         ("hangup" = Option<bool>, Query, description = "Hang up the calls that go on"),
+        super::docs::ViewParameter,
     ),
     responses(
         (status = 200, description = "Nothing more is placed; `data` as it stands", body = Envelope<BatchResult>),
@@ -241,7 +242,8 @@ pub(super) async fn cancel(
     BatchPath(id): BatchPath,
     parameters: Parameters,
 ) -> Result<Response, ApiError> {
-    let batch = api.batches.cancel(&id, parameters.switch("hangup")).await?.ok_or(ApiError::NotFound(MISSING))?;
-    let response = answer(&api, &batch, parameters.view(View::Summary)?, StatusCode::OK).await?;
+    let (hang_up, view) = (parameters.switch("hangup")?, parameters.view(View::Summary)?);
+    let batch = api.batches.cancel(&id, hang_up).await?.ok_or(ApiError::NotFound(MISSING))?;
+    let response = answer(&api, &batch, view, StatusCode::OK).await?;
     Ok((told(caller.token, Duration::ZERO), response).into_response())
 }

@@ -162,13 +162,14 @@ pub(super) async fn erase(
     parameters: Parameters,
 ) -> Result<Response, ApiError> {
     let told = Told { token: caller.token, call_id: Some(id.clone()), ..Told::default() };
+    let always = parameters.switch("always")?;
     let data = match parameters.text("scope") {
         Some("cache") => {
             api.registry.cache().forget(&id);
             Erased { deleted: false, scope: "cache" }
         }
         None => {
-            let known = in_time(CHANGE_DEADLINE, api.registry.delete(&id, parameters.switch("always"))).await?;
+            let known = in_time(CHANGE_DEADLINE, api.registry.delete(&id, always)).await?;
             Erased { deleted: known, scope: "all" }
         }
         Some(_) => return Err(ApiError::InvalidParameter("scope must be cache, or be left out.".to_owned())),

@@ -85,7 +85,7 @@ pub(super) async fn read(
     AnyPath(id): AnyPath,
     parameters: Parameters,
 ) -> Result<Response, ApiError> {
-    let bodies = parameters.switch("body");
+    let bodies = parameters.switch("body")?;
     let id = match api.dialer.named(&id).await? {
         Named::Call(id) => id,
         Named::Nothing => return Err(ApiError::CallNotFound(id, Absent::NoPlacing)),
