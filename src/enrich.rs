@@ -200,7 +200,7 @@ impl Enricher {
     }
 
     async fn fetch_call(&self, id: &CallId) -> Result<(), StoreError> {
-        let Loaded::Found(call) = self.0.registry.store().load(id).await? else { return Ok(()) };
+        let Some(call) = self.0.registry.store().load(id).await?.found() else { return Ok(()) };
         let now = self.0.clock.now();
         // What came in since the lease, here or at another instance, may have left nothing to ask for now.
         let Some(Due { reason, .. }) = call.due.filter(|due| due.at <= now) else { return Ok(()) };

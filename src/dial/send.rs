@@ -210,7 +210,7 @@ impl Dialer {
 
     /// Warns about a placed call of which nothing was heard for a while. It is still waited for, and Vapi is asked.
     pub(super) async fn remind(&self, id: &str, call: &CallId) -> Result<(), StoreError> {
-        if let crate::store::Loaded::Found(stored) = self.0.parts.registry.store().load(call).await?
+        if let Some(stored) = self.0.parts.registry.store().load(call).await?.found()
             && stored.record.heard_at.is_none()
             && !stored.record.has_end()
         {

@@ -81,8 +81,7 @@ pub(super) async fn page(State(api): State<Api>, caller: Caller<Admin>, paramete
         skipped: page.skipped,
         next_cursor: page.next.as_ref().map(encoded),
     };
-    let told = Told { token: caller.token, ..Told::default() };
-    Ok((axum::Extension(told), Json(Envelope::of(data))).into_response())
+    Ok((Told::by(caller.token), Json(Envelope::of(data))).into_response())
 }
 
 fn wanted(parameters: &Parameters, now: Millis) -> Result<Backfill, ApiError> {

@@ -13,6 +13,7 @@ mod body;
 mod cache;
 mod calls;
 mod cancel;
+mod cursor;
 mod dashboard;
 mod deadline;
 mod deliveries;

@@ -128,8 +128,8 @@ pub(super) async fn place(
     if replayed {
         headers.insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
     }
-    let told = Told { token: caller.token, call_id: Some(id), waited: waiting.elapsed(), ..Told::default() };
-    Ok((axum::Extension(told), response).into_response())
+    let told = Told { waited: waiting.elapsed(), ..Told::about(caller.token, id) };
+    Ok((told, response).into_response())
 }
 
 /// There is a call: whatever fails from here on, the answer says so.

@@ -110,9 +110,8 @@ pub(super) async fn read(
 
 fn answer(id: &CallId, items: Vec<TimelineItem<'_>>, token: Option<String>) -> Response {
     let count = items.len();
-    let pagination = Pagination { limit: count, offset: None, next_cursor: None, has_more: false };
-    let told = Told { token, call_id: Some(id.clone()), ..Told::default() };
-    (axum::Extension(told), Json(Envelope::of(items).about(id.as_str()).paged(count, pagination))).into_response()
+    let told = Told::about(token, id.clone());
+    (told, Json(Envelope::of(items).about(id.as_str()).paged(count, Pagination::whole(count)))).into_response()
 }
 
 fn where_it_stands(placing: &OpenPlacing) -> String {

@@ -82,8 +82,7 @@ pub(in crate::http) async fn place(
     if replayed {
         response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
     }
-    let told = Told { token: caller.token, call_id: Some(id), ..Told::default() };
-    Ok((axum::Extension(told), response).into_response())
+    Ok((Told::about(caller.token, id), response).into_response())
 }
 
 /// What Vapi answered when it made the call, redacted; else what is known of the call; in any case an answer, for there is a call. Unless that was
