@@ -90,7 +90,7 @@ async fn begun(api: &Api, batch: Stored, wait: Duration, view: View) -> Response
     params(
         ("wait" = Option<f64>, Query, description = "Seconds to wait for everything to be done, 0 (default) to WAIT_MAX_SECONDS"),
         super::docs::ViewParameter,
-        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 characters; sent again, it gives the same answer"),
+        super::docs::IdempotencyKeyParameter,
     ),
     request_body(content = Object, description = "`requests` (1 to 500), `maxConcurrent` (1 to 50, default 5), `callback`", example = json!({"requests": [{"providerName": "Hill Plumbing", "providerPhone": "+15551234567", "serviceNeeded": "a leaking tap"}], "maxConcurrent": 5})),
     responses(

@@ -40,6 +40,16 @@ pub(super) struct WaitParameter {
     wait: Option<f64>,
 }
 
+/// By which something is done once.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+pub(super) struct IdempotencyKeyParameter {
+    /// 1 to 255 characters; sent again within 24 hours, it gives the same answer
+    #[param(rename = "Idempotency-Key")]
+    #[expect(dead_code, reason = "read for the document only")]
+    key: Option<String>,
+}
+
 /// Which events a stream has.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]

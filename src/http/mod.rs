@@ -62,7 +62,7 @@ use crate::{
     analytics::Analyst,
     audit::{Audit, Usage},
     clock::Clock,
-    config::Config,
+    config::{Config, SESSIONS_PATH, WEBHOOK_PATHS},
     dial::{Dialer, batches::Batches},
     doctor::latest::Latest,
     enrich::Enricher,
@@ -143,12 +143,6 @@ impl Api {
         Self(Arc::new(shared))
     }
 }
-
-/// Where Vapi's messages are taken; the first is the one to configure, the others are for older senders.
-const WEBHOOK_PATHS: [&str; 4] = ["/api/v1/vapi/webhook", "/api/v1/vapi/webhooks/vapi", "/api/v1/webhooks/vapi", SESSIONS_PATH];
-
-/// The one of them that also takes flat events.
-const SESSIONS_PATH: &str = "/api/v1/sessions/vapi/webhook";
 
 /// Templates of all routes, by which requests are counted.
 pub const TEMPLATES: [&str; 50] = [

@@ -66,7 +66,7 @@ impl FromRequestParts<Api> for IdempotencyKey {
     params(
         ("wait" = Option<f64>, Query, description = "Seconds to wait for the call to be done, 0 (default) to WAIT_MAX_SECONDS"),
         super::docs::ViewParameter,
-        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 characters; sent again, it gives the same answer"),
+        super::docs::IdempotencyKeyParameter,
     ),
     request_body(content = Object, description = "A CallRequest, or the body of Vapi's POST /call", example = json!({"providerName": "Hill Plumbing", "providerPhone": "+15551234567", "serviceNeeded": "a leaking tap"})),
     responses(

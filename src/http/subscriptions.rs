@@ -109,7 +109,7 @@ pub(super) async fn list(State(api): State<Api>, caller: Caller<Read>) -> Result
     path = "/api/v1/vapi/subscriptions",
     operation_id = "createSubscription",
     tag = "Subscriptions",
-    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 characters; sent again within 24 hours, it gives the same answer")),
+    params(super::docs::IdempotencyKeyParameter),
     request_body = SubscriptionDraft,
     responses(
         (status = 201, description = "Made; `data.secret` is shown this once, and to the same Idempotency-Key", body = Envelope<Subscription>),

@@ -1,6 +1,6 @@
 //! One instance's work on one batch, from where it stands to its end, or until another instance goes on with it.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, pin::pin, time::Duration};
 
 use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use serde_json::Value;
@@ -21,6 +21,7 @@ use crate::{
     },
     dial::{Asked, DialError, Key, Named, Order, Outcome, is_placement_id},
     push::{Callback, Reach},
+    registry::woken,
     store::{Document, DocumentKind, StoreError, document::Read},
     vapi::client::RefusalReason,
 };
@@ -114,13 +115,9 @@ impl Shift {
         let ticket = name.and_then(|id| batches.parts().registry.waiters().register(&id));
         let mut beats = interval(HEARTBEAT);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // Listens also while something is written.
+        let mut told = pin!(woken(ticket.as_ref()));
         loop {
-            let told = async {
-                match &ticket {
-                    Some(ticket) => ticket.woken().await,
-                    None => std::future::pending().await,
-                }
-            };
             self.begin();
             if self.is_over() {
                 return Ok(true);
@@ -129,7 +126,10 @@ impl Shift {
             tokio::select! {
                 Some(event) = self.work.next(), if !self.work.is_empty() => self.take(event),
                 () = async { sleep_until(pause.unwrap_or_else(Instant::now)).await }, if pause.is_some() => self.pause = None,
-                () = told => self.look().await?,
+                () = &mut told => {
+                    told.set(woken(ticket.as_ref()));
+                    self.look().await?;
+                }
                 _ = beats.tick() => self.dirty = true,
                 () = lifecycle.soft_stopped() => return Ok(false),
             }
