@@ -103,6 +103,7 @@ impl App {
             bodies: Budget::default(),
             onlookers: http::Onlookers::default(),
             probe: Probe::default(),
+            document: http::Written::default(),
             doctor: Latest::default(),
             config,
             registry: ground.registry,

@@ -24,7 +24,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::Semaphore, time::sleep};
+use tokio::sync::Semaphore;
 use tracing::{debug, warn};
 
 use self::asked::Asked;
@@ -51,10 +51,8 @@ use crate::{
 const MOST_AT_ONCE: usize = 16;
 /// A lease outlives a fetch of 10 s and the commit of its outcome. What a killed instance held is done by another one within 30 s.
 const LEASE: i64 = 25 * SECOND;
-/// The worker looks at least this often, hints or not.
-const LONGEST_SLEEP: i64 = 5 * SECOND;
-/// After the store failed, the worker waits this long.
-const STORE_PAUSE: Duration = Duration::from_secs(1);
+/// The worker never waits for less.
+const LEAST_PAUSE: Duration = Duration::from_millis(5);
 /// Rows per page when calls are looked through at the start.
 const PAGE: usize = 100;
 
@@ -131,18 +129,11 @@ impl Enricher {
         if let Err(error) = self.retry_denied().await {
             warn!(%error, "Calls whose fetch was denied can't be looked up; they stay as they are until the next start");
         }
-        while !lifecycle.is_stopping() {
-            if let Err(error) = self.start_due(&lifecycle).await {
-                warn!(%error, "Due fetches can't be read from the store");
-                sleep(STORE_PAUSE).await;
-            }
-            let pause = self.pause().await;
-            tokio::select! {
-                () = sleep(pause) => {}
-                () = self.0.registry.due_hint().earlier() => {}
-                () = lifecycle.soft_stopped() => {}
-            }
-        }
+        let work = || async {
+            self.start_due(&lifecycle).await?;
+            self.pause().await
+        };
+        self.0.registry.due_hint().work_off(&lifecycle, "Due fetches can't be read from the store", work).await;
     }
 
     /// Makes every fetch that is due now, one after another; returns how many. What `run` does, without its waiting.
@@ -185,19 +176,16 @@ impl Enricher {
         Ok(leased.into_iter().map(Work::Call).chain(asked.into_iter().map(Work::Asked)).collect())
     }
 
-    async fn pause(&self) -> Duration {
-        let now = self.0.clock.now();
-        let latest = now.plus(LONGEST_SLEEP);
-        let next = if self.0.slots.available_permits() == 0 {
+    async fn pause(&self) -> Result<Duration, StoreError> {
+        let Inner { registry, clock, asked, slots, .. } = &*self.0;
+        let now = clock.now();
+        let next = if slots.available_permits() == 0 {
             // Whatever is due has to wait for a slot, and one that is free announces itself.
-            latest
+            None
         } else {
-            let stored = self.0.registry.store().next_due().await.ok().flatten();
-            [stored, self.0.asked.next_due()].into_iter().flatten().fold(latest, Millis::min)
+            registry.store().next_due().await?.into_iter().chain(asked.next_due()).min()
         };
-        self.0.registry.due_hint().plan(Some(next));
-        // Never zero: a due row that is leased elsewhere must not spin the loop.
-        Duration::from_millis(u64::try_from(next.since(now)).unwrap_or_default().max(5))
+        Ok(registry.due_hint().plan_next(now, next, LEAST_PAUSE))
     }
 
     async fn work(&self, work: &Work) {
@@ -212,7 +200,7 @@ impl Enricher {
     }
 
     async fn fetch_call(&self, id: &CallId) -> Result<(), StoreError> {
-        let Loaded::Found(call) = self.0.registry.store().load(id).await? else { return Ok(()) };
+        let Some(call) = self.0.registry.store().load(id).await?.found() else { return Ok(()) };
         let now = self.0.clock.now();
         // What came in since the lease, here or at another instance, may have left nothing to ask for now.
         let Some(Due { reason, .. }) = call.due.filter(|due| due.at <= now) else { return Ok(()) };

@@ -58,6 +58,20 @@ pub struct Pagination {
     pub has_more: bool,
 }
 
+impl Pagination {
+    /// Of a list that is there as a whole.
+    #[must_use]
+    pub fn whole(count: usize) -> Self {
+        Self::after(count, None)
+    }
+
+    /// Of a page of at most so many rows, and the cursor of the next one, if there is one.
+    #[must_use]
+    pub fn after(limit: usize, next_cursor: Option<String>) -> Self {
+        Self { limit, offset: None, has_more: next_cursor.is_some(), next_cursor }
+    }
+}
+
 impl<'a, T: Serialize> Envelope<'a, T> {
     /// A success.
     #[must_use]

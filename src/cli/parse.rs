@@ -5,10 +5,10 @@ use std::convert::Infallible;
 use reqwest::Url;
 use secrecy::SecretString;
 
-use crate::call::time::{Millis, SECOND};
-
-/// Where a service takes Vapi's webhooks.
-const WEBHOOK_PATH: &str = "/api/v1/vapi/webhook";
+use crate::{
+    call::time::{Millis, SECOND},
+    config::WEBHOOK_ROUTE,
+};
 
 /// A secret, which from here on is not printed.
 #[expect(clippy::unnecessary_wraps, reason = "clap wants a Result of every parser")]
@@ -51,7 +51,7 @@ fn address(text: &str) -> Result<Url, String> {
 pub(super) fn webhook_url(text: &str) -> Result<Url, String> {
     let mut url = address(text)?;
     if url.path() == "/" {
-        url.set_path(WEBHOOK_PATH);
+        url.set_path(WEBHOOK_ROUTE);
     }
     Ok(url)
 }

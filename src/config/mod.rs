@@ -52,7 +52,7 @@ pub use self::{
     redis::RedisUrl,
     store::{CacheConfig, DatabaseUrl, Migrate, StoreConfig},
     tools::ToolsConfig,
-    vapi::{ServerConfig, VapiConfig, WebhookConfig},
+    vapi::{SESSIONS_PATH, ServerConfig, VapiConfig, WEBHOOK_PATHS, WEBHOOK_ROUTE, WebhookConfig},
     variables::{Variable, env_example, readme_table, variables},
 };
 

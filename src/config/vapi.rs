@@ -23,8 +23,12 @@ const CREATE_TIMEOUT: Duration = Duration::from_secs(30);
 const TOLERANCE_SECONDS: RangeInclusive<u32> = 0..=86_400;
 /// The proofs there are.
 const PROOFS: [&str; 4] = ["secret", "bearer", "signature", "standard"];
+/// Where Vapi's messages are taken; the first is the one to configure, the others are for older senders.
+pub const WEBHOOK_PATHS: [&str; 4] = [WEBHOOK_ROUTE, "/api/v1/vapi/webhooks/vapi", "/api/v1/webhooks/vapi", SESSIONS_PATH];
 /// The path of the webhook route.
 pub const WEBHOOK_ROUTE: &str = "/api/v1/vapi/webhook";
+/// The webhook path that also takes flat events.
+pub const SESSIONS_PATH: &str = "/api/v1/sessions/vapi/webhook";
 /// Marks a key of Standard Webhooks.
 const STANDARD_PREFIX: &str = "whsec_";
 /// Paths that are routes of ours, or have routes of ours beneath them.

@@ -21,7 +21,7 @@ use crate::{
         id::CallId,
         time::{Millis, SECOND},
     },
-    kestra::{Execution, Kestra, Looked, Started, Told},
+    kestra::{Execution, Kestra, LABEL, Looked, Started, Told},
     store::StoreError,
     vapi::{
         assistant::CallRequest,
@@ -29,8 +29,6 @@ use crate::{
     },
 };
 
-/// The label under which an execution has its placing.
-const LABEL: &str = "ringback_placement";
 /// The output of a flow that names its call.
 const CALL_ID: &str = "call_id";
 /// After an execution ended without naming its call, webhooks and Vapi's list have this long to tell of one.

@@ -88,7 +88,7 @@ use crate::{
     kestra::Kestra,
     lifecycle::Lifecycle,
     push::Push,
-    registry::{DueHint, Registry},
+    registry::{DueHint, Registry, woken},
     store::{DocumentKind, Loaded, MOST_CONFLICTS, StoreError, document::Read},
     vapi::client::VapiClient,
 };
@@ -285,13 +285,7 @@ impl Dialer {
     /// Waits until something happens to a placing here, or for `at_most`.
     async fn nap(&self, id: &str, at_most: Duration) {
         let ticket = CallId::parse(id).ok().and_then(|id| self.0.parts.registry.waiters().register(&id));
-        let woken = async {
-            match &ticket {
-                Some(ticket) => ticket.woken().await,
-                None => std::future::pending().await,
-            }
-        };
-        let _ = timeout(at_most, woken).await;
+        let _ = timeout(at_most, woken(ticket.as_ref())).await;
     }
 
     async fn placing(&self, id: &str) -> Result<Option<Read<Placing>>, StoreError> {

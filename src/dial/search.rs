@@ -9,7 +9,6 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::sleep;
 use tracing::warn;
 
 use super::{
@@ -43,19 +42,17 @@ pub(super) const GIVE_UP: i64 = 900 * SECOND;
 const MOST_AT_ONCE: usize = 500;
 /// Whoever looks has this long; then somebody else does.
 const LEASE: i64 = 120 * SECOND;
-/// The worker looks at least this often, hints or not.
-const LONGEST_SLEEP: i64 = 5 * SECOND;
+/// The worker never waits for less.
+const LEAST_PAUSE: Duration = Duration::from_millis(5);
 /// After so many failures in a row the store is away: the other placings are left for later.
 const MOST_IN_A_ROW: usize = 3;
-/// After the store failed, the worker waits this long.
-const STORE_PAUSE: Duration = Duration::from_secs(2);
 
 /// Milliseconds before the next look, after so many.
 pub(super) fn wait(looks: usize) -> i64 {
     WAITS.get(looks).copied().unwrap_or(LAST_WAIT) * SECOND
 }
 
-/// What the store could not do for some placings; it is tried again with the next step.
+/// What the store could not do for some placings, the first of which is named in `why`; it is tried again with the next step.
 #[derive(Default)]
 struct Trouble {
     left: Vec<String>,
@@ -74,7 +71,10 @@ impl Trouble {
                 }
                 Err(error) => {
                     self.in_a_row += 1;
-                    self.why.get_or_insert(error);
+                    self.why.get_or_insert(match error {
+                        StoreError::Unavailable(why) => StoreError::Unavailable(format!("{id}: {why}")),
+                        unusable @ StoreError::Unusable(_) => unusable,
+                    });
                 }
             }
         }
@@ -86,36 +86,14 @@ impl Trouble {
 impl Dialer {
     /// Works until `lifecycle` stops it.
     pub async fn run(self, lifecycle: Lifecycle) {
-        let mut failed = false;
-        while !lifecycle.is_stopping() {
-            let pause = match self.work().await {
-                Ok(pause) => {
-                    failed = false;
-                    pause
-                }
-                Err(error) => {
-                    if !std::mem::replace(&mut failed, true) {
-                        warn!(%error, "Placings can't be read from the store");
-                    }
-                    STORE_PAUSE
-                }
-            };
-            tokio::select! {
-                () = sleep(pause) => {}
-                () = self.0.due.earlier() => {}
-                () = lifecycle.soft_stopped() => {}
-            }
-        }
+        self.0.due.work_off(&lifecycle, "Placings can't be read from the store", || self.work()).await;
     }
 
     async fn work(&self) -> Result<Duration, StoreError> {
         while self.step().await? > 0 {}
-        let now = self.0.parts.clock.now();
-        let latest = now.plus(LONGEST_SLEEP);
-        let next = self.0.parts.registry.store().next_document(DocumentKind::Placement).await?.map_or(latest, |at| at.min(latest));
-        self.0.due.plan(Some(next));
-        // Never zero: what another instance holds must not spin the loop.
-        Ok(Duration::from_millis(u64::try_from(next.since(now)).unwrap_or_default().max(5)))
+        let Parts { registry, clock, .. } = &self.0.parts;
+        let (now, next) = (clock.now(), registry.store().next_document(DocumentKind::Placement).await?);
+        Ok(self.0.due.plan_next(now, next, LEAST_PAUSE))
     }
 
     /// Looks once for everything that is due now, and for what could not be looked for the last time; returns how much that was.

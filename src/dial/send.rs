@@ -138,7 +138,8 @@ impl Dialer {
         for _ in 0..MOST_CONFLICTS {
             let Some(Read { says, .. }) = self.placing(id).await? else { return Ok(()) };
             match says.state {
-                State::Sending => self.refuse(id, &says, refusal).await?,
+                State::Sending if self.refuse(id, &says, refusal).await? => return Ok(()),
+                State::Sending => {}
                 State::Unknown | State::Lost if !says.is_refused() => {
                     let words = format!("{} (asked for at {})", refusal.words(), says.sent_at);
                     self.lose(id, &says, words, Some(refusal)).await?;
@@ -149,24 +150,29 @@ impl Dialer {
         Err(StoreError::contended("the placing"))
     }
 
-    /// A placing of which nobody was told yet was refused. Whoever was to be told goes first: that they are not there says as much, should we die in
-    /// between.
-    async fn refuse(&self, id: &str, says: &Placing, refusal: &Refusal) -> Result<(), StoreError> {
-        if says.called_back {
-            self.release(id).await?;
-        }
+    /// A placing of which nobody was told yet was refused; tells whether it stood so. Whoever was to be told goes last: a search may find meanwhile
+    /// that nobody knows what came of it, and then they are told of that. Should we die before they are gone, they go with the placing.
+    async fn refuse(&self, id: &str, says: &Placing, refusal: &Refusal) -> Result<bool, StoreError> {
         let ends = self.0.parts.clock.now().plus(REMEMBERED);
-        self.change(id, |says, document| {
+        let refused = self.change(id, |says, document| {
             if says.state != State::Sending {
                 return false;
             }
             says.state = State::Refused;
             says.refusal = Some(refusal.clone());
             says.asked.clear();
-            (document.due, document.expires_at) = (None, Some(ends));
+            document.expires_at = Some(ends);
+            document.due = release_at(says, document);
             true
-        })
-        .await
+        });
+        let is_refused = refused.await?;
+        if is_refused
+            && says.called_back
+            && let Err(error) = self.release(id).await
+        {
+            warn!(%error, placement_id = id, "Whoever was to be told of a refused placing could not be dropped; they go with it");
+        }
+        Ok(is_refused)
     }
 
     /// Nobody knows what came of a placing; unless somebody else does by now.
@@ -187,16 +193,16 @@ impl Dialer {
         Ok(())
     }
 
-    /// Changes a placing as it stands now, unless `change` says that there is nothing to change.
-    pub(super) async fn change(&self, id: &str, change: impl Fn(&mut Placing, &mut Document) -> bool) -> Result<(), StoreError> {
+    /// Changes a placing as it stands now, unless `change` says that there is nothing to change; tells whether it was changed.
+    pub(super) async fn change(&self, id: &str, change: impl Fn(&mut Placing, &mut Document) -> bool) -> Result<bool, StoreError> {
         let Parts { registry, clock, .. } = &self.0.parts;
         for _ in 0..MOST_CONFLICTS {
-            let Some(mut read) = self.placing(id).await? else { return Ok(()) };
+            let Some(mut read) = self.placing(id).await? else { return Ok(false) };
             if !change(&mut read.says, &mut read.document) {
-                return Ok(());
+                return Ok(false);
             }
             if self.in_time(registry.store().put_documents(vec![read.write()], clock.now())).await? {
-                return Ok(());
+                return Ok(true);
             }
         }
         Err(StoreError::contended("the placing"))
@@ -204,7 +210,7 @@ impl Dialer {
 
     /// Warns about a placed call of which nothing was heard for a while. It is still waited for, and Vapi is asked.
     pub(super) async fn remind(&self, id: &str, call: &CallId) -> Result<(), StoreError> {
-        if let crate::store::Loaded::Found(stored) = self.0.parts.registry.store().load(call).await?
+        if let Some(stored) = self.0.parts.registry.store().load(call).await?.found()
             && stored.record.heard_at.is_none()
             && !stored.record.has_end()
         {
@@ -229,6 +235,7 @@ impl Dialer {
             std::mem::replace(&mut document.due, next) != next
         })
         .await
+        .map(drop)
     }
 }
 

@@ -35,8 +35,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use crate::{
     call::time::{Millis, SECOND},
     clock::Clock,
-    config::{Config, WebhookConfig},
-    kestra::{Kestra, Looked},
+    config::{Config, WEBHOOK_PATHS, WebhookConfig},
+    kestra::{self, Kestra, Looked},
     store::{StoreError, StoreHealth},
     vapi::client::VapiClient,
 };
@@ -50,12 +50,10 @@ use self::{
 
 /// A clock that differs by more than this deserves a look, in milliseconds.
 const NOTABLE_SKEW: i64 = 10 * SECOND;
-/// Paths at which older senders find the webhook, behind the public address.
-const ALIASES: [&str; 4] = ["/api/v1/vapi/webhook", "/api/v1/vapi/webhooks/vapi", "/api/v1/webhooks/vapi", "/api/v1/sessions/vapi/webhook"];
 /// How the keys begin that serve Standard Webhooks only.
 const STANDARD_PREFIX: &str = "whsec_";
 /// A label that no execution has.
-const LOOK: (&str, &str) = ("ringback_placement", "doctor");
+const LOOK: (&str, &str) = (kestra::LABEL, "doctor");
 
 /// Examines. Has what it needs of the configuration.
 #[derive(Clone)]
@@ -83,7 +81,7 @@ impl Doctor {
     pub fn new(config: &Config, client: Option<VapiClient>, kestra: Option<Kestra>, clock: Clock) -> Self {
         let webhook = config.webhook.clone();
         let bases = config.http.public_url.iter();
-        let paths: Vec<&str> = ALIASES.into_iter().chain(webhook.path.as_deref()).collect();
+        let paths: Vec<&str> = WEBHOOK_PATHS.into_iter().chain(webhook.path.as_deref()).collect();
         let aliases = bases.flat_map(|base| paths.iter().map(move |path| format!("{base}{path}"))).collect();
         let plain = |secret: &&SecretString| !secret.expose_secret().starts_with(STANDARD_PREFIX);
         let needs = Needs {

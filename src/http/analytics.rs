@@ -42,7 +42,7 @@ use crate::{
 pub(super) async fn tell(State(api): State<Api>, caller: Caller<Read>, parameters: Parameters) -> Result<Response, ApiError> {
     let (question, as_csv) = (question(&api, &parameters)?, is_csv(&parameters)?);
     let analytics = api.analyst.tell(&question).await?;
-    let told = axum::Extension(Told { token: caller.token, ..Told::default() });
+    let told = Told::by(caller.token);
     if !as_csv {
         return Ok((told, Json(Envelope::of(analytics))).into_response());
     }

@@ -39,8 +39,7 @@ use crate::{
 pub(super) async fn write(State(api): State<Api>, caller: Caller<Place>, sent: Sent) -> Result<Response, ApiError> {
     let request = CallRequest::parse(&sent.json)?;
     let assistant = api.dialer.writer().assistant(&request)?;
-    let told = Told { token: caller.token, ..Told::default() };
-    Ok((axum::Extension(told), Json(Envelope::of(assistant))).into_response())
+    Ok((Told::by(caller.token), Json(Envelope::of(assistant))).into_response())
 }
 
 impl From<TemplateError> for ApiError {

@@ -13,13 +13,13 @@ use axum::{
     http::{HeaderValue, Method, StatusCode, Uri},
     response::{IntoResponse, Response},
 };
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use super::{
     Api,
     auth::{Admin, Caller, Read},
+    cursor,
     deadline::{CHANGE_DEADLINE, in_time},
     observe::Told,
     parameters::Parameters,
@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     audit::{Begun, Deed, Entry},
-    call::{id::CallId, time::Millis, view::At},
+    call::{id::CallId, view::At},
     envelope::{Envelope, NoData, Pagination},
     error::ApiError,
 };
@@ -193,13 +193,12 @@ impl From<Entry> for Change {
 )]
 pub(super) async fn list(State(api): State<Api>, caller: Caller<Read>, parameters: Parameters) -> Result<Response, ApiError> {
     let limit = parameters.number("limit", 1, MOST_ROWS, DEFAULT_LIMIT)?;
-    let after = parameters.text("cursor").map(decoded).transpose()?;
+    let is_id = |id: &str| (id.len() <= 64 && id.bytes().all(|byte| byte.is_ascii_alphanumeric())).then(|| id.to_owned());
+    let after = cursor::after(&parameters, |text| cursor::row(text, is_id))?;
     let page = in_time(CHANGE_DEADLINE, api.audit.entries(after, limit)).await?;
     let rows: Vec<Change> = page.entries.into_iter().map(Change::from).collect();
-    let (count, next_cursor) = (rows.len(), page.next.map(|next| encoded(&next)));
-    let pagination = Pagination { limit, offset: None, has_more: next_cursor.is_some(), next_cursor };
-    let told = Told { token: caller.token, ..Told::default() };
-    Ok((axum::Extension(told), Json(Envelope::of(rows).paged(count, pagination))).into_response())
+    let (count, pagination) = (rows.len(), Pagination::after(limit, page.next.map(|(at, id)| cursor::written(at, &id))));
+    Ok((Told::by(caller.token), Json(Envelope::of(rows).paged(count, pagination))).into_response())
 }
 
 /// What is done beside the service.
@@ -256,21 +255,8 @@ pub(super) async fn note(
         let deed = slip.deed(action.clone(), caller.token.clone(), Some(subject));
         in_time(CHANGE_DEADLINE, api.audit.begin(deed)).await?;
     }
-    let told = Told { token: caller.token, ..Told::default() };
-    Ok((StatusCode::CREATED, axum::Extension(told), Json(Envelope::of(Noted { noted }))).into_response())
-}
-
-fn encoded((at, id): &(Millis, String)) -> String {
-    URL_SAFE_NO_PAD.encode(format!("{}~{id}", at.0))
-}
-
-fn decoded(cursor: &str) -> Result<(Millis, String), ApiError> {
-    let read = || {
-        let text = String::from_utf8(URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
-        let (at, id) = text.split_once('~')?;
-        (id.len() <= 64 && id.bytes().all(|byte| byte.is_ascii_alphanumeric())).then_some((Millis(at.parse().ok()?), id.to_owned()))
-    };
-    read().ok_or_else(|| ApiError::InvalidParameter("cursor must be pagination.nextCursor of an earlier page.".to_owned()))
+    let told = Told::by(caller.token);
+    Ok((StatusCode::CREATED, told, Json(Envelope::of(Noted { noted }))).into_response())
 }
 
 #[cfg(test)]

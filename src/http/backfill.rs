@@ -81,8 +81,7 @@ pub(super) async fn page(State(api): State<Api>, caller: Caller<Admin>, paramete
         skipped: page.skipped,
         next_cursor: page.next.as_ref().map(encoded),
     };
-    let told = Told { token: caller.token, ..Told::default() };
-    Ok((axum::Extension(told), Json(Envelope::of(data))).into_response())
+    Ok((Told::by(caller.token), Json(Envelope::of(data))).into_response())
 }
 
 fn wanted(parameters: &Parameters, now: Millis) -> Result<Backfill, ApiError> {
@@ -91,7 +90,7 @@ fn wanted(parameters: &Parameters, now: Millis) -> Result<Backfill, ApiError> {
     if since < YEAR_2020 || since.since(now) > CLOCKS_DIFFER {
         return Err(wrong("since must be 2020-01-01 or later, and not in the future."));
     }
-    let new = Backfill::new(since, parameters.moment("until")?, parameters.switch("all"));
+    let new = Backfill::new(since, parameters.moment("until")?, parameters.switch("all")?);
     Ok(match parameters.text("cursor") {
         Some(cursor) => Backfill { walk: decoded(cursor)?, ..new },
         None => new,

@@ -9,7 +9,6 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
@@ -17,6 +16,7 @@ use super::{
     Api,
     auth::{Caller, Place, Read},
     calls::json_answer,
+    cursor,
     observe::Told,
     parameters::Parameters,
     place::{IDEMPOTENT_REPLAYED, IdempotencyKey},
@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     batch::{self, Batch, view::BatchResult},
-    call::{time::Millis, view::View},
+    call::view::View,
     dial::batches::{Made, NewBatch, draft::Draft},
     envelope::{Envelope, NoData, Pagination},
     error::ApiError,
@@ -62,10 +62,6 @@ impl FromRequestParts<Api> for BatchPath {
 
 type Stored = document::Read<Batch>;
 
-fn told(token: Option<String>, waited: Duration) -> axum::Extension<Told> {
-    axum::Extension(Told { token, waited, ..Told::default() })
-}
-
 /// The batch as an answer.
 async fn answer(api: &Api, batch: &Stored, view: View, status: StatusCode) -> Result<Response, ApiError> {
     let data = api.batches.shown(batch, view).await?;
@@ -94,7 +90,7 @@ async fn begun(api: &Api, batch: Stored, wait: Duration, view: View) -> Response
     params(
         ("wait" = Option<f64>, Query, description = "Seconds to wait for everything to be done, 0 (default) to WAIT_MAX_SECONDS"),
         super::docs::ViewParameter,
-        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 characters; sent again, it gives the same answer"),
+        super::docs::IdempotencyKeyParameter,
     ),
     request_body(content = Object, description = "`requests` (1 to 500), `maxConcurrent` (1 to 50, default 5), `callback`", example = json!({"requests": [{"providerName": "Hill Plumbing", "providerPhone": "+15551234567", "serviceNeeded": "a leaking tap"}], "maxConcurrent": 5})),
     responses(
@@ -127,8 +123,8 @@ pub(super) async fn create(
     if replayed {
         headers.insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
     }
-    let told = Told { token: caller.token, made: Some(id), waited: waiting.elapsed(), ..Told::default() };
-    Ok((axum::Extension(told), response).into_response())
+    let told = Told { made: Some(id), waited: waiting.elapsed(), ..Told::by(caller.token) };
+    Ok((told, response).into_response())
 }
 
 /// Batches, newest first, without their results.
@@ -146,21 +142,11 @@ pub(super) async fn create(
 )]
 pub(super) async fn list(State(api): State<Api>, caller: Caller<Read>, parameters: Parameters) -> Result<Response, ApiError> {
     let limit = parameters.number("limit", 1, MOST_ROWS, DEFAULT_LIMIT)?;
-    let page = api.batches.page(parameters.text("cursor").map(decoded).transpose()?, limit).await?;
+    let is_id = |id: &str| batch::is_id(id).then(|| id.to_owned());
+    let page = api.batches.page(cursor::after(&parameters, |text| cursor::row(text, is_id))?, limit).await?;
     let rows: Vec<_> = page.documents.into_iter().filter_map(Stored::of).map(|batch| api.batches.brief(&batch)).collect();
-    let next_cursor = page.next.map(|(at, id)| URL_SAFE_NO_PAD.encode(format!("{}~{id}", at.0)));
-    let pagination = Pagination { limit, offset: None, has_more: next_cursor.is_some(), next_cursor };
-    let count = rows.len();
-    Ok((told(caller.token, Duration::ZERO), Json(Envelope::of(rows).paged(count, pagination))).into_response())
-}
-
-fn decoded(cursor: &str) -> Result<(Millis, String), ApiError> {
-    let read = || {
-        let text = String::from_utf8(URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
-        let (at, id) = text.split_once('~')?;
-        Some((Millis(at.parse().ok()?), id.to_owned())).filter(|_| batch::is_id(id))
-    };
-    read().ok_or_else(|| ApiError::InvalidParameter("cursor must be pagination.nextCursor of an earlier page.".to_owned()))
+    let (count, pagination) = (rows.len(), Pagination::after(limit, page.next.map(|(at, id)| cursor::written(at, &id))));
+    Ok((Told::by(caller.token), Json(Envelope::of(rows).paged(count, pagination))).into_response())
 }
 
 /// A batch as it stands, with its calls.
@@ -184,7 +170,7 @@ pub(super) async fn read(
 ) -> Result<Response, ApiError> {
     let batch = api.batches.read(&id).await?.ok_or(ApiError::NotFound(MISSING))?;
     let response = answer(&api, &batch, parameters.view(View::Full)?, StatusCode::OK).await?;
-    Ok((told(caller.token, Duration::ZERO), response).into_response())
+    Ok((Told::by(caller.token), response).into_response())
 }
 
 /// The results of a batch as soon as all are there: 200 when they are, else 202 with `data` as it stands after at most `wait` seconds.
@@ -214,9 +200,9 @@ pub(super) async fn wait(
     let (wait, view) = (parameters.wait(&api)?, parameters.view(View::Full)?);
     let waiting = Instant::now();
     let batch = api.batches.done_within(&id, wait).await?.ok_or(ApiError::NotFound(MISSING))?;
-    let waited = waiting.elapsed();
+    let told = Told { waited: waiting.elapsed(), ..Told::by(caller.token) };
     let status = if batch.says.is_done() { StatusCode::OK } else { StatusCode::ACCEPTED };
-    Ok((told(caller.token, waited), answer(&api, &batch, view, status).await?).into_response())
+    Ok((told, answer(&api, &batch, view, status).await?).into_response())
 }
 
 /// Has no more calls of a batch placed. Those that go on come to their end, unless `hangup` is set. A batch that is done stays as it is.
@@ -228,6 +214,7 @@ pub(super) async fn wait(
     params(
         ("id" = String, Path, description = "The batch's id"),
         ("hangup" = Option<bool>, Query, description = "Hang up the calls that go on"),
+        super::docs::ViewParameter,
     ),
     responses(
         (status = 200, description = "Nothing more is placed; `data` as it stands", body = Envelope<BatchResult>),
@@ -241,7 +228,8 @@ pub(super) async fn cancel(
     BatchPath(id): BatchPath,
     parameters: Parameters,
 ) -> Result<Response, ApiError> {
-    let batch = api.batches.cancel(&id, parameters.switch("hangup")).await?.ok_or(ApiError::NotFound(MISSING))?;
-    let response = answer(&api, &batch, parameters.view(View::Summary)?, StatusCode::OK).await?;
-    Ok((told(caller.token, Duration::ZERO), response).into_response())
+    let (hang_up, view) = (parameters.switch("hangup")?, parameters.view(View::Summary)?);
+    let batch = api.batches.cancel(&id, hang_up).await?.ok_or(ApiError::NotFound(MISSING))?;
+    let response = answer(&api, &batch, view, StatusCode::OK).await?;
+    Ok((Told::by(caller.token), response).into_response())
 }

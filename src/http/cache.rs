@@ -96,7 +96,7 @@ pub(super) async fn stats(State(api): State<Api>, caller: Caller<ReadOpen>, para
         entries: stats.entries.iter().map(entry).collect(),
     };
     let body = CacheStatsBody { success: true, stats: numbers };
-    Ok((axum::Extension(Told { token: caller.token, ..Told::default() }), Json(body)).into_response())
+    Ok((Told::by(caller.token), Json(body)).into_response())
 }
 
 /// Clears this instance's memory; the store stays, and everything is served again from there.
@@ -110,6 +110,5 @@ pub(super) async fn stats(State(api): State<Api>, caller: Caller<ReadOpen>, para
 )]
 pub(super) async fn clear(State(api): State<Api>, caller: Caller<Admin>) -> Response {
     let cleared = api.registry.cache().clear();
-    let told = Told { token: caller.token, ..Told::default() };
-    (axum::Extension(told), Json(Envelope::of(Cleared { cleared }))).into_response()
+    (Told::by(caller.token), Json(Envelope::of(Cleared { cleared }))).into_response()
 }

@@ -56,7 +56,7 @@ pub(super) async fn read(
     parameters: Parameters,
     if_none_match: IfNoneMatch,
 ) -> Result<Response, ApiError> {
-    let told = Told { token: caller.token, call_id: Some(id.clone()), ..Told::default() };
+    let told = Told::about(caller.token, id.clone());
     let answer = look_up(&api, &id).await.and_then(|known| match known {
         Known::Call(call) if call.has_result => shown(&call, &parameters, &if_none_match, StatusCode::OK),
         Known::Call(_) => Err(ApiError::CallNotReady(id)),
@@ -67,7 +67,7 @@ pub(super) async fn read(
         }
     });
     // Most polls are answered 404: the log is to say whose they are.
-    Ok((axum::Extension(told), answer).into_response())
+    Ok((told, answer).into_response())
 }
 
 /// The call from memory, else from the store.
@@ -166,19 +166,20 @@ pub(super) async fn erase(
     CallPath(id): CallPath,
     parameters: Parameters,
 ) -> Result<Response, ApiError> {
-    let told = Told { token: caller.token, call_id: Some(id.clone()), ..Told::default() };
+    let told = Told::about(caller.token, id.clone());
+    let always = parameters.switch("always")?;
     let data = match parameters.text("scope") {
         Some("cache") => {
             api.registry.cache().forget(&id);
             Erased { deleted: false, scope: "cache" }
         }
         None => {
-            let known = in_time(CHANGE_DEADLINE, api.registry.delete(&id, parameters.switch("always"))).await?;
+            let known = in_time(CHANGE_DEADLINE, api.registry.delete(&id, always)).await?;
             Erased { deleted: known, scope: "all" }
         }
         Some(_) => return Err(ApiError::InvalidParameter("scope must be cache, or be left out.".to_owned())),
     };
-    Ok((axum::Extension(told), Json(Envelope::of(data).about(id.as_str()))).into_response())
+    Ok((told, Json(Envelope::of(data).about(id.as_str()))).into_response())
 }
 
 /// Has Vapi asked for this call again, as soon as possible.
@@ -205,11 +206,11 @@ pub(super) async fn fetch(State(api): State<Api>, caller: Caller<Place>, AnyPath
         Named::Nothing => return Err(ApiError::CallNotFound(id, Absent::NoPlacing)),
         Named::Open(id) => {
             api.dialer.hurry(&id).await?;
-            let told = Told { token: caller.token, call_id: Some(id.clone()), ..Told::default() };
-            return Ok((axum::Extension(told), json_answer(StatusCode::ACCEPTED, never_heard_of(&id), None)).into_response());
+            let told = Told::about(caller.token, id.clone());
+            return Ok((told, json_answer(StatusCode::ACCEPTED, never_heard_of(&id), None)).into_response());
         }
     };
-    let told = Told { token: caller.token, call_id: Some(id.clone()), ..Told::default() };
+    let told = Told::about(caller.token, id.clone());
     let response = match look_up(&api, &id).await? {
         Known::Deleted => return Err(ApiError::CallDeleted(id)),
         Known::Nothing => {
@@ -223,5 +224,5 @@ pub(super) async fn fetch(State(api): State<Api>, caller: Caller<Place>, AnyPath
             json_answer(StatusCode::ACCEPTED, call.body(), Some(&call.etag))
         }
     };
-    Ok((axum::Extension(told), response).into_response())
+    Ok((told, response).into_response())
 }

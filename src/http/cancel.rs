@@ -66,6 +66,5 @@ pub(super) async fn cancel(State(api): State<Api>, caller: Caller<Place>, CallPa
         Ok(Known::Call(call)) => json_answer(StatusCode::ACCEPTED, call.body(), Some(&call.etag)),
         _ => json_answer(StatusCode::ACCEPTED, never_heard_of(&id), None),
     };
-    let told = Told { token: caller.token, call_id: Some(id), ..Told::default() };
-    Ok((axum::Extension(told), response).into_response())
+    Ok((Told::about(caller.token, id), response).into_response())
 }

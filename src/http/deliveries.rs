@@ -10,9 +10,11 @@ use serde::Serialize;
 use super::{
     Api,
     auth::{Admin, Caller, Read},
+    cursor,
+    observe::Told,
     parameters::Parameters,
     sent::Settings,
-    subscriptions::{SubscriptionPath, refused, told},
+    subscriptions::{SubscriptionPath, refused},
 };
 use crate::{
     call::view::At,
@@ -143,15 +145,14 @@ pub(super) async fn list(
     let unknown = || ApiError::InvalidParameter("state takes pending, delivered, dead.".to_owned());
     let state = parameters.text("state").map(|word| DeliveryState::parse(word).ok_or_else(unknown)).transpose()?;
     let limit = parameters.number("limit", 1, MOST_ROWS, DEFAULT_LIMIT)?;
-    let odd = || ApiError::InvalidParameter("cursor must be pagination.nextCursor of an earlier page.".to_owned());
-    let cursor = parameters.text("cursor").map(|text| text.parse().map_err(|_no_number| odd())).transpose()?;
+    let cursor = cursor::after(&parameters, |text| text.parse().ok())?;
     api.push.subscription(&id).await.map_err(refused)?;
     let filter = DeliveryFilter { target: Some(id), call: None, state, cursor, limit };
     let page = api.registry.store().deliveries(filter).await?;
     let rows: Vec<_> = page.deliveries.into_iter().map(shown).collect();
     let count = rows.len();
-    let pagination = Pagination { limit, offset: None, has_more: page.next.is_some(), next_cursor: page.next.map(|next| next.to_string()) };
-    Ok((told(caller), Json(Envelope::of(rows).paged(count, pagination))).into_response())
+    let pagination = Pagination::after(limit, page.next.map(|next| next.to_string()));
+    Ok((Told::by(caller.token), Json(Envelope::of(rows).paged(count, pagination))).into_response())
 }
 
 /// Sends deliveries again that were delivered or given up.
@@ -177,5 +178,5 @@ pub(super) async fn redeliver(
 ) -> Result<Response, ApiError> {
     let again = Again::read(&body)?;
     let push::Redelivered { count, pending, unknown } = api.push.redeliver(&id, again).await.map_err(refused)?;
-    Ok((told(caller), Json(Envelope::of(SentAgain { redelivered: count, pending, unknown }))).into_response())
+    Ok((Told::by(caller.token), Json(Envelope::of(SentAgain { redelivered: count, pending, unknown }))).into_response())
 }

@@ -1,9 +1,11 @@
 //! The OpenAPI document and the page that shows it.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{
+    borrow::Cow,
+    sync::{Arc, OnceLock},
+};
 
 use axum::{
-    Json,
     body::Bytes,
     extract::{Request, State},
     http::{HeaderName, StatusCode, header},
@@ -36,6 +38,16 @@ pub(super) struct WaitParameter {
     #[param(example = 30)]
     #[expect(dead_code, reason = "read for the document only")]
     wait: Option<f64>,
+}
+
+/// By which something is done once.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+pub(super) struct IdempotencyKeyParameter {
+    /// 1 to 255 characters; sent again within 24 hours, it gives the same answer
+    #[param(rename = "Idempotency-Key")]
+    #[expect(dead_code, reason = "read for the document only")]
+    key: Option<String>,
 }
 
 /// Which events a stream has.
@@ -151,6 +163,16 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     Document::openapi()
 }
 
+/// The document as it is sent, from the first time on that somebody asks: it is open to everyone, and takes a while to make.
+#[derive(Debug, Default)]
+pub struct Written(OnceLock<Bytes>);
+
+impl Written {
+    fn bytes(&self) -> Bytes {
+        self.0.get_or_init(|| serde_json::to_vec(&openapi()).expect("its keys are texts").into()).clone()
+    }
+}
+
 /// This document.
 #[utoipa::path(
     get,
@@ -160,8 +182,8 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     responses((status = 200, description = "The document, OpenAPI 3.1", body = Object)),
     security(())
 )]
-pub(super) async fn document() -> Response {
-    Json(openapi()).into_response()
+pub(super) async fn document(State(api): State<Api>) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], api.document.bytes()).into_response()
 }
 
 /// `GET /docs`: the document as a page, from inside the binary.

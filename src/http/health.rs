@@ -98,11 +98,12 @@ pub(super) async fn ready(
     parameters: Parameters,
     caller: Result<Caller<Read>, ApiError>,
 ) -> Result<Response, ApiError> {
+    let verbose = parameters.switch("verbose")?;
     let health = api.probe.look(api.registry.store()).await;
     let ready = health.is_some() && !api.lifecycle.is_stopping();
     let (status, word) = if ready { (StatusCode::OK, "ok") } else { (StatusCode::SERVICE_UNAVAILABLE, "unavailable") };
     let mut body = json!({"status": word});
-    if parameters.switch("verbose") {
+    if verbose {
         caller?;
         let health_now = health.unwrap_or_default();
         body["checks"] = json!({
@@ -116,10 +117,10 @@ pub(super) async fn ready(
             "doctor": doctor(&api),
             "stopping": api.lifecycle.is_stopping(),
         });
-    }
-    if let (true, Some(kestra)) = (body["checks"].is_object(), api.dialer.kestra()) {
-        let health = api.probe.look_at(kestra).await;
-        body["checks"]["kestra"] = json!({"ok": health.is_ok(), "places": kestra.places(), "error": health.err()});
+        if let Some(kestra) = api.dialer.kestra() {
+            let health = api.probe.look_at(kestra).await;
+            body["checks"]["kestra"] = json!({"ok": health.is_ok(), "places": kestra.places(), "error": health.err()});
+        }
     }
     let mut response = (status, Json(body)).into_response();
     if !ready {

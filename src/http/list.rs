@@ -5,11 +5,11 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use super::{
     Api,
     auth::{Caller, ReadOpen},
+    cursor,
     observe::Told,
     parameters::{Parameters, PhonePath},
 };
@@ -17,7 +17,6 @@ use crate::{
     call::{
         id::CallId,
         measures::{DATA_STATUSES, STATUSES},
-        time::Millis,
         view::{CallResult, View},
     },
     envelope::{Envelope, NoData, Pagination},
@@ -67,8 +66,7 @@ pub(super) async fn calls(State(api): State<Api>, caller: Caller<ReadOpen>, para
     let filter = filter(&parameters)?;
     let (limit, view) = (filter.limit, parameters.view(View::Summary)?);
     let page = api.registry.list(filter).await?;
-    let next_cursor = page.next.as_ref().map(encoded);
-    let pagination = Pagination { limit, offset: None, has_more: next_cursor.is_some(), next_cursor };
+    let pagination = Pagination::after(limit, page.next.as_ref().map(|next| cursor::written(next.at, next.id.as_str())));
     Ok(answer(&api, caller, &page, view, pagination))
 }
 
@@ -108,8 +106,7 @@ pub(super) async fn by_phone(
 fn answer(api: &Api, caller: Caller<ReadOpen>, page: &CallPage, view: View, pagination: Pagination) -> Response {
     let rows: Vec<_> = page.calls.iter().map(|call| api.registry.rendered(call, view)).collect();
     let count = rows.len();
-    let told = Told { token: caller.token, ..Told::default() };
-    (axum::Extension(told), Json(Envelope::of(rows).paged(count, pagination))).into_response()
+    (Told::by(caller.token), Json(Envelope::of(rows).paged(count, pagination))).into_response()
 }
 
 fn filter(parameters: &Parameters) -> Result<CallFilter, ApiError> {
@@ -131,7 +128,7 @@ fn filter(parameters: &Parameters) -> Result<CallFilter, ApiError> {
         by: sort_by(parameters)?,
         limit: parameters.number("limit", 1, MOST_ROWS, DEFAULT_LIMIT)?,
         offset: 0,
-        cursor: parameters.text("cursor").map(decoded).transpose()?,
+        cursor: cursor::after(parameters, |text| cursor::row(text, |id| CallId::parse(id).ok()))?.map(|(at, id)| PageCursor { at, id }),
     })
 }
 
@@ -155,17 +152,4 @@ fn sort_by(parameters: &Parameters) -> Result<SortBy, ApiError> {
 pub(super) fn digits(name: &str, phone: &str) -> Result<String, ApiError> {
     let digits: String = phone.chars().filter(char::is_ascii_digit).collect();
     if digits.is_empty() { Err(ApiError::InvalidParameter(format!("{name} must have digits."))) } else { Ok(digits) }
-}
-
-fn encoded(cursor: &PageCursor) -> String {
-    URL_SAFE_NO_PAD.encode(format!("{}~{}", cursor.at.0, cursor.id))
-}
-
-fn decoded(cursor: &str) -> Result<PageCursor, ApiError> {
-    let read = || {
-        let text = String::from_utf8(URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
-        let (at, id) = text.split_once('~')?;
-        Some(PageCursor { at: Millis(at.parse().ok()?), id: CallId::parse(id).ok()? })
-    };
-    read().ok_or_else(|| ApiError::InvalidParameter("cursor must be pagination.nextCursor of an earlier page.".to_owned()))
 }

@@ -13,6 +13,7 @@ mod body;
 mod cache;
 mod calls;
 mod cancel;
+mod cursor;
 mod dashboard;
 mod deadline;
 mod deliveries;
@@ -53,13 +54,15 @@ use axum::{
 use tower_http::cors::CorsLayer;
 
 use self::observe::Observe;
-pub use self::{body::Budget, docs::openapi, health::Probe, meters::Meters, onlookers::Onlookers, path::Regular, proof::Gate};
+pub use self::{
+    body::Budget, docs::Written, docs::openapi, health::Probe, meters::Meters, onlookers::Onlookers, path::Regular, proof::Gate,
+};
 
 use crate::{
     analytics::Analyst,
     audit::{Audit, Usage},
     clock::Clock,
-    config::Config,
+    config::{Config, SESSIONS_PATH, WEBHOOK_PATHS},
     dial::{Dialer, batches::Batches},
     doctor::latest::Latest,
     enrich::Enricher,
@@ -119,6 +122,8 @@ pub struct Shared {
     pub meters: Meters,
     /// Looks at the store, not too often.
     pub probe: Probe,
+    /// The OpenAPI document.
+    pub document: Written,
     /// What the doctor found in the latest round, if it makes rounds.
     pub doctor: Latest,
 }
@@ -138,12 +143,6 @@ impl Api {
         Self(Arc::new(shared))
     }
 }
-
-/// Where Vapi's messages are taken; the first is the one to configure, the others are for older senders.
-const WEBHOOK_PATHS: [&str; 4] = ["/api/v1/vapi/webhook", "/api/v1/vapi/webhooks/vapi", "/api/v1/webhooks/vapi", SESSIONS_PATH];
-
-/// The one of them that also takes flat events.
-const SESSIONS_PATH: &str = "/api/v1/sessions/vapi/webhook";
 
 /// Templates of all routes, by which requests are counted.
 pub const TEMPLATES: [&str; 50] = [

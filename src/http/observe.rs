@@ -13,7 +13,7 @@ use axum::{
     body::Body,
     extract::{ConnectInfo, MatchedPath, Request},
     http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Uri, header},
-    response::{IntoResponse, Response},
+    response::{IntoResponse, IntoResponseParts, Response, ResponseParts},
 };
 use futures_util::{FutureExt as _, future::BoxFuture};
 use tokio::time::Instant;
@@ -52,6 +52,27 @@ pub(super) struct Told {
     pub(super) made: Option<String>,
     /// Time spent waiting on purpose, which is no latency.
     pub(super) waited: Duration,
+}
+
+impl Told {
+    /// Of a request with this token.
+    pub(super) fn by(token: Option<String>) -> Self {
+        Self { token, ..Self::default() }
+    }
+
+    /// Of a request with this token, about this call.
+    pub(super) fn about(token: Option<String>, call_id: CallId) -> Self {
+        Self { call_id: Some(call_id), ..Self::by(token) }
+    }
+}
+
+impl IntoResponseParts for Told {
+    type Error = Infallible;
+
+    fn into_response_parts(self, mut parts: ResponseParts) -> Result<ResponseParts, Infallible> {
+        parts.extensions_mut().insert(self);
+        Ok(parts)
+    }
 }
 
 /// The one layer around the routes: it costs every request, so it is a service of its own and not a stack of boxed functions.

@@ -172,10 +172,10 @@ pub(super) async fn all(State(api): State<Api>, caller: Caller<Admin>, parameter
         return Err(ApiError::ShuttingDown);
     }
     let receiver = api.onlookers.join().ok_or(ApiError::TooManyStreams)?;
-    let told = Told { token: caller.token, ..Told::default() };
+    let told = Told::by(caller.token);
     let onlooker = Onlooker { api: api.clone(), receiver: Some(receiver), types, calls, _counted: Counted::new(&api, "sse") };
     let events = stream::unfold(onlooker, |mut onlooker| async move { Some((onlooker.next().await?, onlooker)) });
-    Ok((axum::Extension(told), until_over(&api, events, caller.until)).into_response())
+    Ok((told, until_over(&api, events, caller.until)).into_response())
 }
 
 /// One who looks on.

@@ -10,6 +10,8 @@ use utoipa::{
     },
 };
 
+use crate::config::WEBHOOK_PATHS;
+
 /// The envelope of an error; and what stands for it where answers look like Vapi's.
 const REFUSAL: &str = "Envelope_NoData";
 const REFUSAL_OF_FACE: &str = "VapiError";
@@ -74,8 +76,8 @@ impl Modify for Aliases {
     fn modify(&self, document: &mut OpenApi) {
         let paths = &mut document.paths.paths;
         let mut more: Vec<(String, PathItem)> = Vec::new();
-        if let Some(receive) = paths.get(super::WEBHOOK_PATHS[0]).and_then(|item| item.post.clone()) {
-            for (number, path) in (2..).zip(&super::WEBHOOK_PATHS[1..]) {
+        if let Some(receive) = paths.get(WEBHOOK_PATHS[0]).and_then(|item| item.post.clone()) {
+            for (number, path) in (2..).zip(&WEBHOOK_PATHS[1..]) {
                 let mut post = receive.clone();
                 post.operation_id = Some(format!("receiveWebhook{number}"));
                 post.deprecated = Some(Deprecated::True);

@@ -23,11 +23,6 @@ const MOST_VALUES: usize = 100;
 /// Lists of one kind at most, such as `metadata.KEY`.
 const MOST_LISTS: usize = 20;
 
-/// Parameters that are on or off.
-const SWITCHES: [&str; 5] = ["all", "always", "body", "proxy", "verbose"];
-/// How they may stand: the bare name is on.
-const POSITIONS: [&str; 5] = ["", "1", "true", "0", "false"];
-
 /// The `{id}` of the path: a call, found by its own id or by that of its placing.
 #[derive(Debug)]
 pub(super) struct CallPath(pub(super) CallId);
@@ -109,10 +104,6 @@ impl Parameters {
         }
         let pairs = Query::<Vec<(String, String)>>::try_from_uri(uri);
         let pairs = pairs.map_err(|error| ApiError::InvalidParameter(format!("The query can't be read: {error}.")))?.0;
-        let strange = pairs.iter().find(|(name, value)| SWITCHES.contains(&name.as_str()) && !POSITIONS.contains(&value.trim()));
-        if let Some((name, _)) = strange {
-            return Err(ApiError::InvalidParameter(format!("{name} is a switch: it takes 1, true, 0 or false.")));
-        }
         Ok(Self(pairs.into_iter().collect()))
     }
 
@@ -163,9 +154,13 @@ impl Parameters {
         moment.map(Some).ok_or_else(|| ApiError::InvalidParameter(format!("{name} must be a time like 2026-01-31T12:00:00Z.")))
     }
 
-    /// A switch: `1`, `true` or the bare name.
-    pub(super) fn switch(&self, name: &str) -> bool {
-        self.0.get(name).is_some_and(|value| matches!(value.trim(), "" | "1" | "true"))
+    /// A switch: `1`, `true` or the bare name is on.
+    pub(super) fn switch(&self, name: &str) -> Result<bool, ApiError> {
+        match self.0.get(name).map(|value| value.trim()) {
+            Some("" | "1" | "true") => Ok(true),
+            None | Some("0" | "false") => Ok(false),
+            Some(_) => Err(ApiError::InvalidParameter(format!("{name} is a switch: it takes 1, true, 0 or false."))),
+        }
     }
 
     /// `view=full|summary`.

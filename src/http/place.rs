@@ -66,7 +66,7 @@ impl FromRequestParts<Api> for IdempotencyKey {
     params(
         ("wait" = Option<f64>, Query, description = "Seconds to wait for the call to be done, 0 (default) to WAIT_MAX_SECONDS"),
         super::docs::ViewParameter,
-        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 characters; sent again, it gives the same answer"),
+        super::docs::IdempotencyKeyParameter,
     ),
     request_body(content = Object, description = "A CallRequest, or the body of Vapi's POST /call", example = json!({"providerName": "Hill Plumbing", "providerPhone": "+15551234567", "serviceNeeded": "a leaking tap"})),
     responses(
@@ -128,8 +128,8 @@ pub(super) async fn place(
     if replayed {
         headers.insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
     }
-    let told = Told { token: caller.token, call_id: Some(id), waited: waiting.elapsed(), ..Told::default() };
-    Ok((axum::Extension(told), response).into_response())
+    let told = Told { waited: waiting.elapsed(), ..Told::about(caller.token, id) };
+    Ok((told, response).into_response())
 }
 
 /// There is a call: whatever fails from here on, the answer says so.

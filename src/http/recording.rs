@@ -52,7 +52,7 @@ pub(super) async fn play(
     parameters: Parameters,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let kind = kind(parameters.text("kind"))?;
+    let (kind, proxied) = (kind(parameters.text("kind"))?, parameters.switch("proxy")?);
     if matches!(api.registry.look_up(&id).await?, Known::Deleted) {
         return Err(ApiError::CallDeleted(id));
     }
@@ -63,13 +63,13 @@ pub(super) async fn play(
         RecordingLink::Denied { .. } => return Err(ApiError::VapiAccount),
         RecordingLink::Failed { error, .. } => return Err(ApiError::VapiUnavailable(error)),
     };
-    let told = Told { token: caller.token, call_id: Some(id), ..Told::default() };
-    let answer = if parameters.switch("proxy") {
+    let told = Told::about(caller.token, id);
+    let answer = if proxied {
         streamed(client, &link, &headers).await?
     } else {
         (StatusCode::FOUND, [(header::LOCATION, link.to_string())]).into_response()
     };
-    Ok((axum::Extension(told), answer).into_response())
+    Ok((told, answer).into_response())
 }
 
 async fn streamed(client: &VapiClient, link: &reqwest::Url, headers: &HeaderMap) -> Result<Response, ApiError> {

@@ -66,14 +66,14 @@ pub(super) async fn wait(
             (id, known)
         }
         Ok(Named::Open(id)) => {
-            let told = Told { token: caller.token, call_id: Some(id.clone()), waited: started.elapsed(), ..Told::default() };
-            return Ok((axum::Extension(told), json_answer(StatusCode::ACCEPTED, never_heard_of(&id), None)).into_response());
+            let told = Told { waited: started.elapsed(), ..Told::about(caller.token, id.clone()) };
+            return Ok((told, json_answer(StatusCode::ACCEPTED, never_heard_of(&id), None)).into_response());
         }
         Ok(Named::Nothing) => return Err(ApiError::CallNotFound(id, Absent::NoPlacing)),
         Err(error) => (id, Err(error.into())),
     };
     // Told of refusals too: they have been waited for as well.
-    let told = Told { token: caller.token, call_id: Some(id.clone()), waited: started.elapsed(), ..Told::default() };
+    let told = Told { waited: started.elapsed(), ..Told::about(caller.token, id.clone()) };
     let answer = known.and_then(|known| match known {
         Known::Deleted => Err(ApiError::CallDeleted(id)),
         Known::Nothing if api.enricher.is_unknown_to_vapi(&id) => Err(ApiError::CallNotFound(id, Absent::UnknownToVapi)),
@@ -84,7 +84,7 @@ pub(super) async fn wait(
             shown(&call, &parameters, &if_none_match, status)
         }
     });
-    Ok((axum::Extension(told), answer).into_response())
+    Ok((told, answer).into_response())
 }
 
 /// What is known of the call once it is done, or after `wait`, or when we are about to stop.

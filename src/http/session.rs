@@ -139,8 +139,8 @@ impl Status {
     }
 
     fn answer(self) -> Response {
-        let told = Told { token: self.token.clone(), ..Told::default() };
-        (axum::Extension(told), Json(Envelope::of(self))).into_response()
+        let told = Told::by(self.token.clone());
+        (told, Json(Envelope::of(self))).into_response()
     }
 }
 

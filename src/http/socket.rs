@@ -79,14 +79,14 @@ pub(super) async fn all(
         return Err(ApiError::Unauthorized);
     }
     let reader = listen(&api, None, wish).await?;
-    let told = Told { token: caller.token, ..Told::default() };
+    let told = Told::by(caller.token);
     let counted = Counted::new(&api, "websocket");
     let lifecycle = api.lifecycle.clone();
     let answer = upgrade.max_message_size(MOST_SAID).max_frame_size(MOST_SAID).on_upgrade(async move |socket| {
         // Tracked, so that a stop waits until the end was told.
         let _ = lifecycle.spawn_quiet(serve(socket, reader, counted)).await;
     });
-    Ok((axum::Extension(told), answer).into_response())
+    Ok((told, answer).into_response())
 }
 
 /// Tells events until there are no more, or the client is gone.

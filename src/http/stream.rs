@@ -144,21 +144,21 @@ pub(super) async fn one(
         Known::Call(_) => {}
     }
     let is_done = matches!(&known, Known::Call(call) if call.done);
-    let told = Told { token: caller.token, call_id: Some(id.clone()), ..Told::default() };
+    let told = Told::about(caller.token, id.clone());
     // A browser comes back to a stream that ended. This tells it to stay away.
     if let (true, true, Since::Event(last)) = (wish.close_when_done, is_done, &wish.since)
         && !api.registry.is_told_after(&id, last).await?
     {
-        return Ok((axum::Extension(told), StatusCode::NO_CONTENT).into_response());
+        return Ok((told, StatusCode::NO_CONTENT).into_response());
     }
     let reader = listen(&api, Some(id), wish).await?;
-    Ok((axum::Extension(told), events(&api, reader, caller.until)).into_response())
+    Ok((told, events(&api, reader, caller.until)).into_response())
 }
 
 /// The stream of an open placing: as soon as its call is known, that call's. It ends when there is no call, and when that can't be found out; who
 /// comes back then is told.
 async fn of_placing(api: Api, caller: Caller<PollStream>, id: CallId, wish: Wish) -> Result<Response, ApiError> {
-    let told = Told { token: caller.token, call_id: Some(id.clone()), ..Told::default() };
+    let told = Told::about(caller.token, id.clone());
     // It takes a seat from the beginning.
     let seat = listen(&api, Some(id.clone()), Wish { filter: Filter::default(), since: Since::Now, close_when_done: false }).await?;
     let (counted, asking) = (Counted::new(&api, "sse"), api.clone());
@@ -168,7 +168,7 @@ async fn of_placing(api: Api, caller: Caller<PollStream>, id: CallId, wish: Wish
         Some((listen(&asking, Some(call), wish).await.ok()?, counted))
     };
     let events = stream::once(seated).filter_map(std::future::ready).flat_map(|(reader, counted)| said(reader, counted));
-    Ok((axum::Extension(told), until_over(&api, events, caller.until)).into_response())
+    Ok((told, until_over(&api, events, caller.until)).into_response())
 }
 
 /// The call that a placing became, as soon as somebody knows.
@@ -205,8 +205,7 @@ async fn known_call(api: &Api, placing: &CallId) -> Option<CallId> {
 )]
 pub(super) async fn all(State(api): State<Api>, caller: Caller<ReadStream>, wish: Wish) -> Result<Response, ApiError> {
     let reader = listen(&api, None, wish).await?;
-    let told = Told { token: caller.token, ..Told::default() };
-    Ok((axum::Extension(told), events(&api, reader, caller.until)).into_response())
+    Ok((Told::by(caller.token), events(&api, reader, caller.until)).into_response())
 }
 
 /// Lets a client listen as it wishes.

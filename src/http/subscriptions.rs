@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 use self::shown::{SecretDraft, Subscription, SubscriptionDraft, shown, shown_with_secret};
 use super::{
     Api,
-    auth::{Admin, Caller, Needs, Read},
+    auth::{Admin, Caller, Read},
     deliveries,
     observe::Told,
     place::{IDEMPOTENT_REPLAYED, IdempotencyKey},
@@ -79,10 +79,6 @@ pub(super) struct TestOutcome {
     attempt: deliveries::AttemptView,
 }
 
-pub(super) fn told<N: Needs>(caller: Caller<N>) -> axum::Extension<Told> {
-    axum::Extension(Told { token: caller.token, ..Told::default() })
-}
-
 pub(super) fn refused(refusal: Refusal) -> ApiError {
     match refusal {
         Refusal::Invalid(errors) => errors.into(),
@@ -104,8 +100,7 @@ pub(super) fn refused(refusal: Refusal) -> ApiError {
 pub(super) async fn list(State(api): State<Api>, caller: Caller<Read>) -> Result<Response, ApiError> {
     let rows: Vec<_> = api.push.subscriptions().await?.into_iter().map(shown).collect();
     let count = rows.len();
-    let pagination = Pagination { limit: count, offset: None, next_cursor: None, has_more: false };
-    Ok((told(caller), Json(Envelope::of(rows).paged(count, pagination))).into_response())
+    Ok((Told::by(caller.token), Json(Envelope::of(rows).paged(count, Pagination::whole(count)))).into_response())
 }
 
 /// Makes a subscription: an address is told what happens from now on, signed as Standard Webhooks has it.
@@ -114,7 +109,7 @@ pub(super) async fn list(State(api): State<Api>, caller: Caller<Read>) -> Result
     path = "/api/v1/vapi/subscriptions",
     operation_id = "createSubscription",
     tag = "Subscriptions",
-    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 characters; sent again within 24 hours, it gives the same answer")),
+    params(super::docs::IdempotencyKeyParameter),
     request_body = SubscriptionDraft,
     responses(
         (status = 201, description = "Made; `data.secret` is shown this once, and to the same Idempotency-Key", body = Envelope<Subscription>),
@@ -140,7 +135,7 @@ pub(super) async fn create(
         }
     };
     let again = replayed.then_some([(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"))]);
-    let told = axum::Extension(Told { token: caller.token, made: Some(made.id.clone()), ..Told::default() });
+    let told = Told { made: Some(made.id.clone()), ..Told::by(caller.token) };
     Ok((StatusCode::CREATED, again, told, Json(Envelope::of(shown_with_secret(made)))).into_response())
 }
 
@@ -163,7 +158,7 @@ pub(super) async fn read(
     SubscriptionPath(id): SubscriptionPath,
 ) -> Result<Response, ApiError> {
     let named = api.push.subscription(&id).await.map_err(refused)?;
-    Ok((told(caller), Json(Envelope::of(shown(named)))).into_response())
+    Ok((Told::by(caller.token), Json(Envelope::of(shown(named)))).into_response())
 }
 
 /// Changes what the body names; the rest stays. Lists, maps and headers are replaced whole.
@@ -190,7 +185,7 @@ pub(super) async fn change(
 ) -> Result<Response, ApiError> {
     let draft = Draft::changes(&body, &api.push.reach())?;
     let named = api.push.revise(&id, draft).await.map_err(refused)?;
-    Ok((told(caller), Json(Envelope::of(shown(named)))).into_response())
+    Ok((Told::by(caller.token), Json(Envelope::of(shown(named)))).into_response())
 }
 
 /// Drops a subscription and what is on its way to it.
@@ -212,7 +207,7 @@ pub(super) async fn remove(
     SubscriptionPath(id): SubscriptionPath,
 ) -> Result<Response, ApiError> {
     let deleted = api.push.unsubscribe(&id).await?;
-    Ok((told(caller), Json(Envelope::of(Removed { deleted }))).into_response())
+    Ok((Told::by(caller.token), Json(Envelope::of(Removed { deleted }))).into_response())
 }
 
 /// Gives it another secret; the one before signs along for 24 hours.
@@ -238,7 +233,7 @@ pub(super) async fn rotate(
 ) -> Result<Response, ApiError> {
     let secret = Draft::secret(&body)?;
     let named = api.push.rotate(&id, secret).await.map_err(refused)?;
-    Ok((told(caller), Json(Envelope::of(shown_with_secret(named)))).into_response())
+    Ok((Told::by(caller.token), Json(Envelope::of(shown_with_secret(named)))).into_response())
 }
 
 /// Collects its news instead of telling them.
@@ -282,7 +277,7 @@ async fn stand(
     standing: Standing,
 ) -> Result<Response, ApiError> {
     let named = api.push.stand(&id, standing).await.map_err(refused)?;
-    Ok((told(caller), Json(Envelope::of(shown(named)))).into_response())
+    Ok((Told::by(caller.token), Json(Envelope::of(shown(named)))).into_response())
 }
 
 /// Sends an event `subscription.test` at once, and tells what came of it. It is tried once, and stands in no list.
@@ -305,5 +300,5 @@ pub(super) async fn test(
 ) -> Result<Response, ApiError> {
     let Tested { event_id, delivered, attempt } = api.push.test(&id).await.map_err(refused)?;
     let outcome = TestOutcome { event_id, delivered, attempt: attempt.into() };
-    Ok((told(caller), Json(Envelope::of(outcome))).into_response())
+    Ok((Told::by(caller.token), Json(Envelope::of(outcome))).into_response())
 }

@@ -85,7 +85,7 @@ pub(super) async fn read(
     AnyPath(id): AnyPath,
     parameters: Parameters,
 ) -> Result<Response, ApiError> {
-    let bodies = parameters.switch("body");
+    let bodies = parameters.switch("body")?;
     let id = match api.dialer.named(&id).await? {
         Named::Call(id) => id,
         Named::Nothing => return Err(ApiError::CallNotFound(id, Absent::NoPlacing)),
@@ -110,9 +110,8 @@ pub(super) async fn read(
 
 fn answer(id: &CallId, items: Vec<TimelineItem<'_>>, token: Option<String>) -> Response {
     let count = items.len();
-    let pagination = Pagination { limit: count, offset: None, next_cursor: None, has_more: false };
-    let told = Told { token, call_id: Some(id.clone()), ..Told::default() };
-    (axum::Extension(told), Json(Envelope::of(items).about(id.as_str()).paged(count, pagination))).into_response()
+    let told = Told::about(token, id.clone());
+    (told, Json(Envelope::of(items).about(id.as_str()).paged(count, Pagination::whole(count)))).into_response()
 }
 
 fn where_it_stands(placing: &OpenPlacing) -> String {

@@ -51,7 +51,5 @@ pub(super) async fn list(State(api): State<Api>, caller: Caller<Read>) -> Result
         rows.push(TokenView { name: token.name.clone(), scope: token.scope.as_str(), last_used_at });
     }
     let count = rows.len();
-    let pagination = Pagination { limit: count, offset: None, next_cursor: None, has_more: false };
-    let told = Told { token: caller.token, ..Told::default() };
-    Ok((axum::Extension(told), Json(Envelope::of(rows).paged(count, pagination))).into_response())
+    Ok((Told::by(caller.token), Json(Envelope::of(rows).paged(count, Pagination::whole(count)))).into_response())
 }

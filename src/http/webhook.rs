@@ -73,7 +73,7 @@ pub(super) async fn receive(State(api): State<Api>, webhook: VerifiedWebhook) ->
 fn examined(api: &Api, nonce: &str) -> Response {
     api.metrics.webhook_delivered(probe::TYPE, EXAMINED);
     let told = Told { event_type: Some(probe::TYPE.to_owned()), ..Told::default() };
-    (axum::Extension(told), Json(probe::answer(nonce))).into_response()
+    (told, Json(probe::answer(nonce))).into_response()
 }
 
 /// As [`receive`]; older senders post flat events here.
@@ -111,8 +111,8 @@ struct Taken {
 
 impl Taken {
     fn response(self) -> Response {
-        let told = axum::Extension(self.told);
-        match self.answer {
+        let Self { told, answer, .. } = self;
+        match answer {
             Answer::Ours(answer) => (told, Json(answer)).into_response(),
             Answer::Theirs(answer) => (told, [(header::CONTENT_TYPE, "application/json")], answer).into_response(),
         }

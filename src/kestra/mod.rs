@@ -34,6 +34,8 @@ pub use self::{
     start::{Started, Told},
 };
 
+/// The label under which an execution has its placing.
+pub const LABEL: &str = "ringback_placement";
 /// How long Kestra may take to say that it is well.
 const HEALTHY_WITHIN: Duration = Duration::from_secs(3);
 /// How long starting an execution may take; it is put into a queue.

@@ -117,7 +117,7 @@ impl Push {
         let of_batch = delivery.event.kind == batch::letter::DONE;
         let extent = match &door {
             Door::Subscription(subscription) => match subscription.standing {
-                Standing::Active => subscription.view.view().into(),
+                Standing::Active => subscription.view.into(),
                 Standing::Paused => return without(Fate::Again(now)),
                 Standing::Disabled => return without(Fate::Dead),
             },
@@ -208,7 +208,7 @@ impl Push {
     pub async fn test(&self, id: &str) -> Result<Tested, Refusal> {
         let Named { subscription, .. } = self.loaded(id).await?.0;
         let event_id = format!("test_{}", uuid::Uuid::now_v7().simple());
-        let body = self.0.parts.registry.sample_letter(&event_id, subscription.view.view());
+        let body = self.0.parts.registry.sample_letter(&event_id, subscription.view);
         let (at, begun) = (self.0.parts.clock.now(), Instant::now());
         let outcome = self.post_signed(&subscription, &event_id, body.into()).await;
         let delivered = outcome.heard == Heard::Taken;

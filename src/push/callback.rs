@@ -6,13 +6,13 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Push,
-    input::much,
+    Push, input,
     reach::Reach,
-    target::{Hidden, Much, Target},
+    target::{Hidden, Target},
 };
 use crate::{
     batch::extent::Extent,
+    call::view::View,
     fields::{FieldError, Fields},
     store::{FanOut, MOST_CONFLICTS, OutboxState, OutgoingEvent, StoreError, StoredTarget},
 };
@@ -31,7 +31,7 @@ pub enum Callback {
         /// Where to.
         url: Hidden,
         /// How much of the call.
-        view: Much,
+        view: View,
         /// Position of the log behind which its news begin.
         #[serde(default)]
         since: u64,
@@ -42,7 +42,7 @@ pub enum Callback {
         url: Hidden,
         /// How much of the call, or of a batch's calls; `None`: all of a call, summaries of a batch's.
         #[serde(default)]
-        view: Option<Much>,
+        view: Option<View>,
         /// Position of the log behind which its news begin.
         #[serde(default)]
         since: u64,
@@ -95,8 +95,8 @@ impl Callback {
     /// How much of a call, or of a batch's calls, goes out.
     pub(super) fn extent(&self, of_batch: bool) -> Extent {
         match self {
-            Self::Webhook { view, .. } => view.view().into(),
-            Self::N8nResume { view, .. } => view.map_or(if of_batch { Extent::Summary } else { Extent::Full }, |view| view.view().into()),
+            Self::Webhook { view, .. } => (*view).into(),
+            Self::N8nResume { view, .. } => view.map_or(if of_batch { Extent::Summary } else { Extent::Full }, Extent::from),
             // It is given three words and asks for the rest.
             Self::KestraResume { .. } => Extent::Nothing,
         }
@@ -128,12 +128,12 @@ impl Callback {
 }
 
 fn webhook(fields: &mut Fields<'_>, reach: &Reach) -> Option<Callback> {
-    let (url, view) = (fields.required("url", |text| reach.url(text)), much(fields, "view").unwrap_or_default());
+    let (url, view) = (fields.required("url", |text| reach.url(text)), input::view(fields, "view").unwrap_or(View::Full));
     Some(Callback::Webhook { url: url?, view, since: 0 })
 }
 
 fn n8n(fields: &mut Fields<'_>, reach: &Reach) -> Option<Callback> {
-    let view = much(fields, "view");
+    let view = input::view(fields, "view");
     let url = fields.required("url", |text| {
         let hidden = reach.url(text)?;
         // A client writes the address in its own way, and n8n signs every letter of it.

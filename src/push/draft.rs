@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::{
-    input::{headers, much},
+    input::{self, headers},
     reach::Reach,
-    target::{Hidden, Much, Subscription, Wanted},
+    target::{Hidden, Subscription, Wanted},
 };
 use crate::{
-    call::{measures::STATUSES, phone::is_e164},
+    call::{measures::STATUSES, phone::is_e164, view::View},
     fields::{FieldError, Fields, texts},
     outbound::SigningKey,
     registry::TYPES,
@@ -31,7 +31,7 @@ pub struct Draft {
     pub(super) url: Option<Hidden>,
     pub(super) events: Option<Vec<String>>,
     filter: Option<Wanted>,
-    view: Option<Much>,
+    view: Option<View>,
     headers: Option<BTreeMap<String, Hidden>>,
     description: Option<String>,
     pub(super) secret: Option<Hidden>,
@@ -87,7 +87,7 @@ impl Draft {
             url: fields.optional("url", |text| reach.url(text)),
             events: fields.has("events").then(|| events(fields)),
             filter: fields.has("filter").then(|| filter(fields)),
-            view: fields.has("view").then(|| much(fields, "view").unwrap_or_default()),
+            view: fields.has("view").then(|| input::view(fields, "view").unwrap_or(View::Full)),
             headers: fields.has("headers").then(|| headers(fields, "headers")),
             description: fields.has("description").then(|| description(fields)),
             secret: None,

@@ -8,8 +8,8 @@ use reqwest::{
 };
 use serde_json::Value;
 
-use super::target::{Hidden, Much};
-use crate::fields::Fields;
+use super::target::Hidden;
+use crate::{call::view::View, fields::Fields};
 
 /// Characters of an address, at most.
 const LONGEST_URL: usize = 2_048;
@@ -39,8 +39,8 @@ const OWN_HEADERS: [&str; 13] = [
 const OWN_PREFIXES: [&str; 2] = ["webhook-", "proxy-"];
 
 /// `full` or `summary`.
-pub(super) fn much(fields: &mut Fields<'_>, name: &'static str) -> Option<Much> {
-    fields.choice(name, &[("full", Much::Full), ("summary", Much::Summary)])
+pub(super) fn view(fields: &mut Fields<'_>, name: &'static str) -> Option<View> {
+    fields.choice(name, &[("full", View::Full), ("summary", View::Summary)])
 }
 
 /// Headers by name, to be sent along.

@@ -8,10 +8,13 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use super::{
     Push,
     draft::Draft,
-    target::{Hidden, Much, OldSecret, Standing, Subscription, Target, Wanted},
+    target::{Hidden, OldSecret, Standing, Subscription, Target, Wanted},
 };
 use crate::{
-    call::time::{DAY, Millis},
+    call::{
+        time::{DAY, Millis},
+        view::View,
+    },
     fields::FieldError,
     store::{MOST_CONFLICTS, StoreError, StoredTarget},
 };
@@ -87,7 +90,7 @@ impl Push {
             url,
             events: Vec::new(),
             filter: Wanted::default(),
-            view: Much::Full,
+            view: View::Full,
             headers: BTreeMap::new(),
             description: String::new(),
             secret,

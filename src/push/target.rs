@@ -58,37 +58,6 @@ impl<'de> Deserialize<'de> for Hidden {
     }
 }
 
-/// How much of a call goes out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Much {
-    /// Everything.
-    #[default]
-    Full,
-    /// See [`View::Summary`].
-    Summary,
-}
-
-impl Much {
-    /// The view.
-    #[must_use]
-    pub fn view(self) -> View {
-        match self {
-            Self::Full => View::Full,
-            Self::Summary => View::Summary,
-        }
-    }
-
-    /// Its word.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Full => "full",
-            Self::Summary => "summary",
-        }
-    }
-}
-
 /// Calls that a subscription is about; an empty list, or map, is about all.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -146,7 +115,7 @@ pub struct Subscription {
     /// Of which calls.
     pub filter: Wanted,
     /// How much of them.
-    pub view: Much,
+    pub view: View,
     /// Headers to send along, by name in lower case.
     pub headers: BTreeMap<String, Hidden>,
     /// What it is for, in somebody's words.

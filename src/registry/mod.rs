@@ -47,7 +47,7 @@ pub use self::{
     moved::write_of,
     render::{Rendered, answer, never_heard_of},
     stream::{Bulletin, Filter, Letter, Reader, Said, Since, Streams, TYPES},
-    waiters::{WaitTicket, Waiters},
+    waiters::{WaitTicket, Waiters, woken},
 };
 use tracing::warn;
 

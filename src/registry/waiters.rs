@@ -106,6 +106,17 @@ impl WaitTicket {
     }
 }
 
+/// Ends at the next wake-up; never, where there was no room for a ticket. Listens from now on, as [`WaitTicket::woken`] does.
+pub fn woken(ticket: Option<&WaitTicket>) -> impl Future<Output = ()> {
+    let notified = ticket.map(WaitTicket::woken);
+    async {
+        match notified {
+            Some(notified) => notified.await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
 impl Drop for WaitTicket {
     fn drop(&mut self) {
         self.room.count.fetch_sub(1, Ordering::AcqRel);

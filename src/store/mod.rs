@@ -127,6 +127,17 @@ pub enum Loaded {
     Missing,
 }
 
+impl Loaded {
+    /// The call, if there is one.
+    #[must_use]
+    pub fn found(self) -> Option<Arc<StoredCall>> {
+        match self {
+            Self::Found(call) => Some(call),
+            Self::Deleted | Self::Missing => None,
+        }
+    }
+}
+
 /// What is too old to keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {

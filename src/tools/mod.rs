@@ -28,7 +28,7 @@ mod line;
 mod once;
 mod relay;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -40,7 +40,7 @@ use tokio::{sync::Semaphore, time::Instant};
 use self::{
     ask::Target,
     harmless::{NO_TOOL, harmless},
-    once::Once,
+    once::{ENTRY_BYTES, Once},
 };
 use crate::{
     call::id::CallId,
@@ -53,10 +53,10 @@ use crate::{
     vapi::message::Question,
 };
 
-/// Whole answers remembered for messages that come again.
-const REMEMBERED: u64 = 1_000;
-/// For so many seconds.
-const REMEMBERED_SECONDS: u64 = 60;
+/// Whole answers are remembered for this long, for messages that come again.
+const REMEMBERED_FOR: Duration = Duration::from_mins(1);
+/// Memory that they may take, in bytes.
+const REMEMBERED_BYTES: u64 = 16 * 1_048_576;
 
 /// Has questions answered. A clone is cheap.
 #[derive(Clone)]
@@ -66,8 +66,8 @@ struct Inner {
     config: ToolsConfig,
     parts: Parts,
     once: Once,
-    /// By the message's event id.
-    answers: Cache<String, Answer>,
+    /// Of endpoints that speak Vapi's words, by the message's event id.
+    answers: Cache<String, Bytes>,
     /// Memory for messages on their way to the relay.
     relayed: Arc<Semaphore>,
 }
@@ -118,9 +118,7 @@ impl Tools {
     /// Puts the parts together.
     #[must_use]
     pub fn new(config: ToolsConfig, parts: Parts) -> Self {
-        let life = std::time::Duration::from_secs(REMEMBERED_SECONDS);
-        let answers = Cache::builder().time_to_live(life).max_capacity(REMEMBERED).build();
-        Self(Arc::new(Inner { config, parts, once: Once::new(), answers, relayed: relay::room() }))
+        Self(Arc::new(Inner { config, parts, once: Once::new(), answers: remembered(), relayed: relay::room() }))
     }
 
     /// Is there anybody to ask? If not, messages need not be kept for it.
@@ -135,14 +133,14 @@ impl Tools {
             return Answer::Ours(harmless(question));
         }
         if let Some(answer) = self.0.answers.get(&heard.event_id) {
-            return answer;
+            return Answer::Theirs(answer);
         }
         let answer = match question {
             Question::ToolCalls(calls) => self.tool_calls(heard, calls).await,
             Question::FunctionCall(id, name) => self.function_call(heard, id, name).await,
             _ => self.request(heard, question).await,
         };
-        if let Answer::Theirs(_) = answer {
+        if let Answer::Theirs(answer) = &answer {
             self.0.answers.insert(heard.event_id.clone(), answer.clone());
         }
         answer
@@ -206,5 +204,25 @@ impl Tools {
                 Answer::Ours(harmless(question))
             }
         }
+    }
+}
+
+fn remembered() -> Cache<String, Bytes> {
+    let weigh = |id: &String, answer: &Bytes| u32::try_from(ENTRY_BYTES + id.len() + answer.len()).unwrap_or(u32::MAX);
+    Cache::builder().time_to_live(REMEMBERED_FOR).weigher(weigh).max_capacity(REMEMBERED_BYTES).build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{REMEMBERED_BYTES, remembered};
+
+    #[test]
+    fn large_answers_are_remembered_as_long_as_there_is_room_for_them() {
+        let answers = remembered();
+        for n in 0..40 {
+            answers.insert(n.to_string(), vec![b' '; 1_048_576].into());
+            answers.run_pending_tasks();
+        }
+        assert!(answers.entry_count() > 10 && answers.weighted_size() <= REMEMBERED_BYTES, "{}", answers.weighted_size());
     }
 }

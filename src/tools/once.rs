@@ -18,7 +18,7 @@ const REMEMBERED_FOR: Duration = Duration::from_mins(10);
 /// Memory that they may take, in bytes.
 const REMEMBERED_BYTES: u64 = 16 * 1_048_576;
 /// What one takes beside its text, in bytes, about.
-const ENTRY_BYTES: usize = 200;
+pub(super) const ENTRY_BYTES: usize = 200;
 
 /// Names one tool call: the call (or nothing) and the tool call's id.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

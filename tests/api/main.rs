@@ -14,6 +14,7 @@ mod cache;
 mod dashboard;
 mod deleting;
 mod deliveries;
+mod due;
 mod engines;
 mod enrichment;
 mod face;

@@ -76,9 +76,9 @@ const LEASE: i64 = 15 * SECOND;
 const MOST_AT_ONCE: usize = 100;
 /// Calls that one instance places at once for all its batches: others want to place calls too, and Vapi takes so many requests a second.
 const PLACED_AT_ONCE: usize = 4;
-/// The worker looks at least this often, hints or not.
-const LONGEST_SLEEP: i64 = 5 * SECOND;
-/// After the store failed, the worker waits this long.
+/// The worker never waits for less: there may be more to do than it does at once.
+const LEAST_PAUSE: Duration = Duration::from_millis(100);
+/// After the store failed, whoever works on a batch waits this long.
 const STORE_PAUSE: Duration = Duration::from_secs(2);
 /// Where no signals come from other instances, whoever waits looks this often.
 const LOOK_AGAIN: Duration = Duration::from_millis(900);
@@ -298,31 +298,13 @@ impl Batches {
 
     /// Works until `lifecycle` stops it.
     pub async fn run(self, lifecycle: Lifecycle) {
-        let mut failing = false;
-        while !lifecycle.is_stopping() {
-            let outcome = self.work().await;
-            if let Err(error) = &outcome
-                && !failing
-            {
-                warn!(%error, "Batches can't be read from the store");
-            }
-            failing = outcome.is_err();
-            tokio::select! {
-                () = sleep(outcome.unwrap_or(STORE_PAUSE)) => {}
-                () = self.0.due.earlier() => {}
-                () = lifecycle.soft_stopped() => {}
-            }
-        }
+        self.0.due.work_off(&lifecycle, "Batches can't be read from the store", || self.work()).await;
     }
 
     async fn work(&self) -> Result<Duration, StoreError> {
         while self.step().await? > 0 {}
-        let now = self.now();
-        let latest = now.plus(LONGEST_SLEEP);
-        let next = self.parts().registry.store().next_document(DocumentKind::Batch).await?.map_or(latest, |at| at.min(latest));
-        self.0.due.plan(Some(next));
-        // Never zero: what another instance holds must not spin the loop.
-        Ok(Duration::from_millis(u64::try_from(next.since(now)).unwrap_or_default().max(100)))
+        let (now, next) = (self.now(), self.parts().registry.store().next_document(DocumentKind::Batch).await?);
+        Ok(self.0.due.plan_next(now, next, LEAST_PAUSE))
     }
 
     /// Begins to work on all batches that nobody works on; returns how many.

@@ -1,6 +1,6 @@
 //! One instance's work on one batch, from where it stands to its end, or until another instance goes on with it.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, pin::pin, time::Duration};
 
 use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use serde_json::Value;
@@ -21,6 +21,7 @@ use crate::{
     },
     dial::{Asked, DialError, Key, Named, Order, Outcome, is_placement_id},
     push::{Callback, Reach},
+    registry::woken,
     store::{Document, DocumentKind, StoreError, document::Read},
     vapi::client::RefusalReason,
 };
@@ -114,13 +115,9 @@ impl Shift {
         let ticket = name.and_then(|id| batches.parts().registry.waiters().register(&id));
         let mut beats = interval(HEARTBEAT);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // Listens also while something is written.
+        let mut told = pin!(woken(ticket.as_ref()));
         loop {
-            let told = async {
-                match &ticket {
-                    Some(ticket) => ticket.woken().await,
-                    None => std::future::pending().await,
-                }
-            };
             self.begin();
             if self.is_over() {
                 return Ok(true);
@@ -129,7 +126,10 @@ impl Shift {
             tokio::select! {
                 Some(event) = self.work.next(), if !self.work.is_empty() => self.take(event),
                 () = async { sleep_until(pause.unwrap_or_else(Instant::now)).await }, if pause.is_some() => self.pause = None,
-                () = told => self.look().await?,
+                () = &mut told => {
+                    told.set(woken(ticket.as_ref()));
+                    self.look().await?;
+                }
                 _ = beats.tick() => self.dirty = true,
                 () = lifecycle.soft_stopped() => return Ok(false),
             }
@@ -187,8 +187,9 @@ impl Shift {
                     self.work.push(hung_up(self.batches.clone(), index, id.clone(), 0).boxed());
                 }
                 Some(_) => {}
+                None if self.pause.is_some() => {}
                 None if canceled => self.cancel(index),
-                None if self.pause.is_some() || self.under_way() >= max_concurrent => {}
+                None if self.under_way() >= max_concurrent => {}
                 None => match self.order(index) {
                     Ok(order) => {
                         self.placing.insert(index);
@@ -281,12 +282,12 @@ impl Shift {
                 }
                 self.wait_for_line(refusal.retry_after_ms);
             }
-            DialError::TooMany => self.wait(LIMIT_PAUSE),
+            DialError::TooMany => self.wait_to_place(LIMIT_PAUSE),
             // Nothing is wrong: whoever comes next goes on.
             DialError::Stopping => return self.wait(LIMIT_PAUSE),
             DialError::Store(error) => return self.wait_for_store(error),
             // Somebody took the key away: they will bring it back, or cancel.
-            DialError::NoKey => self.wait(LONGEST_PAUSE),
+            DialError::NoKey => self.wait_to_place(LONGEST_PAUSE),
             DialError::Refused(_) | DialError::NumberNotAllowed | DialError::KeyReused | DialError::Template(_) | DialError::Crashed => {
                 return self.end(index, Ending::Failed(not_placed(error)));
             }
@@ -298,11 +299,21 @@ impl Shift {
         let asked = Duration::from_millis(asked.and_then(|wait| u64::try_from(wait).ok()).unwrap_or_default());
         let usual = FIRST_PAUSE.saturating_mul(1 << self.busy.min(8));
         self.busy += 1;
-        self.wait(usual.max(asked).min(LONGEST_PAUSE));
+        self.wait_to_place(usual.max(asked).min(LONGEST_PAUSE));
     }
 
+    /// Of a canceled batch nothing is placed any more.
+    fn wait_to_place(&mut self, pause: Duration) {
+        if !self.batch.says.canceled {
+            self.wait(pause);
+        }
+    }
+
+    /// Many look-ups may fail at once: that is told once a pause.
     fn wait_for_store(&mut self, error: &StoreError) {
-        warn!(%error, batch_id = self.batch.document.id, "A batch waits for the store");
+        if self.pause.is_none() {
+            warn!(%error, batch_id = self.batch.document.id, "A batch waits for the store");
+        }
         self.wait(STORE_PAUSE);
     }
 
@@ -338,7 +349,10 @@ impl Shift {
         if ![&self.owner, &self.batches.0.name].contains(&&theirs.says.owner) {
             return Err(Stop::Lost);
         }
-        self.batch.says.canceled |= theirs.says.canceled;
+        if theirs.says.canceled && !std::mem::replace(&mut self.batch.says.canceled, true) {
+            // What was not placed ends now, however long the lines are busy.
+            self.pause = None;
+        }
         self.batch.says.hang_up |= theirs.says.hang_up;
         let expires_at = self.batch.document.expires_at;
         self.batch.document = Document { expires_at, ..theirs.document };

@@ -17,7 +17,7 @@ use crate::{
         view::{View, status},
     },
     dial::{DialError, Named, Order, Outcome, is_placement_id},
-    registry::Known,
+    registry::{Known, woken},
     store::StoreError,
     vapi::client::Canceled,
 };
@@ -116,15 +116,8 @@ async fn found(batches: &Batches, id: &CallId, placed_at: Millis) -> Option<Name
 async fn ended(batches: &Batches, id: &CallId, placed_at: Millis) -> Ending {
     let ticket = batches.parts().registry.waiters().register(id);
     loop {
-        let woken = async {
-            match &ticket {
-                Some(ticket) => ticket.woken().await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::pin!(woken);
-        // Polled once, it listens; then what happens while we look is not missed.
-        let _ = futures_util::poll!(woken.as_mut());
+        // Listen first, look second: what happens in between is not missed.
+        let woken = woken(ticket.as_ref());
         let pause = match ending(batches, id).await {
             Ok(Some(ending)) => return ending,
             Ok(None) if is_overdue(batches, placed_at) => return Ending::Overdue,

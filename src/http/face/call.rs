@@ -53,14 +53,14 @@ const LOOK_FOR: Duration = Duration::from_secs(20);
 pub(in crate::http) async fn read(State(api): State<Api>, caller: Caller<FaceRead>, AnyPath(id): AnyPath) -> Result<Response, ApiError> {
     let named = match api.dialer.named(&id).await? {
         Named::Call(id) => id,
-        Named::Open(id) => return Ok((about(caller.token, id.clone()), Json(unknown_yet(&id))).into_response()),
+        Named::Open(id) => return Ok((Told::about(caller.token, id.clone()), Json(unknown_yet(&id))).into_response()),
         Named::Nothing => return Err(ApiError::CallNotFound(id, Absent::NoPlacing)),
     };
     let call = match stored(&api, &named).await? {
         Some(call) => call,
         None => found(&api, &named).await?,
     };
-    Ok((about(caller.token, named), Json(told(&api, &call))).into_response())
+    Ok((Told::about(caller.token, named), Json(told(&api, &call))).into_response())
 }
 
 /// The call from memory while it goes on, else from the store; `None` when nothing was ever heard of it.
@@ -121,7 +121,7 @@ pub(in crate::http) async fn change(
         other => return refused(&id, other),
     };
     hear(&api, &id, &body).await;
-    Ok((about(caller.token, id), vapis_answer(&body)).into_response())
+    Ok((Told::about(caller.token, id), vapis_answer(&body)).into_response())
 }
 
 /// What Vapi answered is news of the call. That it can't be stored undoes nothing.
@@ -162,10 +162,7 @@ pub(in crate::http) async fn remove(
     if asked.get("ids").is_some_and(|ids| !ids.is_null()) {
         return Err(ApiError::InvalidPayload("`ids` is not known here: delete calls one by one.".to_owned()));
     }
-    let known = match in_time(CHANGE_DEADLINE, api.registry.store().load(&id)).await? {
-        Loaded::Found(call) => Some(call),
-        Loaded::Deleted | Loaded::Missing => None,
-    };
+    let known = in_time(CHANGE_DEADLINE, api.registry.store().load(&id)).await?.found();
     let answer = match (client.remove(&id).await, known) {
         (Changed::Done(body), _) => vapis_answer(&body),
         // Whoever sends again finds it done there, and only there.
@@ -173,7 +170,7 @@ pub(in crate::http) async fn remove(
         (other, _) => return refused(&id, other),
     };
     in_time(CHANGE_DEADLINE, api.registry.delete(&id, true)).await?;
-    Ok((about(caller.token, id), answer).into_response())
+    Ok((Told::about(caller.token, id), answer).into_response())
 }
 
 /// Vapi did not do it, and says why.
@@ -192,8 +189,4 @@ fn refused(id: &CallId, outcome: Changed) -> Result<Response, ApiError> {
 /// What Vapi answered, without what is secret.
 fn vapis_answer(body: &Bytes) -> Response {
     json_answer(StatusCode::OK, redacted(body).unwrap_or_else(|| "{}".to_owned()), None)
-}
-
-fn about(token: Option<String>, id: CallId) -> axum::Extension<Told> {
-    axum::Extension(Told { token, call_id: Some(id), ..Told::default() })
 }

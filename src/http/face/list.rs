@@ -22,7 +22,7 @@ use crate::{
         calls::json_answer,
         observe::Told,
     },
-    store::{CallFilter, Loaded, SortBy, StoredCall},
+    store::{CallFilter, SortBy, StoredCall},
     vapi::face::VapiCall,
 };
 
@@ -167,16 +167,12 @@ pub(in crate::http) async fn calls(State(api): State<Api>, caller: Caller<FaceRe
         None => all(&api, &asked).await?,
     };
     found.sort_by_key(|call| Reverse(call.created_at));
-    let told = Told { token: caller.token, ..Told::default() };
-    Ok((axum::Extension(told), json_answer(StatusCode::OK, written(&api, &found)?, None)).into_response())
+    Ok((Told::by(caller.token), json_answer(StatusCode::OK, written(&api, &found)?, None)).into_response())
 }
 
 async fn one(api: &Api, id: &str) -> Result<Option<Arc<StoredCall>>, ApiError> {
     let Ok(id) = CallId::parse(id) else { return Ok(None) };
-    Ok(match api.registry.store().load(&id).await? {
-        Loaded::Found(call) => Some(call),
-        Loaded::Deleted | Loaded::Missing => None,
-    })
+    Ok(api.registry.store().load(&id).await?.found())
 }
 
 async fn all(api: &Api, asked: &Asked) -> Result<Vec<Arc<StoredCall>>, ApiError> {

@@ -39,7 +39,7 @@ const BODY: &str = "vapi/call:body";
     path = "/vapi/call",
     operation_id = "vapiCreateCall",
     tag = "Vapi",
-    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 characters; sent again within 24 hours, it gives the same call")),
+    params(super::super::docs::IdempotencyKeyParameter),
     request_body(content = Object, description = "The body of Vapi's POST /call", example = json!({"assistantId": "6b1f0a52-0f2c-4d1e-9a3b-3f0e7c1a2b3c", "customer": {"number": "+15551234567"}})),
     responses(
         (status = 201, description = "Placed, or nobody knows yet", body = VapiCall),
@@ -82,8 +82,7 @@ pub(in crate::http) async fn place(
     if replayed {
         response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
     }
-    let told = Told { token: caller.token, call_id: Some(id), ..Told::default() };
-    Ok((axum::Extension(told), response).into_response())
+    Ok((Told::about(caller.token, id), response).into_response())
 }
 
 /// What Vapi answered when it made the call, redacted; else what is known of the call; in any case an answer, for there is a call. Unless that was

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    call::view::At,
+    call::view::{At, View},
     push::{Named, target::Wanted},
 };
 
@@ -23,7 +23,8 @@ pub(in crate::http) struct Subscription {
     /// Of which calls; an empty list is of all.
     filter: Filter,
     /// How much of a call: `full` or `summary`.
-    view: &'static str,
+    #[schema(value_type = String)]
+    view: View,
     /// Names of the headers that are sent along.
     header_names: Vec<String>,
     /// What it is for.
@@ -96,7 +97,7 @@ pub(super) fn shown(named: Named) -> Subscription {
         url: address.split_once('?').map_or_else(|| address.to_owned(), |(plain, _)| format!("{plain}?[redacted]")),
         events: subscription.events,
         filter: Filter { assistant_id, phone, status, metadata },
-        view: subscription.view.as_str(),
+        view: subscription.view,
         header_names: subscription.headers.into_keys().collect(),
         description: subscription.description,
         status: subscription.standing.as_str(),

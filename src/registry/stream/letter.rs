@@ -11,7 +11,7 @@ use crate::{
         view::{At, CallResult, Meta, View, data_status, status},
     },
     registry::Registry,
-    store::{Loaded, OutgoingEvent, StoreError, StoredCall},
+    store::{OutgoingEvent, StoreError, StoredCall},
 };
 
 /// An event in words.
@@ -84,9 +84,6 @@ impl Registry {
         if let Some(call) = cached.filter(|call| call.news >= sequence) {
             return Ok(Some(call));
         }
-        Ok(match self.0.store.load(id).await? {
-            Loaded::Found(call) => Some(call),
-            Loaded::Deleted | Loaded::Missing => None,
-        })
+        Ok(self.0.store.load(id).await?.found())
     }
 }

@@ -12,7 +12,7 @@ use crate::{
         news::{NewsEntry, NewsKind},
     },
     registry::Registry,
-    store::{Loaded, StoreError},
+    store::StoreError,
 };
 
 /// Entries read at once.
@@ -134,10 +134,7 @@ impl Reader {
     }
 
     async fn standing(&self, id: &CallId) -> Result<Option<Arc<Bulletin>>, StoreError> {
-        Ok(match self.registry.0.store.load(id).await? {
-            Loaded::Found(call) => Some(self.registry.standing(&call)),
-            Loaded::Deleted | Loaded::Missing => None,
-        })
+        Ok(self.registry.0.store.load(id).await?.found().map(|call| self.registry.standing(&call)))
     }
 
     /// The latest entry up to a position that says how a call stands; and whether there are none behind that position.

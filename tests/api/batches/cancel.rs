@@ -3,7 +3,7 @@
 use ringback::simulate::Fault;
 use serde_json::{Value, json};
 
-use super::{about, cancel, data, each, end, finish, has_live, made, of, result, start, story};
+use super::{BATCHES, about, cancel, data, each, end, finish, has_live, made, of, result, start, story};
 use crate::{
     placing::sent,
     store_postgres::eventually,
@@ -92,4 +92,16 @@ async fn hanging_up_is_tried_again_until_vapi_does_it(engine: Engine) {
     app.vapi.played().await;
     app.work().await;
     finish(app).await;
+}
+
+#[tokio::test]
+async fn a_parameter_that_can_not_be_leaves_the_batch_as_it_is() {
+    let app = story(Engine::Memory).begin().await;
+    let id = made(&app, &of(1, 1)).await;
+    for query in ["view=x", "hangup=yes", "hangup=1&view=x"] {
+        app.ask("POST", &format!("{BATCHES}/{id}/cancel?{query}")).send().await.refused(400, "INVALID_PARAMETER");
+        assert_eq!(data(&app, &id).await["canceled"], false, "{query}");
+    }
+    assert_eq!(cancel(&app, &id, "hangup=false&view=full").await["canceled"], true);
+    app.finish().await;
 }

@@ -1,6 +1,9 @@
 //! What can go wrong under a batch: it goes slower, and goes on.
 
-use ringback::simulate::Fault;
+use std::time::Duration;
+
+use ringback::{simulate::Fault, store::DocumentKind};
+use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use super::{BATCHES, about, asking, data, each, end, finish, has_live, made, of, result, start, story};
@@ -80,7 +83,7 @@ async fn a_call_that_nobody_noted_is_not_placed_again_although_all_of_it_is_too_
     }
     let app = story(engine).with("RETENTION_DAYS", "1").begin().await;
     start(&app);
-    app.vapi.fail_next(Fault::Slow(std::time::Duration::from_millis(900)));
+    app.vapi.fail_next(Fault::Slow(Duration::from_millis(900)));
     let id = made(&app, &of(1, 1)).await;
     eventually("it is placed", async || !app.vapi.calls().is_empty()).await;
     let (call, app) = (vapis_call(&app), app.restart().await);
@@ -115,7 +118,7 @@ async fn an_instance_that_is_lost_is_followed_by_another(engine: Engine) {
     let before = has_live(&app, &id, 2).await;
     is_lost(&app).await;
     start(&other);
-    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
     end(&other, &before).await;
     assert_eq!(sent(&app), 2, "somebody else works on it");
     app.clock().advance(16_000);
@@ -224,4 +227,40 @@ async fn a_vapi_that_can_not_be_reached_is_told_in_the_row_of_the_call_at_once()
     super::cancel(&app, &id, "").await;
     assert_eq!(each(&result(&app, &id).await, "code"), [Value::Null, Value::Null]);
     app.finish().await;
+}
+
+#[tokio::test]
+async fn a_canceled_batch_waits_for_a_store_that_can_not_tell_what_was_placed() {
+    let app = story(Engine::Sqlite).begin().await;
+    start(&app);
+    app.vapi.fail_next(Fault::Slow(Duration::from_millis(900)));
+    let id = made(&app, &of(1, 1)).await;
+    eventually("it is placed", async || !app.vapi.calls().is_empty()).await;
+    // Nobody noted which call that is, and what its key stands for can't be read for a while.
+    let (call, app) = (vapis_call(&app), app.restart().await);
+    let db = Connection::open(app.folder().join("ringback.db")).unwrap();
+    let kept: Vec<u8> = db.query_row("SELECT body FROM documents WHERE kind = 'answer'", [], |row| row.get(0)).unwrap();
+    let put = |body: &[u8]| assert_eq!(db.execute("UPDATE documents SET body = ?1 WHERE kind = 'answer'", [body]).unwrap(), 1);
+    put(b"broken");
+    super::cancel(&app, &id, "").await;
+    app.clock().advance(61_000);
+    start(&app);
+    // Each answer to the work on a batch is written down.
+    let written = async || {
+        let batch = app.api().registry.store().document(DocumentKind::Batch, &id, app.clock().now()).await.unwrap();
+        batch.expect("it is there").revision
+    };
+    let before = written().await;
+    eventually("it is worked on", async || written().await > before).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(written().await - before < 8, "it asks all the time: {}", written().await - before);
+    put(&kept);
+    eventually("its key leads there", async || {
+        app.api().dialer.step().await.unwrap();
+        data(&app, &id).await["results"][0]["callId"] == call.as_str()
+    })
+    .await;
+    end(&app, &[call]).await;
+    assert_eq!((result(&app, &id).await["stats"]["completed"].clone(), sent(&app)), (json!(1), 1));
+    finish(app).await;
 }

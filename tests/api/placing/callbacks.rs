@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ringback::{simulate::Fault, store::DocumentKind};
+use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use super::{asking, id, place, request, sent, vapis_call};
@@ -168,6 +169,24 @@ async fn who_is_told_goes_with_the_call_or_with_its_placing(engine: Engine) {
     app.api().dialer.step().await.unwrap();
     assert!(!somebody_waits(&app).await, "nothing is kept longer than its placing");
     app.work().await;
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_refusal_is_noted_before_whoever_was_to_be_told_goes() {
+    let (app, waiting) = (begin(Engine::Sqlite).await, Subscriber::start().await);
+    let db = Connection::open(app.folder().join("ringback.db")).unwrap();
+    db.execute_batch("CREATE TRIGGER stays BEFORE DELETE ON targets BEGIN SELECT RAISE(ABORT, 'it stays'); END").unwrap();
+    app.vapi.fail_next(Fault::Status(400));
+    with_callback(&app, webhook(&waiting)).await.refused(422, "VAPI_REJECTED");
+    let found = app.api().registry.store().documents(DocumentKind::Placement, None, 9, app.clock().now()).await.unwrap();
+    app.get(&result(&found.documents[0].id, "")).await.refused(404, "CALL_NOT_FOUND");
+    assert!(somebody_waits(&app).await, "as if the process had died in between");
+    db.execute_batch("DROP TRIGGER stays").unwrap();
+    app.clock().advance(86_400_000 - 3_600_000);
+    app.api().dialer.step().await.unwrap();
+    assert!(!somebody_waits(&app).await, "they go before their placing does");
+    assert_eq!((tell(&app).await, waiting.told().len()), (0, 0));
     app.finish().await;
 }
 
