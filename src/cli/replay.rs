@@ -15,7 +15,7 @@ use secrecy::SecretString;
 use serde_json::{Value, value::RawValue};
 use tokio::time::MissedTickBehavior;
 
-use super::{parse, reason::reason};
+use super::parse;
 use crate::{
     clock::Clock,
     simulate::{self, Auth, sign},
@@ -147,7 +147,7 @@ impl Sender {
         }
         let answer = match request.body(body).send().await {
             Ok(answer) => answer,
-            Err(error) => return (0, Some(reason(error))),
+            Err(error) => return (0, Some(client::reason(error))),
         };
         let status = answer.status();
         if status.is_success() {

@@ -9,8 +9,7 @@ use reqwest::{Method, Response};
 use serde_json::Value;
 use tokio::time::{Instant, interval, sleep};
 
-use super::Service;
-use crate::call::id::CallId;
+use crate::{call::id::CallId, cli::service::Service};
 
 /// A stream that ended is opened again after this time.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -23,7 +22,7 @@ const CLEAR: &str = "\r\x1b[K";
 pub(super) async fn show(service: &Service, id: &CallId) {
     let mut screen = Screen::default();
     while std::io::stderr().is_terminal() {
-        let opened = service.ask(Method::GET, &format!("/{id}/events?close=done")).send().await;
+        let opened = service.request(Method::GET, service.at(&format!("/calls/{id}/events?close=done"))).send().await;
         if let Ok(stream) = opened
             && stream.status().is_success()
         {
