@@ -21,7 +21,7 @@ use super::{
     EXIT_INTERRUPTED, EXIT_TIMED_OUT, Remote, failed, interrupted, print,
     service::{Service, Waited},
 };
-use crate::{call::id::CallId, config::Environment};
+use crate::{call::id::CallId, config::Environment, words::plain};
 
 /// The call ended, but not as a talk.
 const EXIT_OTHERWISE: u8 = 3;
@@ -130,7 +130,7 @@ async fn place(service: &Service, body: &str, key: &str) -> Result<CallId, Strin
 }
 
 fn refusal(service: &Service, status: StatusCode, answer: &Value) -> String {
-    let details = if answer["details"].is_null() { String::new() } else { format!(" {}", answer["details"]) };
+    let details = if answer["details"].is_null() { String::new() } else { plain(&format!(" {}", answer["details"])) };
     service.refusal(status, answer, "an explanation").why + &details
 }
 
@@ -179,7 +179,8 @@ fn told(data: &Value, as_json: bool) -> String {
     if as_json {
         return format!("{data:#}");
     }
-    let text = |value: &Value| value.as_str().unwrap_or_default().trim().to_owned();
+    let text =
+        |value: &Value| value.as_str().unwrap_or_default().trim().lines().map(plain).collect::<Vec<_>>().join("\n").trim().to_owned();
     let seconds = data["durationSeconds"].as_f64().map(|seconds| format!(", {seconds:.0} s")).unwrap_or_default();
     let parts = [
         format!("{}{seconds}", text(&data["status"])),
@@ -195,6 +196,12 @@ mod tests {
     use serde_json::json;
 
     use super::told;
+
+    #[test]
+    fn words_of_strangers_steer_no_terminal_and_keep_their_lines() {
+        let data = json!({"status": "completed", "endedReason": "x\u{202e}y\nz", "analysis": {"summary": "One.\nTwo\u{1b}[2J.\u{200b}"}});
+        assert_eq!(told(&data, false), "completed\nx y\nz\nOne.\nTwo [2J.");
+    }
 
     #[test]
     fn people_are_told_how_it_ended_and_what_came_of_it() {

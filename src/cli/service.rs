@@ -12,6 +12,7 @@ use crate::{
     call::id::CallId,
     config::{ClientConfig, Environment},
     vapi::client::{plain_http, reason},
+    words::clean,
 };
 
 /// One question for a result waits at most this long; proxies cut longer ones.
@@ -98,7 +99,7 @@ impl Service {
     pub(super) fn refusal(&self, status: StatusCode, answer: &Value, wanted: &str) -> Failure {
         let code = status.as_u16();
         let why = match answer["message"].as_str() {
-            Some(message) => format!("{code}: {message}"),
+            Some(message) => format!("{code}: {}", clean(message)),
             None => format!("{} answers {code} without {wanted}; is that a Ringback?", self.config.url),
         };
         Failure { why, passes: matches!(code, 429 | 502..=504), patience: Duration::ZERO }
@@ -143,4 +144,35 @@ impl Failure {
 /// Did nobody hear of this call yet?
 pub(super) fn is_unheard(data: &Value) -> bool {
     data["createdAt"].is_null()
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::StatusCode;
+    use serde_json::{Value, json};
+
+    use super::Service;
+    use crate::config::ClientConfig;
+
+    fn refusal(status: StatusCode, answer: &Value) -> (String, bool) {
+        let service = Service::new(ClientConfig { url: "http://here".to_owned(), token: None }).expect("a client");
+        let failure = service.refusal(status, answer, "JSON");
+        (failure.why, failure.passes)
+    }
+
+    #[test]
+    fn a_refusal_is_told_in_its_own_words_which_steer_no_terminal() {
+        let evil = "too\u{1b}[2J\n\u{202e}many\u{200b}";
+        assert_eq!(refusal(StatusCode::TOO_MANY_REQUESTS, &json!({"message": evil})), ("429: too [2J  many".to_owned(), true));
+        let (why, passes) = refusal(StatusCode::OK, &json!({"message": "x".repeat(10_000)}));
+        assert!(why.chars().count() < 500 && !passes, "{why}");
+    }
+
+    #[test]
+    fn what_a_restart_mends_passes_and_a_stranger_is_called_one() {
+        for (status, passes) in [(429, true), (500, false), (502, true), (503, true), (504, true), (401, false), (200, false)] {
+            let told = refusal(StatusCode::from_u16(status).expect("a status"), &Value::Null);
+            assert_eq!(told, (format!("http://here answers {status} without JSON; is that a Ringback?"), passes));
+        }
+    }
 }

@@ -13,7 +13,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{Finding, STANDARD_PREFIX, words::address};
+use super::{Finding, STANDARD_PREFIX, address::address};
 use crate::{
     clock::Clock,
     config::WebhookConfig,

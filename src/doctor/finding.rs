@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::words::clean;
+use crate::words::clean;
 
 /// The names of all checks. Stable: scripts and alerts rely on them.
 pub const CHECKS: [&str; 19] = [

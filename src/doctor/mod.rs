@@ -19,6 +19,7 @@
 //! Vapi's public API has no route for the organisation. Its own dashboard uses `/org/{id}`, which some private keys may read; where one may not, that
 //! is a warning, and nothing is concluded from it.
 
+mod address;
 mod credential;
 pub mod door;
 pub mod finding;
@@ -28,7 +29,6 @@ pub mod latest;
 pub mod object;
 pub mod rounds;
 mod tools;
-mod words;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -42,7 +42,6 @@ use crate::{
 };
 
 pub use self::finding::{CHECKS, Finding, Severity};
-pub use self::words::clean;
 use self::{
     house::{House, Named},
     object::{Needs, Plan},

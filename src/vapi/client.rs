@@ -28,7 +28,7 @@ use reqwest::{
 };
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::{call::id::CallId, clock::Clock, trace};
+use crate::{call::id::CallId, clock::Clock, trace, words};
 
 use contact::Contacts;
 use limit::Limiter;
@@ -277,7 +277,7 @@ pub fn reason(error: reqwest::Error) -> String {
     while let Some(inner) = cause.source() {
         cause = inner;
     }
-    cause.to_string()
+    words::clean(&cause.to_string())
 }
 
 /// `.` and `..` are call ids by their letters, but in a path they would name another route.

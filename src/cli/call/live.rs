@@ -9,7 +9,7 @@ use reqwest::{Method, Response};
 use serde_json::Value;
 use tokio::time::{Instant, interval, sleep};
 
-use crate::{call::id::CallId, cli::service::Service};
+use crate::{call::id::CallId, cli::service::Service, words::plain};
 
 /// A stream that ended is opened again after this time.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -93,17 +93,18 @@ impl Screen {
         match event["type"].as_str()? {
             "call.transcript" if data["final"] == true => {
                 let who = if data["role"] == "bot" { "assistant" } else { "customer" };
-                let said: String = data["message"].as_str()?.chars().filter(|it| !it.is_control()).collect();
-                (!said.is_empty()).then(|| format!("  {who}: {said}"))
+                let said = plain(data["message"].as_str()?);
+                (!said.trim().is_empty()).then(|| format!("  {who}: {said}"))
             }
             "call.updated" | "call.ended" => {
-                let state = data["callStatus"].as_str()?;
-                let is_new = self.state != state;
-                if is_new {
-                    state.clone_into(&mut self.state);
-                    self.since = Some(Instant::now());
+                let state = plain(data["callStatus"].as_str()?);
+                if self.state == state {
+                    return None;
                 }
-                is_new.then(|| format!("- {state}"))
+                self.since = Some(Instant::now());
+                let words = format!("- {state}");
+                self.state = state;
+                Some(words)
             }
             _ => None,
         }
@@ -130,8 +131,20 @@ mod tests {
         assert_eq!(shown(&mut screen, "call.updated", &ringing), None);
         assert_eq!(shown(&mut screen, "call.transcript", &json!({"role": "user", "message": "Yes", "final": false})), None);
         let said = json!({"role": "user", "message": "Yes\u{1b}[2J", "final": true});
-        assert_eq!(shown(&mut screen, "call.transcript", &said).as_deref(), Some("  customer: Yes[2J"), "no word steers the terminal");
+        assert_eq!(shown(&mut screen, "call.transcript", &said).as_deref(), Some("  customer: Yes [2J"), "no word steers the terminal");
         assert_eq!(screen.words(b"no JSON"), None);
+    }
+
+    #[test]
+    fn no_word_turns_or_hides_what_follows() {
+        let mut screen = Screen::default();
+        for evil in ["\u{202e}", "\u{200b}", "\u{feff}", "\u{e0041}"] {
+            let said = json!({"role": "user", "message": format!("Yes{evil}no"), "final": true});
+            assert_eq!(shown(&mut screen, "call.transcript", &said).as_deref(), Some("  customer: Yes no"), "{evil:?}");
+            let state = json!({"callStatus": format!("ringing{evil}\u{1b}[2J")});
+            assert_eq!(shown(&mut screen, "call.updated", &state).as_deref(), Some("- ringing  [2J"), "{evil:?}");
+            assert_eq!(shown(&mut screen, "call.updated", &json!({"callStatus": "queued"})).as_deref(), Some("- queued"));
+        }
     }
 
     #[test]
