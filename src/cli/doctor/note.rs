@@ -12,7 +12,7 @@ use crate::{
     audit::{Audit, Deed},
     cli::service::Service,
     clock::Clock,
-    config::{ClientConfig, DatabaseUrl, Migrate, StoreConfig},
+    config::{ClientConfig, DatabaseUrl},
     store::sqlite::inspect,
 };
 
@@ -54,9 +54,7 @@ async fn write(practice: &Practice, action: &str, subjects: Vec<String>) -> Opti
         }
         DatabaseUrl::Postgres(_) | DatabaseUrl::Redis(_) => {}
     }
-    // Nobody who runs on it is to find another schema.
-    let as_it_is = StoreConfig { migrate: Migrate::Check, links: false, ..config.store.clone() };
-    let store = open_store(&as_it_is, LITTLE, !config.http.is_loopback()).await.ok()?;
+    let store = open_store(&config.store.only_looking(), LITTLE, !config.http.is_loopback()).await.ok()?;
     let audit = Audit::new(store.clone(), Clock::System, config.store.retention_ms);
     let mut outcome = Some(());
     for subject in subjects {
