@@ -8,21 +8,8 @@ use crate::kestra::{
 
 const CHECK: &str = "kestra_flow";
 /// Types that take no text as it is.
-const NO_TEXT: [&str; 13] = [
-    "ARRAY",
-    "BOOL",
-    "BOOLEAN",
-    "DATE",
-    "DATETIME",
-    "DURATION",
-    "EMAIL",
-    "FILE",
-    "FLOAT",
-    "INT",
-    "MULTISELECT",
-    "TIME",
-    "URI",
-];
+const NO_TEXT: [&str; 13] =
+    ["ARRAY", "BOOL", "BOOLEAN", "DATE", "DATETIME", "DURATION", "EMAIL", "FILE", "FLOAT", "INT", "MULTISELECT", "TIME", "URI"];
 /// Types that only take texts that the flow knows beforehand.
 const CHOICES: [&str; 2] = ["ENUM", "SELECT"];
 
@@ -66,7 +53,11 @@ fn judged(flow: &Flow, name: &str, places: bool) -> Vec<Finding> {
     }
     if !flow.outputs.iter().any(|output| output == CALL_ID) {
         let words = format!("the flow {name} has no output {CALL_ID}, so it does not say which call it placed; webhooks have to");
-        faults.push(Fault { stops: false, words, advice: format!("give it the output {CALL_ID}, as examples/kestra/place_call.yaml does") });
+        faults.push(Fault {
+            stops: false,
+            words,
+            advice: format!("give it the output {CALL_ID}, as examples/kestra/place_call.yaml does"),
+        });
     }
     if faults.is_empty() {
         return vec![Finding::ok(CHECK, &format!("the flow {name} takes what it is started with, and names its call"))];
@@ -130,7 +121,13 @@ mod tests {
             ("note", "STRING", false, Severity::Ok, "takes what it is started with"),
             ("urgency", "SELECT", false, Severity::Ok, "takes what it is started with"),
             ("location", "A_NEW_TYPE", false, Severity::Ok, "takes what it is started with"),
-            ("note", "STRING", true, Severity::Error, "requires the input note, which it does not get; with KESTRA_ENABLED no call is placed"),
+            (
+                "note",
+                "STRING",
+                true,
+                Severity::Error,
+                "requires the input note, which it does not get; with KESTRA_ENABLED no call is placed",
+            ),
             ("location", "STRING", true, Severity::Warning, "requires the input location, which is not known of every call"),
             ("location", "DATE", false, Severity::Error, "the input location of type DATE"),
             ("provider_name", "JSON", true, Severity::Error, "the input provider_name of type JSON"),

@@ -12,6 +12,7 @@
 //! | `credential` | with what its webhooks prove themselves: pure |
 //! | `tools` | where the tools of an assistant are asked: pure |
 //! | [`house`] | all objects of the organisation, and which address counts for whom |
+//! | `flow` | the flow of Kestra's that places calls |
 //! | [`fix`] | changing objects, and putting back what was there |
 //! | [`latest`] | what the latest round found |
 //! | [`rounds`] | the same on a schedule inside the service |
@@ -24,6 +25,7 @@ mod credential;
 pub mod door;
 pub mod finding;
 pub mod fix;
+mod flow;
 pub mod house;
 pub mod latest;
 pub mod object;
@@ -108,7 +110,12 @@ impl Doctor {
         let mut findings = self.configuration();
         findings.extend(door::examine(&self.webhook, &self.clock).await);
         if let Some(kestra) = &self.kestra {
-            findings.push(of_kestra(kestra).await);
+            let told = of_kestra(kestra).await;
+            let is_well = told.severity == Severity::Ok;
+            findings.push(told);
+            if is_well {
+                findings.extend(flow::examine(kestra).await);
+            }
         }
         let mut plans = Vec::new();
         if let Some(client) = &self.client {

@@ -9,16 +9,8 @@ pub const CALL: &str = "call";
 /// Inputs that every execution gets.
 pub const ALWAYS: [&str; 2] = ["placement_id", CALL];
 /// Inputs that an execution gets where they are known of its call.
-pub const WHERE_KNOWN: [&str; 8] = [
-    "provider_name",
-    "provider_phone",
-    "service_needed",
-    "user_criteria",
-    "location",
-    "urgency",
-    "service_request_id",
-    "provider_id",
-];
+pub const WHERE_KNOWN: [&str; 8] =
+    ["provider_name", "provider_phone", "service_needed", "user_criteria", "location", "urgency", "service_request_id", "provider_id"];
 /// The output that names the call.
 pub const CALL_ID: &str = "call_id";
 
