@@ -40,6 +40,7 @@
 //! | [`kestra`] | asks a Kestra: starts its flow, looks at executions, resumes them |
 //! | [`outbound`] | requests to other people's addresses, guarded and signed |
 //! | [`simulate`] | a stateful fake Vapi, for users, tests and benches |
+//! | [`words`] | words of strangers, made fit to be shown |
 //! | [`trace`] | which trace the work at hand belongs to |
 //! | [`config`], [`clock`], [`lifecycle`], [`telemetry`], [`envelope`], [`error`] | what every room has: settings, time, tasks, logs and metrics, answers |
 //!
@@ -101,3 +102,4 @@ pub mod tools;
 pub mod trace;
 pub mod transfer;
 pub mod vapi;
+pub mod words;

@@ -28,7 +28,7 @@ pub fn open_snapshot(config: &StoreConfig) -> Result<Option<Snapshot>, StoreErro
 /// A database that does not answer is no error: its store opens by itself when it does.
 ///
 /// # Errors
-/// [`StoreError::Unusable`] when it can't be opened as configured.
+/// [`StoreError::Unusable`] or [`StoreError::Behind`] when it can't be opened as configured.
 pub async fn open_store(config: &StoreConfig, memory_bytes: u64, exposed: bool) -> Result<Store, StoreError> {
     let keys = DataKeys::from_base64(&config.data_keys)?;
     let max_connections = usize::try_from(config.max_connections).unwrap_or(usize::MAX);

@@ -1,11 +1,8 @@
 //! `ringback assistant-config`: a request on stdin becomes an assistant on stdout.
 
-use std::{
-    io::{Read as _, Write as _},
-    process::ExitCode,
-};
+use std::{io::Read as _, process::ExitCode};
 
-use super::{failed, unusable};
+use super::{failed, print, unusable};
 use crate::{
     config::{Environment, ServerConfig},
     dial::Writer,
@@ -22,11 +19,7 @@ pub(super) fn run(environment: &Environment) -> ExitCode {
         return failed(&format!("stdin can't be read: {error}"));
     }
     match written(&text, server) {
-        Ok(assistant) => match writeln!(std::io::stdout(), "{assistant}") {
-            Ok(()) => ExitCode::SUCCESS,
-            // A closed pipe: whoever read has read enough.
-            Err(_) => ExitCode::FAILURE,
-        },
+        Ok(assistant) => print(assistant, ExitCode::SUCCESS),
         Err(why) => failed(&why),
     }
 }

@@ -7,19 +7,20 @@ use std::{
     time::Duration,
 };
 
-use reqwest::{Client, StatusCode};
-use secrecy::ExposeSecret as _;
+use reqwest::{Method, StatusCode, Url};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::{EXIT_INTERRUPTED, EXIT_USAGE, Remote, failed, interrupted, parse, reason::reason};
+use super::{
+    EXIT_INTERRUPTED, EXIT_USAGE, Remote, failed, interrupted, parse, print,
+    service::{Failure, Service},
+};
 use crate::{
     call::time::{Millis, YEAR_2020},
     clock::Clock,
-    config::{ClientConfig, Environment},
-    vapi::client::plain_http,
+    config::Environment,
 };
 
 /// One page may take so long: Vapi's answer, fifty commits, and everybody in a hurry before it.
@@ -103,22 +104,17 @@ pub(super) async fn run(args: BackfillArgs, environment: &Environment) -> ExitCo
         eprintln!("error: {mistake}\n\nFor more information, try '--help'.");
         return ExitCode::from(EXIT_USAGE);
     }
-    let config = match args.remote.resolve(environment) {
-        Ok(config) => config,
+    let service = match Service::find(args.remote, environment) {
+        Ok(service) => service,
         Err(code) => return code,
     };
-    let http = match plain_http() {
-        Ok(http) => http,
-        Err(error) => return failed(&error.to_string()),
-    };
-    let service = Service { http, config, since, until, all: args.all };
+    let order = Order { service, since, until, all: args.all };
     let mut counts = Counts::default();
-    let end = service.pages(&mut counts, &interrupted()).await;
+    let end = order.pages(&mut counts, &interrupted()).await;
     // What was fetched stays, however it ended. To have seen nothing is a result only of who came to the end.
-    let told = if matches!(end, End::Done) || counts.seen > 0 { tell(&counts, args.json) } else { Ok(()) };
+    let told = if matches!(end, End::Done) || counts.seen > 0 { tell(&counts, args.json) } else { ExitCode::SUCCESS };
     match end {
-        End::Done if told.is_ok() => ExitCode::SUCCESS,
-        End::Done => ExitCode::FAILURE,
+        End::Done => told,
         End::Stopped => {
             eprintln!("ringback: stopped; what was fetched stays, and the same command fetches the rest");
             ExitCode::from(EXIT_INTERRUPTED)
@@ -135,28 +131,27 @@ fn mistake(since: Millis, now: Millis) -> Option<String> {
     (since < YEAR_2020).then(|| format!("--since is before there was a Vapi: {since}. Take 2020-01-01 for all there is"))
 }
 
-fn tell(counts: &Counts, as_json: bool) -> std::io::Result<()> {
+fn tell(counts: &Counts, as_json: bool) -> ExitCode {
     let summary = if as_json { serde_json::to_string(counts).unwrap_or_default() } else { counts.words() };
-    writeln!(std::io::stdout(), "{summary}")
+    print(summary, ExitCode::SUCCESS)
 }
 
 /// The service, and what it is asked for.
-struct Service {
-    http: Client,
-    config: ClientConfig,
+struct Order {
+    service: Service,
     since: Millis,
     until: Option<Millis>,
     all: bool,
 }
 
-impl Service {
+impl Order {
     async fn pages(&self, counts: &mut Counts, stop: &CancellationToken) -> End {
         let shows = std::io::stderr().is_terminal();
         let mut cursor = None;
         let end = loop {
             let data = match stop.run_until_cancelled(self.patiently(cursor.as_deref())).await {
                 None => break End::Stopped,
-                Some(Err(why)) => break End::Failed(why),
+                Some(Err(failure)) => break End::Failed(failure.why),
                 Some(Ok(data)) => data,
             };
             *counts += Counts::of(&data);
@@ -176,49 +171,37 @@ impl Service {
     }
 
     /// A page, asked for again while what is wrong may pass.
-    async fn patiently(&self, cursor: Option<&str>) -> Result<Value, String> {
+    async fn patiently(&self, cursor: Option<&str>) -> Result<Value, Failure> {
         let mut pause = FIRST_PAUSE;
         for attempt in 1..TRIES {
             match self.page(cursor).await {
-                Err((why, true)) => {
+                Err(failure) if failure.passes => {
                     if attempt == 1 {
-                        eprintln!("ringback: {why}; trying again for a minute");
+                        eprintln!("ringback: {}; trying again for a minute", failure.why);
                     }
                     sleep(pause).await;
                 }
-                answer => return answer.map_err(|(why, _)| why),
+                answer => return answer,
             }
             pause *= 2;
         }
-        self.page(cursor).await.map_err(|(why, _)| why)
+        self.page(cursor).await
     }
 
-    /// A page; or why there is none, and whether that may pass.
-    async fn page(&self, cursor: Option<&str>) -> Result<Value, (String, bool)> {
-        let url = &self.config.url;
-        let bounds = [("since", Some(self.since)), ("until", self.until)];
+    async fn page(&self, cursor: Option<&str>) -> Result<Value, Failure> {
+        let Self { service, since, until, all } = self;
+        let bounds = [("since", Some(*since)), ("until", *until)];
         let mut query: Vec<(&str, String)> = bounds.into_iter().filter_map(|(name, at)| Some((name, at?.to_string()))).collect();
-        query.extend(self.all.then(|| ("all", "1".to_owned())));
+        query.extend(all.then(|| ("all", "1".to_owned())));
         query.extend(cursor.map(|cursor| ("cursor", cursor.to_owned())));
-        let mut address =
-            reqwest::Url::parse(&format!("{url}/api/v1/vapi/backfill")).map_err(|error| (format!("{url}: {error}"), false))?;
-        address.query_pairs_mut().extend_pairs(query);
-        let mut request = self.http.post(address).timeout(PAGE_PATIENCE);
-        if let Some(token) = &self.config.token {
-            request = request.bearer_auth(token.expose_secret());
-        }
-        let broken = |error: reqwest::Error| (format!("{url} does not answer: {}", reason(error)), true);
-        let answer = request.send().await.map_err(broken)?;
-        let status = answer.status();
-        let body = answer.bytes().await.map_err(broken)?;
-        let passes = matches!(status.as_u16(), 429 | 502..=504);
-        let Ok(mut answer) = serde_json::from_slice::<Value>(&body) else {
-            return Err((format!("{url} answers {} without JSON; is that a Ringback?", status.as_u16()), passes));
-        };
+        let address = Url::parse_with_params(&service.at("/backfill"), query)
+            .map_err(|error| Failure::for_good(format!("{}: {error}", service.url())))?;
+        let (status, mut answer) = service.ask(service.request(Method::POST, address).timeout(PAGE_PATIENCE)).await?;
         if status == StatusCode::OK {
             return Ok(answer["data"].take());
         }
+        let failure = service.refusal(status, &answer, "an explanation");
         let is_final = answer["code"] == "VAPI_ACCOUNT";
-        Err((format!("{}: {}", status.as_u16(), answer["message"].as_str().unwrap_or("no explanation")), passes && !is_final))
+        Err(Failure { passes: failure.passes && !is_final, ..failure })
     }
 }

@@ -6,24 +6,22 @@
 mod live;
 
 use std::{
-    io::{IsTerminal as _, Read as _, Write as _},
+    io::{IsTerminal as _, Read as _},
     path::PathBuf,
     process::ExitCode,
     time::Duration,
 };
 
-use reqwest::{Client, Method, RequestBuilder, StatusCode};
-use secrecy::ExposeSecret as _;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::{EXIT_INTERRUPTED, EXIT_TIMED_OUT, Remote, failed, interrupted, reason::reason, result};
-use crate::{
-    call::id::CallId,
-    config::{ClientConfig, Environment},
-    vapi::client::plain_http,
+use super::{
+    EXIT_INTERRUPTED, EXIT_TIMED_OUT, Remote, failed, interrupted, print,
+    service::{Service, Waited},
 };
+use crate::{call::id::CallId, config::Environment, words::plain};
 
 /// The call ended, but not as a talk.
 const EXIT_OTHERWISE: u8 = 3;
@@ -33,8 +31,6 @@ const PLACED_WITHIN: Duration = Duration::from_secs(75);
 const TRIES: usize = 4;
 /// After this time.
 const PAUSE: Duration = Duration::from_secs(1);
-/// One question waits at most this long; proxies cut longer ones.
-const LONGEST_QUESTION: Duration = Duration::from_secs(50);
 
 /// What `ringback call` is told.
 #[derive(Debug, clap::Args)]
@@ -57,58 +53,37 @@ pub(super) struct CallArgs {
     remote: Remote,
 }
 
-/// A running service, and how to ask it.
-struct Service {
-    http: Client,
-    config: ClientConfig,
-}
-
-impl Service {
-    fn ask(&self, method: Method, path: &str) -> RequestBuilder {
-        let request = self.http.request(method, format!("{}/api/v1/vapi/calls{path}", self.config.url));
-        match &self.config.token {
-            Some(token) => request.bearer_auth(token.expose_secret()),
-            None => request,
-        }
-    }
-}
-
 pub(super) async fn run(args: CallArgs, environment: &Environment) -> ExitCode {
     let CallArgs { file, no_wait, wait, json, idempotency_key, remote } = args;
-    let config = match remote.resolve(environment) {
-        Ok(config) => config,
+    let service = match Service::find(remote, environment) {
+        Ok(service) => service,
         Err(code) => return code,
     };
     let body = match body(file) {
         Ok(body) => body,
         Err(why) => return failed(&why),
     };
-    let http = match plain_http() {
-        Ok(http) => http,
-        Err(error) => return failed(&error.to_string()),
-    };
-    let service = Service { http, config };
     let key = idempotency_key.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
     let id = match place(&service, &body, &key).await {
         Ok(id) => id,
         Err(why) => return failed(&why),
     };
     if no_wait {
-        return print(&json!({"callId": id.as_str(), "status": "initiated"}).to_string(), ExitCode::SUCCESS);
+        return print(json!({"callId": id.as_str(), "status": "initiated"}), ExitCode::SUCCESS);
     }
     let stop = interrupted();
     let done = tokio::select! {
-        done = wait_for(&service, &id, Duration::from_secs_f64(wait)) => done,
+        done = service.wait_for(&id, Duration::from_secs_f64(wait)) => done,
         () = live::show(&service, &id) => return ExitCode::FAILURE,
         () = stop.cancelled() => return interrupt(&service, &id).await,
     };
     match done {
-        Ok(Some(data)) => print(&told(&data, json), code_of(&data)),
-        Ok(None) => {
+        Ok(Waited::Done(data)) => print(told(&data, json), code_of(&data)),
+        Ok(Waited::NotDone(_)) => {
             eprintln!("ringback: the call is not done yet; `ringback result {id}` has its result later");
             ExitCode::from(EXIT_TIMED_OUT)
         }
-        Err(why) => failed(&why),
+        Err(failure) => failed(&failure.why),
     }
 }
 
@@ -123,23 +98,23 @@ fn body(file: Option<PathBuf>) -> Result<String, String> {
     Ok(text)
 }
 
-/// Places the call. What gets no answer is sent again: the key sees to it that there is one call.
+/// Places the call. What gets no answer, or none of a Ringback, is sent again: the key sees to it that there is one call.
 async fn place(service: &Service, body: &str, key: &str) -> Result<CallId, String> {
     let mut why = String::new();
     for attempt in 0..TRIES {
         if attempt > 0 {
             sleep(PAUSE).await;
         }
-        let request = service.ask(Method::POST, "").header("idempotency-key", key).header("content-type", "application/json");
-        let answer = match request.body(body.to_owned()).timeout(PLACED_WITHIN).send().await {
-            Ok(answer) => answer,
-            Err(error) => {
-                why = format!("{} does not answer: {}", service.config.url, reason(error));
+        let request = service.request(Method::POST, service.at("/calls"));
+        let request = request.header("idempotency-key", key).header("content-type", "application/json").body(body.to_owned());
+        let (status, answer) = match service.ask(request.timeout(PLACED_WITHIN)).await {
+            Ok(answered) => answered,
+            Err(failure) if failure.passes => {
+                why = failure.why;
                 continue;
             }
+            Err(failure) => return Err(failure.why),
         };
-        let status = answer.status();
-        let answer: Value = answer.json().await.unwrap_or_default();
         match status {
             StatusCode::CREATED | StatusCode::ACCEPTED => {
                 return answer["callId"]
@@ -147,44 +122,28 @@ async fn place(service: &Service, body: &str, key: &str) -> Result<CallId, Strin
                     .and_then(|id| CallId::parse(id).ok())
                     .ok_or_else(|| "the answer names no call".to_owned());
             }
-            StatusCode::SERVICE_UNAVAILABLE => why = refusal(status, &answer),
-            _ => return Err(refusal(status, &answer)),
+            StatusCode::SERVICE_UNAVAILABLE => why = refusal(service, status, &answer),
+            _ => return Err(refusal(service, status, &answer)),
         }
     }
     Err(why)
 }
 
-fn refusal(status: StatusCode, answer: &Value) -> String {
-    let message = answer["message"].as_str().unwrap_or("no explanation; is that a Ringback?");
-    let details = if answer["details"].is_null() { String::new() } else { format!(" {}", answer["details"]) };
-    format!("{}: {message}{details}", status.as_u16())
-}
-
-/// The result once the call is done; `None` when that took too long.
-async fn wait_for(service: &Service, id: &CallId, wait: Duration) -> Result<Option<Value>, String> {
-    let deadline = Instant::now() + wait;
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now()).min(LONGEST_QUESTION);
-        match result::ask(&service.http, &service.config, id, left).await {
-            Ok((StatusCode::OK, mut answer)) => return Ok(Some(answer["data"].take())),
-            Ok(_) if Instant::now() >= deadline => return Ok(None),
-            Ok(_) => {}
-            Err(failure) if failure.passes && deadline.saturating_duration_since(Instant::now()) > PAUSE => sleep(PAUSE).await,
-            Err(failure) => return Err(failure.why),
-        }
-    }
+fn refusal(service: &Service, status: StatusCode, answer: &Value) -> String {
+    let details = if answer["details"].is_null() { String::new() } else { plain(&format!(" {}", answer["details"])) };
+    service.refusal(status, answer, "an explanation").why + &details
 }
 
 /// Ctrl-C: the call goes on unless somebody at a terminal says otherwise.
 async fn interrupt(service: &Service, id: &CallId) -> ExitCode {
     let asks = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
     if asks && says_yes(interrupted()).await {
-        let told = service.ask(Method::POST, &format!("/{id}/cancel")).timeout(PLACED_WITHIN).send().await;
-        match told {
+        let request = service.request(Method::POST, service.at(&format!("/calls/{id}/cancel")));
+        match service.send(request.timeout(PLACED_WITHIN)).await {
             Ok(answer) if answer.status().is_success() => eprintln!("ringback: hung up"),
             Ok(answer) if answer.status() == StatusCode::CONFLICT => eprintln!("ringback: the call has ended"),
-            Ok(answer) => eprintln!("ringback: not hung up: {} answers {}", service.config.url, answer.status().as_u16()),
-            Err(error) => eprintln!("ringback: not hung up: {}", reason(error)),
+            Ok(answer) => eprintln!("ringback: not hung up: {} answers {}", service.url(), answer.status().as_u16()),
+            Err(failure) => eprintln!("ringback: not hung up: {}", failure.why),
         }
     } else {
         eprintln!("ringback: the call goes on; `ringback result {id}` has its result later");
@@ -220,7 +179,8 @@ fn told(data: &Value, as_json: bool) -> String {
     if as_json {
         return format!("{data:#}");
     }
-    let text = |value: &Value| value.as_str().unwrap_or_default().trim().to_owned();
+    let text =
+        |value: &Value| value.as_str().unwrap_or_default().trim().lines().map(plain).collect::<Vec<_>>().join("\n").trim().to_owned();
     let seconds = data["durationSeconds"].as_f64().map(|seconds| format!(", {seconds:.0} s")).unwrap_or_default();
     let parts = [
         format!("{}{seconds}", text(&data["status"])),
@@ -231,18 +191,17 @@ fn told(data: &Value, as_json: bool) -> String {
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
 }
 
-fn print(line: &str, code: ExitCode) -> ExitCode {
-    match writeln!(std::io::stdout(), "{line}") {
-        Ok(()) => code,
-        Err(_) => ExitCode::FAILURE,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::told;
+
+    #[test]
+    fn words_of_strangers_steer_no_terminal_and_keep_their_lines() {
+        let data = json!({"status": "completed", "endedReason": "x\u{202e}y\nz", "analysis": {"summary": "One.\nTwo\u{1b}[2J.\u{200b}"}});
+        assert_eq!(told(&data, false), "completed\nx y\nz\nOne.\nTwo [2J.");
+    }
 
     #[test]
     fn people_are_told_how_it_ended_and_what_came_of_it() {

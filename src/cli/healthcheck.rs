@@ -2,8 +2,11 @@
 
 use std::{process::ExitCode, time::Duration};
 
-use super::{failed, reason::reason};
-use crate::{config::ClientConfig, vapi::client::plain_http};
+use super::failed;
+use crate::{
+    config::ClientConfig,
+    vapi::client::{plain_http, reason},
+};
 
 /// A probe that takes longer is a failed one.
 const DEADLINE: Duration = Duration::from_secs(5);

@@ -15,13 +15,13 @@ mod moving;
 mod openapi;
 mod parse;
 mod progress;
-mod reason;
 pub mod replay;
 mod result;
 mod serve;
+mod service;
 pub mod simulate;
 
-use std::{path::Path, process::ExitCode};
+use std::{fmt::Display, io::Write as _, path::Path, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use secrecy::SecretString;
@@ -184,9 +184,17 @@ fn interrupted() -> CancellationToken {
 }
 
 /// Says why the configuration can't be used.
-fn unusable(error: &dyn std::fmt::Display) -> ExitCode {
+fn unusable(error: &dyn Display) -> ExitCode {
     eprintln!("ringback: {error}");
     ExitCode::from(EXIT_CONFIGURATION)
+}
+
+/// Prints a result. A closed pipe is a failure: whoever read has read enough.
+fn print(result: impl Display, code: ExitCode) -> ExitCode {
+    match writeln!(std::io::stdout(), "{result}") {
+        Ok(()) => code,
+        Err(_) => ExitCode::FAILURE,
+    }
 }
 
 /// Says why a command failed.

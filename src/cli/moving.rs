@@ -13,7 +13,7 @@ use crate::{
     app::{open_snapshot, open_store},
     clock::Clock,
     config::{ConfigError, DatabaseUrl, Environment, HttpConfig, StoreConfig},
-    store::{Store, StoreError},
+    store::Store,
     transfer::{
         TransferError,
         export::{self, Written},
@@ -197,6 +197,6 @@ async fn open(config: &StoreConfig) -> Result<Store, Failure> {
     // A database that does not answer counts as open.
     match store.health().await {
         Ok(_) => Ok(store),
-        Err(error @ (StoreError::Unavailable(_) | StoreError::Unusable(_))) => Err(Failure::Work(error.into())),
+        Err(error) => Err(Failure::Work(error.into())),
     }
 }

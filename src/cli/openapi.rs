@@ -1,17 +1,13 @@
 //! `ringback openapi`: the OpenAPI 3.1 document on stdout.
 
-use std::{io::Write as _, process::ExitCode};
+use std::process::ExitCode;
 
-use super::failed;
+use super::{failed, print};
 use crate::http;
 
 pub(super) fn run() -> ExitCode {
     match http::openapi().to_pretty_json() {
-        Ok(document) => match writeln!(std::io::stdout(), "{document}") {
-            Ok(()) => ExitCode::SUCCESS,
-            // A closed pipe: whoever read has read enough.
-            Err(_) => ExitCode::FAILURE,
-        },
+        Ok(document) => print(document, ExitCode::SUCCESS),
         Err(error) => failed(&error.to_string()),
     }
 }

@@ -15,19 +15,18 @@ use secrecy::SecretString;
 use serde_json::{Value, value::RawValue};
 use tokio::time::MissedTickBehavior;
 
-use super::{parse, reason::reason};
+use super::parse;
 use crate::{
     clock::Clock,
     simulate::{self, Auth, sign},
     vapi::client,
+    words::{clean, plain},
 };
 
 /// Exit code for files that cannot be posted.
 const BAD_FILE: u8 = 2;
 /// How long an answer may take: as long as Vapi waits for it.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
-/// Characters of somebody's explanation that are shown.
-const LONGEST_WHY: usize = 300;
 
 /// What `ringback replay` is told.
 #[derive(Debug, Args)]
@@ -147,7 +146,7 @@ impl Sender {
         }
         let answer = match request.body(body).send().await {
             Ok(answer) => answer,
-            Err(error) => return (0, Some(reason(error))),
+            Err(error) => return (0, Some(client::reason(error))),
         };
         let status = answer.status();
         if status.is_success() {
@@ -155,8 +154,7 @@ impl Sender {
         }
         let said: Value = answer.json().await.unwrap_or_default();
         let words = said["message"].as_str().unwrap_or(status.canonical_reason().unwrap_or("no explanation"));
-        let words: String = words.chars().filter(|it| !it.is_control()).take(LONGEST_WHY).collect();
-        (status.as_u16(), Some(format!("{}: {words}", status.as_u16())))
+        (status.as_u16(), Some(format!("{}: {}", status.as_u16(), clean(words))))
     }
 
     /// Where it posts to, without what may let one in.
@@ -183,8 +181,8 @@ impl What {
 impl fmt::Display for What {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Words of strangers: a line break in them must not make a line.
-        let clean = |text: &str| text.replace(|letter: char| letter.is_whitespace() || letter.is_control(), "?");
-        write!(f, "{} {}", clean(&self.kind), clean(&self.call_id))
+        let word = |text: &str| plain(text).replace(char::is_whitespace, "?");
+        write!(f, "{} {}", word(&self.kind), word(&self.call_id))
     }
 }
 

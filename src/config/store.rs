@@ -85,6 +85,12 @@ impl StoreConfig {
         reader.finish(store).map(|(store, _)| store)
     }
 
+    /// The same for a look from outside: nothing is migrated or linked, as whoever runs on it is to find it as it was.
+    #[must_use]
+    pub fn only_looking(&self) -> Self {
+        Self { migrate: Migrate::Check, links: false, ..self.clone() }
+    }
+
     pub(super) fn read(reader: &mut Reader<'_>) -> Self {
         let mut store = Self::values(reader);
         store.links |= store.data_keys.is_empty();

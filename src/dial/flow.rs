@@ -21,7 +21,10 @@ use crate::{
         id::CallId,
         time::{Millis, SECOND},
     },
-    kestra::{Execution, Kestra, LABEL, Looked, Started, Told},
+    kestra::{
+        Execution, Kestra, LABEL, Looked, Started, Told,
+        flow::{ALWAYS, CALL_ID, WHERE_KNOWN},
+    },
     store::StoreError,
     vapi::{
         assistant::CallRequest,
@@ -29,8 +32,6 @@ use crate::{
     },
 };
 
-/// The output of a flow that names its call.
-const CALL_ID: &str = "call_id";
 /// After an execution ended without naming its call, webhooks and Vapi's list have this long to tell of one.
 const AFTER_ITS_END: i64 = 60 * SECOND;
 
@@ -167,19 +168,20 @@ fn refusal(told: &Told) -> Refusal {
 
 /// What the flow is told: the body for Vapi, and what the older flows go by.
 fn inputs<'a>(id: &'a str, body: &'a str, wanted: &'a Wanted) -> Vec<(&'static str, &'a str)> {
-    let mut inputs = vec![("placement_id", id), ("call", body)];
+    let mut inputs: Vec<_> = ALWAYS.into_iter().zip([id, body]).collect();
     let Wanted::Request(request) = wanted else { return inputs };
     let CallRequest { provider_name, provider_phone, service_needed, user_criteria, location, urgency, .. } = &**request;
     let CallRequest { service_request_id, provider_id, .. } = &**request;
-    inputs.extend([("provider_name", provider_name.as_str()), ("provider_phone", provider_phone)]);
-    let more = [
-        ("service_needed", service_needed.as_deref()),
-        ("user_criteria", user_criteria.as_deref()),
-        ("location", location.as_deref()),
-        ("urgency", urgency.map(crate::vapi::assistant::Urgency::as_str)),
-        ("service_request_id", service_request_id.as_deref()),
-        ("provider_id", provider_id.as_deref()),
+    let known = [
+        Some(provider_name.as_str()),
+        Some(provider_phone),
+        service_needed.as_deref(),
+        user_criteria.as_deref(),
+        location.as_deref(),
+        urgency.map(crate::vapi::assistant::Urgency::as_str),
+        service_request_id.as_deref(),
+        provider_id.as_deref(),
     ];
-    inputs.extend(more.into_iter().filter_map(|(name, text)| Some((name, text?))));
+    inputs.extend(WHERE_KNOWN.into_iter().zip(known).filter_map(|(name, text)| Some((name, text?))));
     inputs
 }

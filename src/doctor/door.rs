@@ -2,7 +2,7 @@
 //!
 //! First without a proof. Only if what answers refuses it as a Ringback does, a proof is shown: a stranger at that address is told no secret.
 
-use std::{error::Error as _, time::Duration};
+use std::time::Duration;
 
 use reqwest::{
     Client, Url,
@@ -13,12 +13,15 @@ use serde_json::Value;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{Finding, STANDARD_PREFIX, words::address};
+use super::{Finding, STANDARD_PREFIX, address::address};
 use crate::{
     clock::Clock,
     config::WebhookConfig,
     simulate::{Auth, sign},
-    vapi::{client::plain_http, probe},
+    vapi::{
+        client::{plain_http, reason},
+        probe,
+    },
 };
 
 /// An answer that takes longer counts as none.
@@ -185,9 +188,9 @@ async fn post(http: &Client, url: &str, body: &[u8], proof: Vec<(&'static str, S
         request = request.header(name, value);
     }
     let asked = async {
-        let mut response = request.send().await.map_err(|error| cause(&error))?;
+        let mut response = request.send().await.map_err(reason)?;
         let (status, headers, mut body) = (response.status().as_u16(), response.headers().clone(), Vec::new());
-        while let Some(chunk) = response.chunk().await.map_err(|error| cause(&error))? {
+        while let Some(chunk) = response.chunk().await.map_err(reason)? {
             body.extend_from_slice(&chunk);
             if body.len() > MOST_BYTES {
                 break;
@@ -198,13 +201,4 @@ async fn post(http: &Client, url: &str, body: &[u8], proof: Vec<(&'static str, S
     let late = |_elapsed| Err(format!("no answer within {} s", DEADLINE.as_secs()));
     let (status, headers, body) = tokio::time::timeout(DEADLINE, asked).await.unwrap_or_else(late)?;
     Ok(Answer { status, headers, body: serde_json::from_slice(&body).unwrap_or_default(), took: begun.elapsed() })
-}
-
-/// The innermost reason: a certificate, a name that is not found, a refused connection.
-fn cause(error: &reqwest::Error) -> String {
-    let mut reason = error.source();
-    while let Some(inner) = reason.and_then(std::error::Error::source) {
-        reason = Some(inner);
-    }
-    reason.map_or_else(|| "the connection failed".to_owned(), ToString::to_string)
 }

@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
-use super::words::clean;
+use crate::words::clean;
 
 /// The names of all checks. Stable: scripts and alerts rely on them.
-pub const CHECKS: [&str; 19] = [
+pub const CHECKS: [&str; 20] = [
     "config",
     "store",
     "store_schema",
@@ -19,6 +19,7 @@ pub const CHECKS: [&str; 19] = [
     "vapi_api",
     "clock",
     "kestra",
+    "kestra_flow",
     "server_url",
     "server_timeout",
     "server_retries",

@@ -7,7 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::object::{self, Kind, Needs, Object, Plan};
-use crate::vapi::client::{SettingError, VapiClient};
+use crate::{
+    vapi::client::{SettingError, VapiClient},
+    words::clean,
+};
 
 /// Marks the files that `--restore` takes.
 const FORMAT: &str = "ringback-doctor-1";
@@ -91,7 +94,7 @@ impl SavedObject {
     /// Kind and id.
     #[must_use]
     pub fn subject(&self) -> String {
-        super::clean(&format!("{} {}", self.kind, self.id))
+        clean(&format!("{} {}", self.kind, self.id))
     }
 
     /// The names of the fields that are put back.
@@ -139,7 +142,7 @@ pub async fn restore(client: &VapiClient, saved: &SavedObject) -> Result<(), Fix
 }
 
 async fn read(client: &VapiClient, kind: Kind, id: &str) -> Result<Object, FixError> {
-    let subject = || super::clean(&format!("{} {id}", kind.path()));
+    let subject = || clean(&format!("{} {id}", kind.path()));
     let setting = client.setting(&[kind.path(), id], None).await.map_err(|error| FixError::Vapi(subject(), error))?;
     Object::new(kind, setting.value).ok_or_else(|| FixError::Vapi(subject(), SettingError::Missing))
 }

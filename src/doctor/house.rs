@@ -6,9 +6,9 @@ use serde_json::Value;
 
 use super::{
     Examination, Finding,
+    address::address,
     object::{self, Kind, Needs, Object},
     skew, tools,
-    words::address,
 };
 use crate::{
     clock::Clock,

@@ -12,6 +12,7 @@
 //! | `credential` | with what its webhooks prove themselves: pure |
 //! | `tools` | where the tools of an assistant are asked: pure |
 //! | [`house`] | all objects of the organisation, and which address counts for whom |
+//! | `flow` | the flow of Kestra's that places calls |
 //! | [`fix`] | changing objects, and putting back what was there |
 //! | [`latest`] | what the latest round found |
 //! | [`rounds`] | the same on a schedule inside the service |
@@ -19,16 +20,17 @@
 //! Vapi's public API has no route for the organisation. Its own dashboard uses `/org/{id}`, which some private keys may read; where one may not, that
 //! is a warning, and nothing is concluded from it.
 
+mod address;
 mod credential;
 pub mod door;
 pub mod finding;
 pub mod fix;
+mod flow;
 pub mod house;
 pub mod latest;
 pub mod object;
 pub mod rounds;
 mod tools;
-mod words;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -42,7 +44,6 @@ use crate::{
 };
 
 pub use self::finding::{CHECKS, Finding, Severity};
-pub use self::words::clean;
 use self::{
     house::{House, Named},
     object::{Needs, Plan},
@@ -107,7 +108,12 @@ impl Doctor {
         let mut findings = self.configuration();
         findings.extend(door::examine(&self.webhook, &self.clock).await);
         if let Some(kestra) = &self.kestra {
-            findings.push(of_kestra(kestra).await);
+            let told = of_kestra(kestra).await;
+            let is_well = told.severity == Severity::Ok;
+            findings.push(told);
+            if is_well {
+                findings.extend(flow::examine(kestra).await);
+            }
         }
         let mut plans = Vec::new();
         if let Some(client) = &self.client {

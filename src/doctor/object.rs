@@ -6,9 +6,10 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Finding,
+    address::address,
     credential::{self, Credential, Proposal},
-    words::{address, clean},
 };
+use crate::words::clean;
 
 /// Seconds that Vapi must wait for an answer: the store has 5 to commit.
 const LEAST_TIMEOUT: f64 = 6.0;

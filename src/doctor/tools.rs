@@ -6,10 +6,12 @@
 use serde_json::{Value, json};
 
 use super::{
-    Finding, credential,
+    Finding,
+    address::address,
+    credential,
     object::{Kind, Needs, Object},
-    words::{address, clean},
 };
+use crate::words::clean;
 
 /// What is to be said of tools that have a server of their own; those without one are asked where the assistant's messages go.
 pub(super) fn findings(assistant: &Object, needs: &Needs) -> Vec<Finding> {

@@ -1,4 +1,4 @@
-//! Asking a Kestra: is it well, start this flow, how does that execution do, go on with it.
+//! Asking a Kestra: is it well, what does this flow take, start it, how does that execution do, go on with it.
 //!
 //! Two generations are in use. They differ in the path that resumes an execution, and in where an execution's outputs stand: in the first one it
 //! carries them, in the second one they have a route of their own. Everything else that is asked for here is the same in both.
@@ -9,6 +9,7 @@
 //! - Neither what lets us in nor an address gets into an error text.
 
 mod execution;
+pub mod flow;
 mod form;
 mod start;
 
@@ -28,11 +29,11 @@ use crate::{
     outbound::{Failure, Outbound, Post, Reply, Trust},
 };
 
-use self::form::Form;
 pub use self::{
     execution::{Execution, Looked},
     start::{Started, Told},
 };
+use self::{flow::Sought, form::Form};
 
 /// The label under which an execution has its placing.
 pub const LABEL: &str = "ringback_placement";
@@ -65,6 +66,19 @@ impl Kestra {
     #[must_use]
     pub fn places(&self) -> bool {
         self.0.config.places
+    }
+
+    /// The flow that places calls, as people write it.
+    #[must_use]
+    pub fn flow_name(&self) -> String {
+        let KestraConfig { namespace, flow, .. } = &self.0.config;
+        format!("{namespace}.{flow}")
+    }
+
+    /// The flow that places calls, as Kestra has it.
+    pub async fn flow(&self) -> Sought {
+        let KestraConfig { url, tenant, namespace, flow, .. } = &self.0.config;
+        Sought::of(self.get(&format!("{url}/api/v1/{tenant}/flows/{namespace}/{flow}"), ASK_WITHIN).await)
     }
 
     /// Is it well?

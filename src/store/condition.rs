@@ -15,6 +15,8 @@ pub(super) enum State {
     Down(String),
     /// It answers, and can't be used until the operator does what the text says.
     Unusable(String),
+    /// It answers, and its schema is older than the one that is needed.
+    Behind(String),
     Closed,
 }
 
@@ -33,6 +35,7 @@ impl Condition {
             State::Opening => Err(StoreError::Unavailable("it is not open yet".to_owned())),
             State::Down(why) => Err(StoreError::Unavailable(format!("it does not answer: {why}"))),
             State::Unusable(why) => Err(StoreError::Unusable(why.clone())),
+            State::Behind(why) => Err(StoreError::Behind(why.clone())),
             State::Closed => Err(closed()),
         }
     }
@@ -46,8 +49,8 @@ impl Condition {
                 // The same trouble in other words.
                 (State::Down(_), State::Down(_)) => {}
                 (_, State::Down(why)) => warn!(why, "The database does not answer; trying again"),
-                (_, State::Unusable(why)) => error!(why, "The database can't be used"),
-                (State::Down(_) | State::Unusable(_), State::Open) => info!("The database answers again"),
+                (_, State::Unusable(why) | State::Behind(why)) => error!(why, "The database can't be used"),
+                (State::Down(_) | State::Unusable(_) | State::Behind(_), State::Open) => info!("The database answers again"),
                 _ => {}
             }
             *now = state;

@@ -166,6 +166,9 @@ pub enum StoreError {
     /// It can't be used as it is: a newer schema, another process holds it, a file system that forgets. The text tells the operator what to do.
     #[error("{0}")]
     Unusable(String),
+    /// Its schema is older than the one that this release needs, or there is none yet, and nobody may bring it up to date here.
+    #[error("{0}")]
+    Behind(String),
 }
 
 impl StoreError {

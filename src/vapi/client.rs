@@ -18,7 +18,7 @@ pub mod list;
 pub mod relay;
 mod settings;
 
-use std::{fmt, num::NonZeroU32, sync::Arc, time::Duration};
+use std::{error::Error, fmt, num::NonZeroU32, sync::Arc, time::Duration};
 
 use hyper::body::Bytes;
 use reqwest::{
@@ -28,7 +28,7 @@ use reqwest::{
 };
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::{call::id::CallId, clock::Clock, trace};
+use crate::{call::id::CallId, clock::Clock, trace, words};
 
 use contact::Contacts;
 use limit::Limiter;
@@ -279,6 +279,21 @@ pub fn plain_http() -> Result<Client, reqwest::Error> {
         .redirect(redirect::Policy::none())
         .user_agent(concat!("ringback/", env!("CARGO_PKG_VERSION")))
         .build()
+}
+
+/// Why a request got no answer, in one line and without its address, which may hold a token. The innermost cause says what a person can act on:
+/// nobody listens there, there is no such host, its certificate is not trusted.
+#[must_use]
+pub fn reason(error: reqwest::Error) -> String {
+    if error.is_timeout() {
+        return "no answer in time".to_owned();
+    }
+    let error = error.without_url();
+    let mut cause: &dyn Error = &error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    words::clean(&cause.to_string())
 }
 
 /// `.` and `..` are call ids by their letters, but in a path they would name another route.

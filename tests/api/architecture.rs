@@ -9,9 +9,27 @@ use std::{
 /// Every room, and the rooms it may look into. Strict both ways: a door that nobody uses has to go as well.
 ///
 /// A room only looks into rooms further down this list, so imports can't go round in circles.
-const DOORS: [(&str, &[&str]); 31] = [
+const DOORS: [(&str, &[&str]); 32] = [
     ("main", &["cli"]),
-    ("cli", &["app", "audit", "call", "clock", "config", "dial", "doctor", "http", "simulate", "store", "telemetry", "transfer", "vapi"]),
+    (
+        "cli",
+        &[
+            "app",
+            "audit",
+            "call",
+            "clock",
+            "config",
+            "dial",
+            "doctor",
+            "http",
+            "simulate",
+            "store",
+            "telemetry",
+            "transfer",
+            "vapi",
+            "words",
+        ],
+    ),
     (
         "app",
         &[
@@ -65,7 +83,7 @@ const DOORS: [(&str, &[&str]); 31] = [
             "vapi",
         ],
     ),
-    ("doctor", &["call", "clock", "config", "kestra", "lifecycle", "simulate", "store", "telemetry", "vapi"]),
+    ("doctor", &["call", "clock", "config", "kestra", "lifecycle", "simulate", "store", "telemetry", "vapi", "words"]),
     ("dial", &["batch", "call", "clock", "config", "fields", "kestra", "lifecycle", "push", "registry", "store", "trace", "vapi"]),
     ("tools", &["call", "clock", "config", "lifecycle", "outbound", "registry", "store", "telemetry", "trace", "vapi"]),
     ("push", &["batch", "call", "clock", "fields", "kestra", "lifecycle", "outbound", "registry", "store", "telemetry", "trace"]),
@@ -79,7 +97,7 @@ const DOORS: [(&str, &[&str]); 31] = [
     ("registry", &["call", "clock", "envelope", "lifecycle", "store", "telemetry", "trace"]),
     ("simulate", &["call", "clock", "vapi"]),
     ("error", &["call", "config", "envelope", "store", "vapi"]),
-    ("vapi", &["call", "clock", "fields", "trace"]),
+    ("vapi", &["call", "clock", "fields", "trace", "words"]),
     ("telemetry", &["call", "config", "lifecycle", "outbound", "store", "trace"]),
     ("store", &["call"]),
     ("lifecycle", &["config"]),
@@ -91,6 +109,7 @@ const DOORS: [(&str, &[&str]); 31] = [
     ("outbound", &["trace"]),
     ("trace", &[]),
     ("call", &[]),
+    ("words", &[]),
     ("lib", &[]),
 ];
 

@@ -82,10 +82,11 @@ async fn a_refusal_is_shown_and_the_rest_is_still_posted() {
     let (receiver, recordings) = (Receiver::start().await, Recordings::new());
     receiver.answer([(401, Value::Null)]);
     let odd = json!({"type": "call-end\nforged 200", "data": {}});
-    let file = recordings.file("two.jsonl", format!("{}\n{odd}", status(Stage::Queued)));
+    let turned = json!({"type": "call\u{202e}end\u{200b}", "data": {}});
+    let file = recordings.file("two.jsonl", format!("{}\n{odd}\n{turned}", status(Stage::Queued)));
     let (all_taken, printed) = replayed(&[&file], "", &receiver.url).await.expect("it ran");
     assert!(!all_taken);
-    assert_eq!(printed, format!("401 status-update {CALL}\n200 call-end?forged?200 -\n"));
+    assert_eq!(printed, format!("401 status-update {CALL}\n200 call-end?forged?200 -\n200 call?end? -\n"));
 }
 
 #[tokio::test]

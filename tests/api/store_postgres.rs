@@ -44,7 +44,7 @@ pub(crate) async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool)
 /// Why the store can't be opened.
 async fn refusal(options: &PostgresOptions) -> String {
     match PostgresStore::open(options).await {
-        Err(StoreError::Unusable(why)) => why,
+        Err(StoreError::Unusable(why) | StoreError::Behind(why)) => why,
         other => panic!("{other:?}"),
     }
 }

@@ -39,7 +39,7 @@ const COMMIT: &[u8] = b"end-of-call-report";
 /// Why the store can't be opened.
 async fn refusal(options: &RedisOptions) -> String {
     match RedisStore::open(options).await {
-        Err(StoreError::Unusable(why)) => why,
+        Err(StoreError::Unusable(why) | StoreError::Behind(why)) => why,
         other => panic!("{other:?}"),
     }
 }

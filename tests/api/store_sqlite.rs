@@ -32,7 +32,7 @@ fn place() -> (tempfile::TempDir, PathBuf) {
 fn refusal(options: &SqliteOptions) -> String {
     match SqliteStore::open(options) {
         Ok(_) => panic!("{} opens", options.path.display()),
-        Err(StoreError::Unusable(sentence)) => sentence,
+        Err(StoreError::Unusable(sentence) | StoreError::Behind(sentence)) => sentence,
         Err(other) => panic!("{other:?} is no answer for an operator"),
     }
 }

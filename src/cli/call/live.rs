@@ -9,8 +9,7 @@ use reqwest::{Method, Response};
 use serde_json::Value;
 use tokio::time::{Instant, interval, sleep};
 
-use super::Service;
-use crate::call::id::CallId;
+use crate::{call::id::CallId, cli::service::Service, words::plain};
 
 /// A stream that ended is opened again after this time.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -23,7 +22,7 @@ const CLEAR: &str = "\r\x1b[K";
 pub(super) async fn show(service: &Service, id: &CallId) {
     let mut screen = Screen::default();
     while std::io::stderr().is_terminal() {
-        let opened = service.ask(Method::GET, &format!("/{id}/events?close=done")).send().await;
+        let opened = service.request(Method::GET, service.at(&format!("/calls/{id}/events?close=done"))).send().await;
         if let Ok(stream) = opened
             && stream.status().is_success()
         {
@@ -94,17 +93,18 @@ impl Screen {
         match event["type"].as_str()? {
             "call.transcript" if data["final"] == true => {
                 let who = if data["role"] == "bot" { "assistant" } else { "customer" };
-                let said: String = data["message"].as_str()?.chars().filter(|it| !it.is_control()).collect();
-                (!said.is_empty()).then(|| format!("  {who}: {said}"))
+                let said = plain(data["message"].as_str()?);
+                (!said.trim().is_empty()).then(|| format!("  {who}: {said}"))
             }
             "call.updated" | "call.ended" => {
-                let state = data["callStatus"].as_str()?;
-                let is_new = self.state != state;
-                if is_new {
-                    state.clone_into(&mut self.state);
-                    self.since = Some(Instant::now());
+                let state = plain(data["callStatus"].as_str()?);
+                if self.state == state {
+                    return None;
                 }
-                is_new.then(|| format!("- {state}"))
+                self.since = Some(Instant::now());
+                let words = format!("- {state}");
+                self.state = state;
+                Some(words)
             }
             _ => None,
         }
@@ -131,8 +131,20 @@ mod tests {
         assert_eq!(shown(&mut screen, "call.updated", &ringing), None);
         assert_eq!(shown(&mut screen, "call.transcript", &json!({"role": "user", "message": "Yes", "final": false})), None);
         let said = json!({"role": "user", "message": "Yes\u{1b}[2J", "final": true});
-        assert_eq!(shown(&mut screen, "call.transcript", &said).as_deref(), Some("  customer: Yes[2J"), "no word steers the terminal");
+        assert_eq!(shown(&mut screen, "call.transcript", &said).as_deref(), Some("  customer: Yes [2J"), "no word steers the terminal");
         assert_eq!(screen.words(b"no JSON"), None);
+    }
+
+    #[test]
+    fn no_word_turns_or_hides_what_follows() {
+        let mut screen = Screen::default();
+        for evil in ["\u{202e}", "\u{200b}", "\u{feff}", "\u{e0041}"] {
+            let said = json!({"role": "user", "message": format!("Yes{evil}no"), "final": true});
+            assert_eq!(shown(&mut screen, "call.transcript", &said).as_deref(), Some("  customer: Yes no"), "{evil:?}");
+            let state = json!({"callStatus": format!("ringing{evil}\u{1b}[2J")});
+            assert_eq!(shown(&mut screen, "call.updated", &state).as_deref(), Some("- ringing  [2J"), "{evil:?}");
+            assert_eq!(shown(&mut screen, "call.updated", &json!({"callStatus": "queued"})).as_deref(), Some("- queued"));
+        }
     }
 
     #[test]

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use reqwest::StatusCode;
-use secrecy::ExposeSecret as _;
+use reqwest::{Method, StatusCode};
 use serde_json::json;
 use tokio::time::timeout;
 
@@ -11,10 +10,10 @@ use super::Practice;
 use crate::{
     app::open_store,
     audit::{Audit, Deed},
+    cli::service::Service,
     clock::Clock,
-    config::{ClientConfig, DatabaseUrl, Migrate, StoreConfig},
+    config::{ClientConfig, DatabaseUrl},
     store::sqlite::inspect,
-    vapi::client::plain_http,
 };
 
 /// The service, and then the store, have so long each.
@@ -33,14 +32,11 @@ pub(super) async fn note(practice: &Practice, action: &str, objects: impl Iterat
 }
 
 async fn tell_service(service: Option<&ClientConfig>, action: &str, subjects: &[String]) -> Result<(), String> {
-    let ClientConfig { url, token } = service.ok_or("RINGBACK_URL can't be used")?;
-    let http = plain_http().map_err(|error| error.to_string())?;
-    let mut request =
-        http.post(format!("{url}/api/v1/vapi/audit")).timeout(DEADLINE).json(&json!({"action": action, "subjects": subjects}));
-    if let Some(token) = token {
-        request = request.bearer_auth(token.expose_secret());
-    }
-    let answer = request.send().await.map_err(|_unreachable| format!("{url} does not answer"))?;
+    let service = service.ok_or("RINGBACK_URL can't be used")?.clone();
+    let service = Service::new(service).map_err(|error| error.to_string())?;
+    let request = service.request(Method::POST, service.at("/audit")).json(&json!({"action": action, "subjects": subjects}));
+    let answer = service.send(request.timeout(DEADLINE)).await.map_err(|failure| failure.why)?;
+    let url = service.url();
     match answer.status() {
         StatusCode::CREATED => Ok(()),
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(format!("{url} wants an admin token: set RINGBACK_TOKEN")),
@@ -58,9 +54,7 @@ async fn write(practice: &Practice, action: &str, subjects: Vec<String>) -> Opti
         }
         DatabaseUrl::Postgres(_) | DatabaseUrl::Redis(_) => {}
     }
-    // Nobody who runs on it is to find another schema.
-    let as_it_is = StoreConfig { migrate: Migrate::Check, links: false, ..config.store.clone() };
-    let store = open_store(&as_it_is, LITTLE, !config.http.is_loopback()).await.ok()?;
+    let store = open_store(&config.store.only_looking(), LITTLE, !config.http.is_loopback()).await.ok()?;
     let audit = Audit::new(store.clone(), Clock::System, config.store.retention_ms);
     let mut outcome = Some(());
     for subject in subjects {

@@ -4,7 +4,10 @@ use std::io::{self, IsTerminal as _, Write};
 
 use serde_json::{Value, json};
 
-use crate::doctor::{Examination, Finding, Severity, object::Plan};
+use crate::{
+    doctor::{Examination, Finding, Severity, object::Plan},
+    words::clean,
+};
 
 /// Room for the longest severity.
 const SEVERITY_WIDTH: usize = 7;
@@ -73,7 +76,7 @@ pub(super) fn json(examination: &Examination) -> bool {
     let change = |plan: &Plan| -> Value {
         json!({
             "kind": plan.object.kind.path(),
-            "id": crate::doctor::clean(&plan.object.id),
+            "id": clean(&plan.object.id),
             "name": plan.object.name(),
             "changes": plan.changes,
             "obstacle": plan.obstacle,

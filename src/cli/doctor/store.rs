@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use crate::{
     app::open_store,
-    config::{Config, DatabaseUrl, Migrate, StoreConfig},
+    config::{Config, DatabaseUrl, Migrate},
     doctor::{Finding, of_store},
     store::{
         StoreError,
@@ -18,8 +18,6 @@ use crate::{
 
 /// A database that takes longer does not answer.
 const DEADLINE: Duration = Duration::from_secs(15);
-/// What every engine says of a schema that is too old for this release.
-const BEHIND: &str = "is behind";
 
 pub(super) async fn examine(config: &Config) -> Vec<Finding> {
     let mut findings = match &config.store.url {
@@ -94,18 +92,15 @@ fn behind_by(migrate: Migrate, words: &str) -> Finding {
     }
 }
 
-/// Servers are shared, so a running service is in nobody's way. Nothing is migrated or linked for a look.
+/// Servers are shared, so a running service is in nobody's way.
 async fn of_server(config: &Config) -> Vec<Finding> {
-    let only_look = StoreConfig { migrate: Migrate::Check, links: false, ..config.store.clone() };
     let look = async {
-        let store = open_store(&only_look, 0, !config.http.is_loopback()).await?;
+        let store = open_store(&config.store.only_looking(), 0, !config.http.is_loopback()).await?;
         let health = store.health().await;
         store.close().await.and(health)
     };
     let health = timeout(DEADLINE, look).await.unwrap_or_else(|_late| Err(StoreError::Unavailable("no answer in time".to_owned())));
-    if let Err(StoreError::Unusable(why)) = &health
-        && why.contains(BEHIND)
-    {
+    if let Err(StoreError::Behind(_)) = health {
         let words = "its schema is not the one that this release needs, or there is none yet";
         return vec![Finding::ok("store", "the store answers"), behind_by(config.store.migrate, words)];
     }

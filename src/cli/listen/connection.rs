@@ -2,17 +2,13 @@
 
 use std::time::Duration;
 
-use reqwest::{Client, Response, StatusCode, Url, header};
-use secrecy::ExposeSecret as _;
-use serde_json::Value;
+use reqwest::{Method, Response, StatusCode, Url, header};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::sse::{Event, Parser};
 use crate::{
     call::id::CallId,
-    cli::{reason::reason, result},
-    config::ClientConfig,
-    vapi::client::plain_http,
+    cli::service::{Failure, Service, Waited, is_unheard},
 };
 
 /// How long the head of an answer may take.
@@ -23,16 +19,6 @@ const LONGEST_SILENCE: Duration = Duration::from_secs(45);
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
-/// Characters of somebody's explanation that are shown.
-const LONGEST_WHY: usize = 300;
-
-/// Why there is no stream, and whether that may pass, as a restart does.
-pub(super) struct Failure {
-    pub(super) why: String,
-    passes: bool,
-    /// The service asks for so much patience.
-    patience: Duration,
-}
 
 /// What is heard next.
 pub(super) enum Next {
@@ -48,8 +34,7 @@ pub(super) enum Next {
 
 /// A stream that goes on.
 pub(super) struct Connection {
-    http: Client,
-    config: ClientConfig,
+    service: Service,
     url: Url,
     last: Option<String>,
     open: Option<(Response, Parser)>,
@@ -59,9 +44,8 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Opens the stream for the first time. Then nothing is tried again: an address or a token may be wrong.
-    pub(super) async fn open(config: ClientConfig, url: Url, last: Option<String>) -> Result<Self, Failure> {
-        let http = plain_http().map_err(|error| Failure::for_good(error.to_string()))?;
-        let mut connection = Self { http, config, url, last, open: None, pause: FIRST_PAUSE, again_at: Instant::now() };
+    pub(super) async fn open(service: Service, url: Url, last: Option<String>) -> Result<Self, Failure> {
+        let mut connection = Self { service, url, last, open: None, pause: FIRST_PAUSE, again_at: Instant::now() };
         connection.open = connection.ask().await?.map(|answer| (answer, Parser::default()));
         Ok(connection)
     }
@@ -73,8 +57,8 @@ impl Connection {
 
     /// Did the service hear nothing of this call yet? No, if it can't be asked.
     pub(super) async fn is_unheard(&self, id: &CallId) -> bool {
-        let asked = result::ask(&self.http, &self.config, id, Duration::ZERO).await;
-        asked.is_ok_and(|(_, answer)| result::is_unheard(&answer["data"]))
+        let asked = self.service.result(id, Duration::ZERO).await;
+        asked.is_ok_and(|(Waited::Done(data) | Waited::NotDone(data))| is_unheard(&data))
     }
 
     /// What is heard next. Dropped before it is done, it loses nothing but a try.
@@ -111,53 +95,36 @@ impl Connection {
 
     fn cut(&mut self, why: String, patience: Duration) -> Next {
         self.open = None;
-        self.again_at = Instant::now() + self.pause.max(patience);
+        self.again_at = Instant::now() + self.pause.max(patience.min(LONGEST_PAUSE));
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
         Next::Cut(why)
     }
 
     /// `None`: the service says that there will be nothing to hear.
     async fn ask(&self) -> Result<Option<Response>, Failure> {
-        let mut request = self.http.get(self.url.clone()).header(header::ACCEPT, "text/event-stream");
-        if let Some(token) = &self.config.token {
-            request = request.bearer_auth(token.expose_secret());
-        }
+        let mut request = self.service.request(Method::GET, self.url.clone()).header(header::ACCEPT, "text/event-stream");
         if let Some(last) = &self.last {
             request = request.header("last-event-id", last);
         }
-        let base = &self.config.url;
-        let silent = |why: String| Failure { why: format!("{base} does not answer: {why}"), passes: true, patience: Duration::ZERO };
-        let answer = timeout(HEAD_TIMEOUT, request.send()).await.map_err(|_late| silent("no answer in time".to_owned()))?;
-        let answer = answer.map_err(|error| silent(reason(error)))?;
+        let answer = timeout(HEAD_TIMEOUT, self.service.send(request)).await;
+        let answer = answer.map_err(|_late| self.service.silent("no answer in time"))??;
         match answer.status() {
             StatusCode::OK if is_stream(&answer) => Ok(Some(answer)),
             StatusCode::NO_CONTENT => Ok(None),
-            _ => Err(Failure::of(base, answer).await),
+            _ => Err(self.failure(answer).await),
         }
+    }
+
+    async fn failure(&self, answer: Response) -> Failure {
+        let status = answer.status();
+        let seconds = answer.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        let body = timeout(HEAD_TIMEOUT, answer.bytes()).await.ok().and_then(Result::ok).unwrap_or_default();
+        let said = serde_json::from_slice(&body).unwrap_or_default();
+        Failure { patience: Duration::from_secs(seconds.unwrap_or_default()), ..self.service.refusal(status, &said, "a stream") }
     }
 }
 
 fn is_stream(answer: &Response) -> bool {
     let kind = answer.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     kind.starts_with("text/event-stream")
-}
-
-impl Failure {
-    pub(super) fn for_good(why: String) -> Self {
-        Self { why, passes: false, patience: Duration::ZERO }
-    }
-
-    async fn of(base: &str, answer: Response) -> Self {
-        let code = answer.status().as_u16();
-        let passes = matches!(code, 429 | 502..=504);
-        let seconds = answer.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-        let patience = Duration::from_secs(seconds.unwrap_or_default()).min(LONGEST_PAUSE);
-        let body = timeout(HEAD_TIMEOUT, answer.bytes()).await.ok().and_then(Result::ok).unwrap_or_default();
-        let said: Value = serde_json::from_slice(&body).unwrap_or_default();
-        let why = match said["message"].as_str() {
-            Some(message) => format!("{code}: {}", message.chars().filter(|it| !it.is_control()).take(LONGEST_WHY).collect::<String>()),
-            None => format!("{base} answers {code} without a stream; is that a Ringback?"),
-        };
-        Self { why, passes, patience }
-    }
 }

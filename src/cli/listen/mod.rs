@@ -24,13 +24,8 @@ use self::{
     screen::{Screen, Style},
     sse::Event,
 };
-use super::{EXIT_INTERRUPTED, Remote, failed, parse};
-use crate::{
-    call::id::CallId,
-    config::{ClientConfig, Environment},
-    simulate::Auth,
-    vapi::client::plain_http,
-};
+use super::{EXIT_INTERRUPTED, Remote, failed, parse, service::Service};
+use crate::{call::id::CallId, config::Environment, simulate::Auth, vapi::client::plain_http};
 
 /// What `ringback listen` is told.
 #[derive(Debug, Args)]
@@ -83,17 +78,14 @@ impl ListenArgs {
         self.deliveries || self.record.is_some()
     }
 
-    /// The stream to open at the service at `base`.
-    fn stream(&self, base: &str) -> Result<Url, String> {
+    /// The stream to open.
+    fn stream(&self, service: &Service) -> Result<Url, String> {
         let path = match &self.call {
             _ if self.hears_deliveries() => "/deliveries".to_owned(),
             Some(id) => format!("/calls/{id}/events"),
             None => "/events".to_owned(),
         };
-        let mut url: Url = format!("{base}/api/v1/vapi{path}").parse().map_err(|error| format!("{base} is no address: {error}"))?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(format!("{base} is no address: it begins with http:// or https://"));
-        }
+        let mut url: Url = service.at(&path).parse().map_err(|error| format!("{} is no address: {error}", service.url()))?;
         let mut types = self.types.clone();
         if self.until_done && !types.is_empty() {
             // Else its end could not be told from a cut.
@@ -118,11 +110,11 @@ impl ListenArgs {
 
 pub(super) async fn run(args: ListenArgs, environment: &Environment, stop: CancellationToken) -> ExitCode {
     let no_color = environment.get("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let (listener, config) = match Listener::prepare(args, environment, no_color) {
+    let (listener, service) = match Listener::prepare(args, environment, no_color) {
         Ok(prepared) => prepared,
         Err(code) => return code,
     };
-    listener.run(config, stop).await
+    listener.run(service, stop).await
 }
 
 /// Somebody who listens.
@@ -147,10 +139,10 @@ enum End {
 }
 
 impl Listener {
-    fn prepare(mut args: ListenArgs, environment: &Environment, no_color: bool) -> Result<(Self, ClientConfig), ExitCode> {
+    fn prepare(mut args: ListenArgs, environment: &Environment, no_color: bool) -> Result<(Self, Service), ExitCode> {
         let remote = std::mem::take(&mut args.remote);
-        let config = remote.resolve(environment)?;
-        let url = args.stream(&config.url).map_err(|why| failed(&why))?;
+        let service = Service::find(remote, environment)?;
+        let url = args.stream(&service).map_err(|why| failed(&why))?;
         let recording =
             args.record.as_ref().map(|path| Recording::open(path).map_err(|error| failed(&format!("{}: {error}", path.display()))));
         let recording = recording.transpose()?;
@@ -162,11 +154,11 @@ impl Listener {
             }
         };
         let screen = Screen::new(io::stdout(), Style::of_stdout(args.json, no_color));
-        Ok((Self { args, url, screen, recording, forward, is_cut: false }, config))
+        Ok((Self { args, url, screen, recording, forward, is_cut: false }, service))
     }
 
-    async fn run(mut self, config: ClientConfig, stop: CancellationToken) -> ExitCode {
-        let end = match stop.run_until_cancelled(self.listen(config)).await {
+    async fn run(mut self, service: Service, stop: CancellationToken) -> ExitCode {
+        let end = match stop.run_until_cancelled(self.listen(service)).await {
             Some(end) => end,
             None => End::Interrupted,
         };
@@ -184,8 +176,8 @@ impl Listener {
         }
     }
 
-    async fn listen(&mut self, config: ClientConfig) -> End {
-        let mut connection = match Connection::open(config, self.url.clone(), self.args.last_event_id.clone()).await {
+    async fn listen(&mut self, service: Service) -> End {
+        let mut connection = match Connection::open(service, self.url.clone(), self.args.last_event_id.clone()).await {
             Ok(connection) => connection,
             Err(failure) => return End::Failed(failure.why),
         };

@@ -4,8 +4,8 @@ use std::io::{self, IsTerminal as _, Write};
 
 use serde_json::Value;
 
-/// Characters of what somebody said, or of a tool's words, in one line.
-const LONGEST_WORDS: usize = 400;
+use crate::words::clean;
+
 /// Room for the longest type.
 const TYPE_WIDTH: usize = 18;
 /// Back to the line's beginning, and away with what is there.
@@ -89,18 +89,6 @@ impl<W: Write> Screen<W> {
         }
         Ok(())
     }
-}
-
-/// Words of strangers: what steers a terminal must not reach it, and a line break makes no line.
-pub(super) fn clean(words: &str) -> String {
-    // Beside the control characters, those that turn the direction of what follows.
-    let turns = |letter: char| matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}');
-    let mut clean: String =
-        words.chars().take(LONGEST_WORDS).map(|letter| if letter.is_control() || turns(letter) { ' ' } else { letter }).collect();
-    if words.chars().nth(LONGEST_WORDS).is_some() {
-        clean.push('…');
-    }
-    clean
 }
 
 fn line(event: &Value, colours: bool) -> String {
@@ -224,13 +212,13 @@ mod tests {
 
     #[test]
     fn words_of_strangers_steer_no_terminal() {
-        let evil = "\x1b]0;owned\x07\n12:00:00 call.done\u{202e}";
+        let evil = "\x1b]0;owned\x07\n12:00:00 call.done\u{202e}\u{200b}\u{feff}\u{e0041}";
         for style in [Style::Plain, LIVE] {
             let data = json!({"role": evil, "message": evil, "final": true, "name": evil, "arguments": evil, "status": evil});
             for kind in ["call.transcript", "call.tool", "call.done", evil] {
                 let shown = shown(style, &[event(kind, &data)]);
                 assert!(shown.ends_with('\n') && shown.matches(|letter: char| letter.is_control()).count() == 1, "{shown:?}");
-                assert!(!shown.contains('\u{202e}'), "{shown:?}");
+                assert!(!shown.contains(['\u{202e}', '\u{200b}', '\u{feff}', '\u{e0041}']), "{shown:?}");
             }
         }
         let long = event("call.transcript", &json!({"role": "user", "message": "x".repeat(10_000), "final": true}));

@@ -188,6 +188,13 @@ fn origins_are_compared_as_browsers_write_them() {
 #[test]
 fn words_and_formats_are_understood() {
     assert_eq!(with("MIGRATE", "check").store.migrate, Migrate::Check);
+    let store = with("MIGRATE", "auto").store;
+    let look = store.only_looking();
+    assert_eq!(
+        (store.migrate, store.links, look.migrate, look.links),
+        (Migrate::Auto, true, Migrate::Check, false),
+        "a look changes nothing"
+    );
     assert!(with("KEEP_EVENTS", "all").keep_all_events);
     assert_eq!(with("LOG_FORMAT", "json").log.format, LogFormat::Json);
     assert_eq!(with("RUST_LOG", "warn,ringback::store=debug").log.filter, "warn,ringback::store=debug");

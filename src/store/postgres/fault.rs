@@ -21,6 +21,8 @@ pub(super) enum Fault {
     Refused(String),
     /// The operator has to do something; the text says what.
     Unusable(String),
+    /// The schema is older than the one that is needed, and may not be changed.
+    Behind(String),
 }
 
 impl Fault {
@@ -37,6 +39,7 @@ impl From<Fault> for StoreError {
                 Self::Unavailable(text)
             }
             Fault::Unusable(text) => Self::Unusable(text),
+            Fault::Behind(text) => Self::Behind(text),
         }
     }
 }
@@ -47,6 +50,7 @@ impl From<StoreError> for Fault {
         match error {
             StoreError::Unavailable(text) => Self::Refused(text),
             StoreError::Unusable(text) => Self::Unusable(text),
+            StoreError::Behind(text) => Self::Behind(text),
         }
     }
 }

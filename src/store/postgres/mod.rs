@@ -166,8 +166,8 @@ impl PostgresStore {
     /// when it does.
     ///
     /// # Errors
-    /// [`StoreError::Unusable`] when the options can't be used, the server refuses us for good, its schema is newer, or behind and `migrate`
-    /// says check.
+    /// [`StoreError::Unusable`] when the options can't be used, the server refuses us for good, or its schema is newer; [`StoreError::Behind`]
+    /// when that is older and `migrate` says check.
     pub async fn open(options: &PostgresOptions) -> Result<Self, StoreError> {
         let link = Arc::new(Link::new(options)?);
         let trouble = Arc::new(Notify::new());
@@ -199,6 +199,7 @@ impl PostgresStore {
         let store = Self { shared, _tasks: Arc::new(closing.drop_guard()) };
         match timeout(OPEN_PATIENCE, store.shared.condition.decided()).await {
             Ok(State::Unusable(why)) => Err(StoreError::Unusable(why)),
+            Ok(State::Behind(why)) => Err(StoreError::Behind(why)),
             _ => Ok(store),
         }
     }

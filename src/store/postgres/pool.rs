@@ -90,7 +90,7 @@ impl Pool {
                 Fault::Lost(_) => self.trouble.notify_one(),
                 Fault::Again(_) => {}
                 Fault::Slow(_) => return Err(fault),
-                Fault::Refused(_) | Fault::Unusable(_) => {
+                Fault::Refused(_) | Fault::Unusable(_) | Fault::Behind(_) => {
                     // Perhaps the schema is not the one that it was.
                     self.trouble.notify_one();
                     return Err(fault);

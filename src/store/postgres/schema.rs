@@ -71,7 +71,7 @@ pub(super) async fn prepare(db: &Db, migrate: Migrate, known: Option<&TombstoneK
     }
     match migrate {
         Migrate::Check if standing < newest => {
-            return Err(Fault::Unusable(format!(
+            return Err(Fault::Behind(format!(
                 "the schema of the database is behind (it is {standing}, this release needs {newest}) and MIGRATE is check: run `ringback migrate` first"
             )));
         }

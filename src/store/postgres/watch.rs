@@ -93,6 +93,7 @@ fn report(shared: &Shared, fault: Fault, failures: u32) {
     let is_first = shared.condition.is_opening();
     match fault {
         Fault::Unusable(why) => shared.condition.set(State::Unusable(why)),
+        Fault::Behind(why) => shared.condition.set(State::Behind(why)),
         Fault::Lost(why) | Fault::Again(why) | Fault::Slow(why) | Fault::Refused(why) | Fault::Pooled(why)
             if is_first || failures >= FAILURES =>
         {

@@ -288,7 +288,7 @@ impl Writer {
             Fault::Pooled(_) => self.link.found_pooled(),
             Fault::Lost(_) => self.bells.trouble.notify_one(),
             Fault::Again(_) | Fault::Slow(_) => sleep(PAUSE * tried).await,
-            Fault::Refused(_) | Fault::Unusable(_) => {
+            Fault::Refused(_) | Fault::Unusable(_) | Fault::Behind(_) => {
                 // Perhaps the schema is not the one that it was.
                 self.bells.trouble.notify_one();
                 return Err(Stop::For(fault));

@@ -20,6 +20,8 @@ pub(super) enum Fault {
     Refused(String),
     /// The operator has to do something; the text says what.
     Unusable(String),
+    /// The schema is older than the one that is needed, and may not be changed.
+    Behind(String),
 }
 
 impl Fault {
@@ -34,6 +36,7 @@ impl From<Fault> for StoreError {
         match fault {
             Fault::Lost(text) | Fault::Refused(text) => Self::Unavailable(text),
             Fault::Unusable(text) => Self::Unusable(text),
+            Fault::Behind(text) => Self::Behind(text),
         }
     }
 }
@@ -44,6 +47,7 @@ impl From<StoreError> for Fault {
         match error {
             StoreError::Unavailable(text) => Self::Refused(text),
             StoreError::Unusable(text) => Self::Unusable(text),
+            StoreError::Behind(text) => Self::Behind(text),
         }
     }
 }
@@ -123,6 +127,7 @@ mod tests {
                 Fault::Lost(_) => "lost",
                 Fault::Refused(_) => "refused",
                 Fault::Unusable(_) => "unusable",
+                Fault::Behind(_) => "behind",
             };
             assert_eq!(told, expected, "{code} {details}");
         }

@@ -161,7 +161,8 @@ impl RedisStore {
     ///
     /// # Errors
     /// [`StoreError::Unusable`] when the options can't be used, the server refuses us or to be written, is a replica, evicts, may lose what
-    /// it acknowledged and that was not accepted, holds a newer schema, or one that is behind and `migrate` says check.
+    /// it acknowledged and that was not accepted, or holds a newer schema; [`StoreError::Behind`] when it holds an older one and `migrate` says
+    /// check.
     pub async fn open(options: &RedisOptions) -> Result<Self, StoreError> {
         let door = Door::new(options)?;
         let scripts = Arc::new(Scripts::new(door.db));
@@ -185,6 +186,7 @@ impl RedisStore {
         let store = Self { shared, _tasks: Arc::new(closing.drop_guard()) };
         match timeout(OPEN_PATIENCE, store.shared.condition.decided()).await {
             Ok(State::Unusable(why)) => Err(StoreError::Unusable(why)),
+            Ok(State::Behind(why)) => Err(StoreError::Behind(why)),
             _ => Ok(store),
         }
     }

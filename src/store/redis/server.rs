@@ -137,7 +137,7 @@ pub(super) async fn prepare(db: &mut Db, migrate: Migrate, known: Option<&Tombst
         }
         Some(standing) if standing >= SCHEMA => {}
         behind if migrate == Migrate::Check && known.is_none() => {
-            return Err(Fault::Unusable(format!(
+            return Err(Fault::Behind(format!(
                 "the schema is behind (it is {}, this release needs {SCHEMA}) and MIGRATE is check: run `ringback migrate` first",
                 behind.unwrap_or_default()
             )));

@@ -66,6 +66,7 @@ fn report(shared: &Shared, fault: Fault, failures: u32) {
     let is_first = shared.condition.is_opening();
     match fault {
         Fault::Unusable(why) => shared.condition.set(State::Unusable(why)),
+        Fault::Behind(why) => shared.condition.set(State::Behind(why)),
         Fault::Lost(why) | Fault::Refused(why) if is_first || failures >= FAILURES => shared.condition.set(State::Down(why)),
         Fault::Lost(_) | Fault::Refused(_) => {}
     }

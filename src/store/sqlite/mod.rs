@@ -121,8 +121,8 @@ impl SqliteStore {
     /// Opens the file, or makes it, and brings its schema up to date. Blocks for some milliseconds.
     ///
     /// # Errors
-    /// [`StoreError::Unusable`] when another process has it, when it lies where it would be lost, when its schema is newer, or behind and
-    /// `migrate` says check, or when it is damaged or can't be written.
+    /// [`StoreError::Unusable`] when another process has it, when it lies where it would be lost, when its schema is newer, or when it is
+    /// damaged or can't be written; [`StoreError::Behind`] when its schema is older and `migrate` says check.
     pub fn open(options: &SqliteOptions) -> Result<Self, StoreError> {
         // Absolute, so that no name is taken for a URI; without links, so that two names of one file have one lock.
         let path = disk::resolved(&options.path).ok_or_else(|| StoreError::Unusable("the path of the store is empty".to_owned()))?;

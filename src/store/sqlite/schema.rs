@@ -48,7 +48,7 @@ pub(super) fn prepare(db: &mut Connection, path: &Path, migrate: Migrate) -> Res
         return Ok(());
     }
     if migrate == Migrate::Check {
-        return Err(StoreError::Unusable(format!(
+        return Err(StoreError::Behind(format!(
             "the schema of {} is behind (it is {standing}, this release needs {newest}) and MIGRATE is check: run `ringback migrate` first",
             path.display()
         )));

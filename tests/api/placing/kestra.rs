@@ -1,7 +1,7 @@
 //! Calls that a flow of Kestra's places: once each, found whatever was lost, and never placed by somebody else instead.
 
 use ringback::{
-    doctor::{Doctor, Severity, house::Named},
+    doctor::{Doctor, Finding, Severity, house::Named},
     simulate::Stage,
 };
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use super::{asking, id, place, request, sent};
 use crate::support::{
     app::{Engine, KEY, SECRET, Story, TestApp, on_every_engine},
     calls::{path, result, talk},
-    kestra::{Fate, Generation, Kestra},
+    kestra::{Fate, Generation, Kestra, flow},
 };
 
 on_every_engine! {
@@ -265,11 +265,40 @@ async fn the_doctor_is_let_in_or_says_that_it_is_not() {
     let kestra = kestra().await;
     for (password, severity, found) in [("Kestra2026", Severity::Ok, "lets us in"), ("wrong", Severity::Error, "does not tell us")] {
         let app = story(Engine::Memory, &kestra).with("KESTRA_ENABLED", "true").with("KESTRA_PASSWORD", password).begin().await;
-        let api = app.api();
-        let doctor = Doctor::new(&api.config, None, api.dialer.kestra().cloned(), api.clock.clone());
-        let findings = doctor.examine(&Named::default()).await.findings;
+        let findings = examined(&app).await;
         let told = findings.iter().find(|finding| finding.check == "kestra").expect("it is looked at");
         assert!(told.severity == severity && told.found.contains(found), "{told:?}");
+        let looked = findings.iter().any(|finding| finding.check == "kestra_flow");
+        assert_eq!(looked, severity == Severity::Ok, "who is not let in can't see the flow");
         app.finish().await;
     }
+}
+
+#[tokio::test]
+async fn the_doctor_looks_whether_the_flow_is_there_and_fits() {
+    let kestra = kestra().await;
+    let mut strict = flow();
+    strict["inputs"].as_array_mut().unwrap().push(json!({"id": "budget", "type": "FLOAT", "required": true}));
+    for (flow, places, severity, found) in [
+        (flow(), "true", Severity::Ok, "the flow ai_concierge.place_call takes what it is started with"),
+        (Value::Null, "true", Severity::Error, "there is no flow ai_concierge.place_call; with KESTRA_ENABLED no call is placed"),
+        (Value::Null, "false", Severity::Ok, "only calls with `callMethod: kestra` would need it"),
+        (strict.clone(), "true", Severity::Error, "requires the input budget, which it does not get"),
+        (strict, "false", Severity::Warning, "calls with `callMethod: kestra` are refused"),
+        (json!({"message": "odd"}), "true", Severity::Warning, "does not show us the flow"),
+    ] {
+        kestra.has_flow(flow);
+        let app = story(Engine::Memory, &kestra).with("KESTRA_ENABLED", places).begin().await;
+        let findings = examined(&app).await;
+        let told: Vec<_> = findings.iter().filter(|finding| finding.check == "kestra_flow").collect();
+        assert!(told.len() == 1 && told[0].severity == severity && told[0].found.contains(found), "{told:?}");
+        app.finish().await;
+    }
+    assert!(kestra.posts().is_empty(), "a look changes nothing");
+}
+
+async fn examined(app: &TestApp) -> Vec<Finding> {
+    let api = app.api();
+    let doctor = Doctor::new(&api.config, None, api.dialer.kestra().cloned(), api.clock.clone());
+    doctor.examine(&Named::default()).await.findings
 }

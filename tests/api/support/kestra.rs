@@ -65,6 +65,8 @@ struct Inner {
     broken: Mutex<Option<u16>>,
     fates: Mutex<VecDeque<Fate>>,
     runs: Mutex<Vec<Run>>,
+    /// The flow itself; null when there is none.
+    flow: Mutex<Value>,
 }
 
 /// It stops when dropped.
@@ -87,11 +89,17 @@ impl Kestra {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let (asked, broken, fates, runs) = (Mutex::default(), Mutex::default(), Mutex::default(), Mutex::default());
-        let inner = Arc::new(Inner { generation, state: Mutex::new(state), asked, broken, fates, runs });
+        let flow = Mutex::new(flow());
+        let inner = Arc::new(Inner { generation, state: Mutex::new(state), asked, broken, fates, runs, flow });
         let stop = CancellationToken::new();
         let app = Router::new().fallback(answer).with_state(Arc::clone(&inner));
         TaskTracker::new().spawn(axum::serve(listener, app).with_graceful_shutdown(stop.clone().cancelled_owned()).into_future());
         Self { url, inner, _stop: stop.drop_guard() }
+    }
+
+    /// The flow that places calls is this one; none, if it is null.
+    pub(crate) fn has_flow(&self, flow: Value) {
+        *self.inner.flow.lock().expect("no panic") = flow;
     }
 
     pub(crate) fn becomes(&self, state: &'static str) {
@@ -140,6 +148,13 @@ impl Kestra {
     }
 }
 
+/// The flow of the examples.
+pub(crate) fn flow() -> Value {
+    let input = |id: &str, kind: &str| json!({"id": id, "type": kind, "required": true});
+    json!({"id": "place_call", "namespace": "ai_concierge", "disabled": false, "deleted": false,
+        "inputs": [input("placement_id", "STRING"), input("call", "JSON")], "outputs": [{"id": "call_id", "type": "STRING"}]})
+}
+
 async fn answer(State(kestra): State<Arc<Inner>>, method: Method, uri: Uri, headers: HeaderMap, bytes: Bytes) -> Response {
     let (path, body) = (uri.path().to_owned(), String::from_utf8_lossy(&bytes).into_owned());
     let query = uri.query().unwrap_or_default().to_owned();
@@ -185,6 +200,10 @@ async fn answer(State(kestra): State<Arc<Inner>>, method: Method, uri: Uri, head
 impl Inner {
     /// The answer to a question about the flow's executions.
     fn of_the_flow(&self, method: &Method, path: &str, query: &str, form: String) -> Option<(u16, Value)> {
+        if (method, path) == (&Method::GET, "/api/v1/main/flows/ai_concierge/place_call") {
+            let flow = self.flow.lock().expect("no panic").clone();
+            return Some(if flow.is_null() { (404, json!({"message": "Not Found"})) } else { (200, flow) });
+        }
         let mut runs = self.runs.lock().expect("no panic");
         if (method, path) == (&Method::POST, FLOW) {
             let fate = self.fates.lock().expect("no panic").pop_front();

@@ -31,6 +31,7 @@ pub(crate) struct Terminal {
     keys: File,
     screen: Arc<Mutex<Vec<u8>>>,
     results: Option<thread::JoinHandle<String>>,
+    watcher: Option<thread::JoinHandle<()>>,
 }
 
 impl Terminal {
@@ -45,8 +46,8 @@ impl Terminal {
         let mut child = command.stdin(other()).stderr(other()).stdout(Stdio::piped()).spawn().expect("the program starts");
         let (results, screen) = (collected(child.stdout.take().expect("it is a pipe")), Arc::<Mutex<Vec<u8>>>::default());
         let keys = File::from(keys);
-        watch(keys.try_clone().expect("a file more"), Arc::clone(&screen));
-        Self { child, keys, screen, results: Some(results) }
+        let watcher = watch(keys.try_clone().expect("a file more"), Arc::clone(&screen));
+        Self { child, keys, screen, results: Some(results), watcher: Some(watcher) }
     }
 
     /// What was shown so far, with everything that steers the terminal.
@@ -73,6 +74,10 @@ impl Terminal {
         });
         assert!(ended, "the command hangs: {:?}", self.screen());
         let stdout = self.results.take().map(|results| results.join().expect("no panic")).unwrap_or_default();
+        // What was written last may not have been read yet.
+        if let Some(watcher) = self.watcher.take() {
+            watcher.join().expect("no panic");
+        }
         Ended { code: status.map_or(i32::MIN, code_of), stdout, stderr: self.screen() }
     }
 }
@@ -85,11 +90,11 @@ impl Drop for Terminal {
 }
 
 /// Reads what is shown, until nobody has the other side open any more.
-fn watch(mut side: File, screen: Arc<Mutex<Vec<u8>>>) {
+fn watch(mut side: File, screen: Arc<Mutex<Vec<u8>>>) -> thread::JoinHandle<()> {
     thread::spawn(move || {
         let mut bytes = [0; 4_096];
         while let Ok(length @ 1..) = side.read(&mut bytes) {
             screen.lock().expect("no panic").extend_from_slice(&bytes[..length]);
         }
-    });
+    })
 }

@@ -1,25 +1,11 @@
-//! Words of strangers, made fit to be shown.
+//! Addresses, made fit to be shown.
 
 use reqwest::Url;
 
-/// Characters of a text that are shown.
-const LONGEST: usize = 400;
+use crate::words::clean;
+
 /// What an address is called that is none.
 const NO_ADDRESS: &str = "something that is no address";
-
-/// One line without anything that steers a terminal or turns the direction of what follows.
-#[must_use]
-pub fn clean(words: &str) -> String {
-    let steers = |letter: char| {
-        letter.is_control()
-            || matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
-    };
-    let mut clean: String = words.chars().take(LONGEST).map(|letter| if steers(letter) { ' ' } else { letter }).collect();
-    if words.chars().nth(LONGEST).is_some() {
-        clean.push('…');
-    }
-    clean.trim().to_owned()
-}
 
 /// An address without what may be secret in it: user, query and fragment; and its path, where it is another server than `ours`.
 pub(super) fn address(url: &str, ours: Option<&str>) -> String {
@@ -38,9 +24,7 @@ pub(super) fn address(url: &str, ours: Option<&str>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::{any, prop_assert, proptest};
-
-    use super::{address, clean};
+    use super::address;
 
     #[test]
     fn an_address_is_shown_without_its_secrets() {
@@ -54,14 +38,6 @@ mod tests {
             ("hunter2", "something that is no address"),
         ] {
             assert_eq!(address(url, ours), shown);
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn what_is_shown_steers_nothing_and_is_short(words in any::<String>()) {
-            let shown = clean(&words);
-            prop_assert!(!shown.chars().any(char::is_control) && shown.chars().count() <= 401);
         }
     }
 }
