@@ -73,7 +73,7 @@ impl Trouble {
                     self.in_a_row += 1;
                     self.why.get_or_insert(match error {
                         StoreError::Unavailable(why) => StoreError::Unavailable(format!("{id}: {why}")),
-                        unusable @ StoreError::Unusable(_) => unusable,
+                        unusable @ (StoreError::Unusable(_) | StoreError::Behind(_)) => unusable,
                     });
                 }
             }

@@ -150,7 +150,7 @@ impl<W: fmt::Write> fmt::Write for Escaped<W> {
 
 /// A byte that stands in a JSON string as it is.
 fn is_plain(byte: u8) -> bool {
-    (byte >= b' ') & (byte != b'"') & (byte != b'\\')
+    byte >= b' ' && byte != b'"' && byte != b'\\'
 }
 
 #[cfg(test)]

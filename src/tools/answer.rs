@@ -22,7 +22,7 @@ use crate::{
         record::{CallRecord, ToolAnswer},
     },
     registry::Applied,
-    store::{Loaded, StoreError},
+    store::StoreError,
     vapi::tool::{answered, own_answer},
 };
 
@@ -206,10 +206,8 @@ impl Tools {
 
     async fn in_record(&self, key: &Key) -> Result<Option<ToolAnswer>, StoreError> {
         let Some(call) = &key.call else { return Ok(None) };
-        Ok(match self.0.parts.registry.store().load(call).await? {
-            Loaded::Found(call) => own_answer(&call.record, &key.id),
-            Loaded::Deleted | Loaded::Missing => None,
-        })
+        let call = self.0.parts.registry.store().load(call).await?.found();
+        Ok(call.and_then(|call| own_answer(&call.record, &key.id)))
     }
 
     fn event(&self, key: &Key, what: &'static str, name: &str, facts: CallRecord) -> CallEvent {
