@@ -18,6 +18,13 @@ on_every_engine! {
     a_client_that_hangs_up_undoes_nothing
 }
 
+/// Whoever changes something is told within this time that the store hangs.
+const CHANGE_DEADLINE: Duration = Duration::from_secs(5);
+/// Whoever asks for Vapi has an answer within this time, stored or not.
+const QUESTION_DEADLINE: Duration = Duration::from_secs(2);
+/// Timers count whole milliseconds, and some are set by others.
+const GRACE: Duration = Duration::from_millis(50);
+
 /// Somebody else holds the file's write lock until this is dropped.
 fn locked(app: &TestApp) -> Connection {
     let db = Connection::open(app.folder().join("ringback.db")).expect("the file");
@@ -70,33 +77,33 @@ async fn questions_are_answered_while_the_store_cannot_write() {
     app.finish().await;
 }
 
-/// More than the writer can refuse in 5 s: each is told in time all the same, and a question is answered before Vapi gives up.
+/// Told in tokio's time, which stands still while anybody computes: how busy the machine is does not count.
 #[tokio::test]
 async fn nobody_waits_longer_than_five_seconds_for_a_store_that_hangs() {
     let app = Story::on(Engine::Sqlite).begin().await;
     let lock = locked(&app);
     let webhooks: Vec<Value> =
-        (0..4_000).map(|number| message("status-update", &format!("call-{number}"), json!({"status": "ringing"}))).collect();
-    let began = Instant::now();
+        (0..2_000).map(|number| message("status-update", &format!("call-{number}"), json!({"status": "ringing"}))).collect();
+    tokio::time::pause();
+    let began = tokio::time::Instant::now();
     let flood = join_all(webhooks.iter().map(|body| async {
-        let answer = app.post_webhook(body).await.refused(503, "STORE_UNAVAILABLE");
-        (answer.status, began.elapsed())
+        app.post_webhook(body).await.refused(503, "STORE_UNAVAILABLE");
+        began.elapsed()
     }));
     let asked = join_all([300, 1_000, 2_000, 3_000].map(|after| {
         let app = &app;
         async move {
             tokio::time::sleep(Duration::from_millis(after)).await;
-            let asked = Instant::now();
+            let asked = tokio::time::Instant::now();
             app.hears(&message("assistant-request", &format!("asked-{after}"), json!({}))).await;
             asked.elapsed()
         }
     }));
-    let (refused, answered_in) = tokio::join!(flood, asked);
-    let last = refused.iter().map(|(_, after)| *after).max().expect("many");
-    assert!(last > Duration::from_secs(4), "the store did not hang: {last:?}");
-    // 5 s, and room for a machine that is busy; the store itself would give up only after 15 s.
-    assert!(last < Duration::from_secs(12), "{last:?}");
-    assert!(answered_in.iter().all(|after| *after < Duration::from_secs(5)), "{answered_in:?}");
+    let (refused_after, answered_in) = tokio::join!(flood, asked);
+    tokio::time::resume();
+    let last = refused_after.into_iter().max().expect("many");
+    assert!((CHANGE_DEADLINE..CHANGE_DEADLINE + GRACE).contains(&last), "{last:?}");
+    assert!(answered_in.iter().all(|after| *after < QUESTION_DEADLINE + GRACE), "{answered_in:?}");
     drop(lock);
     drop(app.hears(&webhooks[0]).await);
     assert_eq!(app.call("call-0").await["callStatus"], "ringing");
