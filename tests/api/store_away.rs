@@ -182,8 +182,10 @@ async fn a_server_without_a_free_connection_is_waited_for() {
     let app = begin(&database.url()).await;
     app.hears_report(&talk("done")).await;
     let root = server.root("postgres").await;
+    root.batch_execute("ALTER ROLE ringback CONNECTION LIMIT 0").await.unwrap();
+    // Once it is committed; who was just let in before is thrown out next.
     let throw_out = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'ringback'";
-    root.batch_execute(&format!("ALTER ROLE ringback CONNECTION LIMIT 0; {throw_out}")).await.unwrap();
+    eventually("nobody is connected", async || root.query(throw_out, &[]).await.unwrap().is_empty()).await;
     let report = bodies::end_of_call_report(&talk(CALL), app.clock().now());
     is_refused(&app, &report).await;
     assert_eq!(ready(&app).await, 503);
