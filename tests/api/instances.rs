@@ -14,17 +14,15 @@ use ringback::{
 };
 use serde_json::{Value, json};
 
-use crate::{
-    store_postgres::eventually,
-    support::{
-        app::{Engine, Story, TestApp},
-        calls::{late_talk, message, path, result, talk, unanswered},
-        pooler::Pooler,
-        postgres,
-        proxy::Proxy,
-        redis,
-        vapi::CALL,
-    },
+use crate::support::{
+    app::{Engine, Story, TestApp},
+    calls::{late_talk, message, path, result, talk, unanswered},
+    eventually,
+    pooler::Pooler,
+    postgres,
+    proxy::Proxy,
+    redis,
+    vapi::CALL,
 };
 
 /// A waiter at one instance is woken by another one within this time, at the median.

@@ -11,6 +11,7 @@ use tokio_postgres::Client;
 use crate::{
     store_published::one,
     support::{
+        PATIENCE,
         app::{Engine, Story, TestApp},
         calls::{late_talk, talk, unanswered},
         postgres::database,
@@ -18,8 +19,6 @@ use crate::{
     },
 };
 
-/// Nothing is told later than this.
-const PATIENCE: Duration = Duration::from_secs(30);
 const PROVIDER: &str = "00000000-0000-0000-0000-00000000000a";
 const REQUEST: &str = "00000000-0000-0000-0000-00000000000b";
 

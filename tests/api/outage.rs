@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::support::{
     app::{Engine, Story, TestApp, on_every_engine},
     calls::{late_talk, message, path, result, talk},
+    eventually,
     vapi::CALL,
 };
 
@@ -33,24 +34,17 @@ fn locked(app: &TestApp) -> Connection {
     db
 }
 
-/// What `/readyz` says, past the moment for which it remembers what it saw.
-async fn ready(app: &TestApp) -> (u16, Value) {
-    tokio::time::sleep(Duration::from_millis(550)).await;
-    let answer = app.get("/readyz").await;
-    (answer.status, answer.json()["status"].clone())
-}
-
 #[tokio::test]
 async fn a_store_that_cannot_write_refuses_webhooks_and_nothing_is_lost_when_it_can_again() {
     let app = Story::on(Engine::Sqlite).begin().await;
     app.hears_status(&talk(CALL), Stage::InProgress).await;
-    assert_eq!(ready(&app).await, (200, json!("ok")));
+    assert_eq!(app.ready().await, 200);
     let report = bodies::end_of_call_report(&talk(CALL), app.clock().now());
     let lock = locked(&app);
     let began = Instant::now();
     app.post_webhook(&report).await.refused(503, "STORE_UNAVAILABLE");
     assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
-    assert_eq!(ready(&app).await, (503, json!("unavailable")));
+    assert_eq!(app.ready().await, 503);
     assert_eq!(app.get("/livez").await.status, 200);
     app.poll(CALL).await.refused(404, "CALL_NOT_READY");
     assert_eq!(app.call(CALL).await["callStatus"], "in-progress", "nothing half done is shown");
@@ -58,7 +52,7 @@ async fn a_store_that_cannot_write_refuses_webhooks_and_nothing_is_lost_when_it_
     drop(lock);
     assert_eq!(app.hears(&report).await["message"], "Stored.");
     assert_eq!(app.poll(CALL).await.data(200)["dataStatus"], "complete");
-    assert_eq!(ready(&app).await, (200, json!("ok")));
+    assert_eq!(app.ready().await, 200);
     let app = app.restart().await;
     assert_eq!(app.poll(CALL).await.data(200)["dataStatus"], "complete");
     app.finish().await;
@@ -133,7 +127,7 @@ async fn while_the_store_is_gone_what_is_in_memory_is_served_and_unknown_ids_are
         app.ask(method, &path).send().await.refused(503, "STORE_UNAVAILABLE");
     }
     app.post_webhook(&message("hang", CALL, json!({}))).await.refused(503, "STORE_UNAVAILABLE");
-    assert_eq!(ready(&app).await, (503, json!("unavailable")));
+    assert_eq!(app.ready().await, 503);
     assert!(app.get("/metrics").await.text().contains("ringback_store_up 0"));
     app.finish().await;
 }
@@ -147,12 +141,7 @@ async fn a_client_that_hangs_up_undoes_nothing(engine: Engine) {
         // Begun, and given up before the answer.
         assert!(futures_util::poll!(&mut posting).is_pending());
     }
-    let seen = async {
-        while app.poll(CALL).await.status != 200 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(5), seen).await.expect("it was stored and shown all the same");
+    eventually("it is stored and shown all the same", async || app.poll(CALL).await.status == 200).await;
     app.finish().await;
 }
 

@@ -13,11 +13,11 @@ use ringback::{
 use serde_json::json;
 
 use crate::{
-    store_away::{is_refused, is_taken_again, ready},
-    store_postgres::eventually,
+    store_away::{is_refused, is_taken_again},
     support::{
         app::{Engine, Story, TestApp},
         calls::{late_talk, message, path, result, talk},
+        eventually,
         redis::{Server, database},
         vapi::{CALL, START},
     },
@@ -35,7 +35,7 @@ async fn a_service_without_its_redis_lives_but_is_not_ready_until_it_is_there() 
     let began = Instant::now();
     let app = begin(&database.url()).await;
     assert!(began.elapsed() < Duration::from_secs(5), "the start does not wait for it: {:?}", began.elapsed());
-    assert_eq!((app.get("/livez").await.status, ready(&app).await), (200, 503));
+    assert_eq!((app.get("/livez").await.status, app.ready().await), (200, 503));
     let report = bodies::end_of_call_report(&talk(CALL), app.clock().now());
     is_refused(&app, &report).await;
     app.poll(CALL).await.refused(503, "STORE_UNAVAILABLE");
@@ -59,7 +59,7 @@ async fn while_redis_is_down_results_in_memory_are_served_and_nothing_is_acknowl
         server.tell(how);
         let body = message("hang", "live", json!({"how": how}));
         is_refused(&app, &body).await;
-        assert_eq!((app.get("/livez").await.status, ready(&app).await), (200, 503));
+        assert_eq!((app.get("/livez").await.status, app.ready().await), (200, 503));
         assert_eq!(app.poll("done").await.data(200)["dataStatus"], "complete");
         assert_eq!(app.poll("partial").await.data(200)["dataStatus"], "partial");
         for path in [path("live"), path("unheard-of"), result("live", ""), "/api/v1/vapi/calls".to_owned()] {
@@ -84,7 +84,7 @@ async fn a_redis_that_hangs_is_given_up_in_time_and_nothing_is_stored_twice() {
     server.tell("freeze");
     let many: Vec<_> = (0..40).map(|number| message("status-update", &format!("call-{number}"), json!({"status": "ringing"}))).collect();
     join_all(many.iter().map(|body| is_refused(&app, body))).await;
-    assert_eq!((app.poll("done").await.status, ready(&app).await), (200, 503));
+    assert_eq!((app.poll("done").await.status, app.ready().await), (200, 503));
     server.tell("thaw");
     is_taken_again(&app, &message("hang", "done", json!({}))).await;
     for (number, body) in many.iter().enumerate() {
@@ -107,7 +107,7 @@ async fn a_redis_that_is_full_refuses_webhooks_and_is_used_again_when_there_is_r
     limit("1mb").await;
     let report = bodies::end_of_call_report(&talk(CALL), app.clock().now());
     is_refused(&app, &report).await;
-    assert_eq!((app.poll("done").await.status, ready(&app).await), (200, 503));
+    assert_eq!((app.poll("done").await.status, app.ready().await), (200, 503));
     limit("0").await;
     is_taken_again(&app, &report).await;
     app.finish().await;

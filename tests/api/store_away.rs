@@ -19,11 +19,11 @@ use ringback::{
 use serde_json::{Value, json};
 
 use crate::{
-    store_postgres::eventually,
     store_published::one,
     support::{
         app::{Engine, Story, TestApp},
         calls::{late_talk, message, path, result, talk},
+        eventually,
         postgres::{Server, database, is_tested},
         proxy::{At, Proxy},
         vapi::{CALL, START},
@@ -39,12 +39,6 @@ async fn begin(url: &str) -> TestApp {
     Story::on(Engine::Postgres).with("DATABASE_URL", url).begin().await
 }
 
-/// What `/readyz` says, past the moment for which it remembers what it saw.
-pub(crate) async fn ready(app: &TestApp) -> u16 {
-    tokio::time::sleep(Duration::from_millis(550)).await;
-    app.get("/readyz").await.status
-}
-
 /// A webhook is refused as it should be: soon, and with when to come again.
 pub(crate) async fn is_refused(app: &TestApp, body: &Value) {
     let began = Instant::now();
@@ -55,7 +49,7 @@ pub(crate) async fn is_refused(app: &TestApp, body: &Value) {
 
 pub(crate) async fn is_taken_again(app: &TestApp, body: &Value) {
     eventually("it is taken again", async || app.post_webhook(body).await.status == 200).await;
-    eventually("it is ready again", async || ready(app).await == 200).await;
+    eventually("it is ready again", async || app.ready().await == 200).await;
 }
 
 #[tokio::test]
@@ -66,7 +60,7 @@ async fn a_service_without_its_database_lives_but_is_not_ready_until_it_is_there
     let began = Instant::now();
     let app = begin(&database.url()).await;
     assert!(began.elapsed() < Duration::from_secs(5), "the start does not wait for it: {:?}", began.elapsed());
-    assert_eq!((app.get("/livez").await.status, ready(&app).await), (200, 503));
+    assert_eq!((app.get("/livez").await.status, app.ready().await), (200, 503));
     let report = bodies::end_of_call_report(&talk(CALL), app.clock().now());
     is_refused(&app, &report).await;
     app.poll(CALL).await.refused(503, "STORE_UNAVAILABLE");
@@ -90,7 +84,7 @@ async fn while_the_database_is_down_results_in_memory_are_served_and_nothing_is_
         server.tell(how);
         let body = message("hang", "live", json!({"how": how}));
         is_refused(&app, &body).await;
-        assert_eq!((app.get("/livez").await.status, ready(&app).await), (200, 503));
+        assert_eq!((app.get("/livez").await.status, app.ready().await), (200, 503));
         assert_eq!(app.poll("done").await.data(200)["dataStatus"], "complete");
         assert_eq!(app.poll("partial").await.data(200)["dataStatus"], "partial");
         for path in [path("live"), path("unheard-of"), result("live", ""), "/api/v1/vapi/calls".to_owned()] {
@@ -171,7 +165,7 @@ async fn a_database_that_is_far_away_is_only_slow() {
     app.advance(4.0).await;
     assert_eq!(app.poll(CALL).await.data(200)["dataStatus"], "complete");
     app.poll("unheard-of").await.refused(404, "CALL_NOT_FOUND");
-    assert_eq!(ready(&app).await, 200);
+    assert_eq!(app.ready().await, 200);
     app.finish().await;
 }
 
@@ -188,7 +182,7 @@ async fn a_server_without_a_free_connection_is_waited_for() {
     eventually("nobody is connected", async || root.query(throw_out, &[]).await.unwrap().is_empty()).await;
     let report = bodies::end_of_call_report(&talk(CALL), app.clock().now());
     is_refused(&app, &report).await;
-    assert_eq!(ready(&app).await, 503);
+    assert_eq!(app.ready().await, 503);
     assert_eq!(app.poll("done").await.status, 200);
     root.batch_execute("ALTER ROLE ringback CONNECTION LIMIT -1").await.unwrap();
     is_taken_again(&app, &report).await;
@@ -244,7 +238,7 @@ async fn a_full_disk_of_the_server_refuses_webhooks_and_is_over_when_there_is_ro
         }
     }
     let refused = refused.expect("the disk was to be full");
-    assert_eq!((app.poll("done").await.status, ready(&app).await), (200, 503));
+    assert_eq!((app.poll("done").await.status, app.ready().await), (200, 503));
     std::fs::remove_file(ballast).unwrap();
     is_taken_again(&app, &refused).await;
     for id in taken {

@@ -22,24 +22,15 @@ use crate::{
         alongside, at, call_id, columns, delivery, done, due, found, lookup, metadata, next, noting, put, saying, stored, writing,
     },
     support::{
+        PATIENCE, eventually,
         pooler::Pooler,
         postgres::{Database, Server, database, open, options},
         proxy::{At, Proxy},
     },
 };
 
-/// Something takes no longer than this, or the test has failed.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// HTTP gives up on the store after this long.
 const HTTP_GIVES_UP: Duration = Duration::from_secs(5);
-
-pub(crate) async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-    let begin = Instant::now();
-    while !is_so().await {
-        assert!(begin.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
 
 /// Why the store can't be opened.
 async fn refusal(options: &PostgresOptions) -> String {

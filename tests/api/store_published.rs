@@ -11,9 +11,12 @@ use ringback::{
 use tokio_postgres::Client;
 
 use crate::{
-    store_postgres::{eventually, publishing},
+    store_postgres::publishing,
     store_support::{at, call_id, delivery, next, noting, stored, writing},
-    support::postgres::{Server, database, open},
+    support::{
+        eventually,
+        postgres::{Server, database, open},
+    },
 };
 
 /// Users and service requests as Supabase has them.

@@ -19,18 +19,16 @@ use ringback::{
 use tokio::{sync::broadcast::Receiver, time::timeout};
 
 use crate::{
-    store_postgres::eventually,
     store_support::{
         alongside, at, call_id, columns, delivery, done, due, found, lookup, metadata, next, noting, put, saying, stored, writing,
     },
     support::{
+        PATIENCE, eventually,
         proxy::{At, Proxy},
         redis::{Database, Server, database, open, options, url_of},
     },
 };
 
-/// Something takes no longer than this, or the test has failed.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// HTTP gives up on the store after this long.
 const HTTP_GIVES_UP: Duration = Duration::from_secs(5);
 /// What stands in every commit of these stories, and in nothing else.

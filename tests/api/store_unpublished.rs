@@ -9,10 +9,13 @@ use ringback::store::{CallWrite, Committed, PublishedRow, Retention, Store, Stor
 use tokio_postgres::Client;
 
 use crate::{
-    store_postgres::{eventually, publishing},
+    store_postgres::publishing,
     store_published::{one, row, text},
     store_support::{at, call_id, delivery, done, lookup, next, stored, writing},
-    support::postgres::{Database, database},
+    support::{
+        eventually,
+        postgres::{Database, database},
+    },
 };
 
 /// HTTP gives up on the store after this long.

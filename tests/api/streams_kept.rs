@@ -16,14 +16,12 @@ use tokio::{
 };
 use tokio_tungstenite::tungstenite::{Message, protocol::frame::coding::CloseCode};
 
-use crate::{
-    store_postgres::eventually,
-    support::{
-        app::{Engine, Story, on_every_engine},
-        calls::{path, talk},
-        stream::{Listener, Socket},
-        vapi::CALL,
-    },
+use crate::support::{
+    app::{Engine, Story, on_every_engine},
+    calls::{path, talk},
+    eventually,
+    stream::{Listener, Socket},
+    vapi::CALL,
 };
 
 const ALL: &str = "/api/v1/vapi/events";

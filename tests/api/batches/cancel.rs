@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 use super::{BATCHES, about, cancel, data, each, end, finish, has_live, made, of, result, start, story};
 use crate::{
     placing::sent,
-    store_postgres::eventually,
     support::{
         app::{Engine, on_every_engine},
+        eventually,
         subscriber::Subscriber,
     },
 };

@@ -9,8 +9,10 @@ use serde_json::{Value, json};
 use super::{BATCHES, about, asking, data, each, end, finish, has_live, made, of, result, start, story};
 use crate::{
     placing::{sent, vapis_call},
-    store_postgres::eventually,
-    support::app::{Engine, TestApp, on_every_engine},
+    support::{
+        app::{Engine, TestApp, on_every_engine},
+        eventually,
+    },
 };
 
 on_every_engine! {

@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 
 use crate::{
     placing::request,
-    store_postgres::eventually,
     support::{
         answer::Answer,
         app::{Ask, Engine, Story, TestApp},
         calls::talk,
+        eventually,
     },
 };
 

@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use super::{BATCHES, about, asking, data, each, end, finish, has_live, live, made, of, result, start, story};
 use crate::{
     placing::{request, sent},
-    store_postgres::eventually,
     support::{
         app::{Engine, on_every_engine},
         calls::{path, talk},
+        eventually,
         kestra::{EXECUTION, Generation, Kestra},
         subscriber::{Say, Subscriber},
     },

@@ -7,15 +7,13 @@ use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use super::{asking, id, place, request, sent, vapis_call};
-use crate::{
-    store_postgres::eventually,
-    support::{
-        answer::Answer,
-        app::{Engine, Story, TestApp, on_every_engine},
-        calls::{path, result, talk},
-        kestra::{EXECUTION, Generation, Kestra},
-        subscriber::{Say, Subscriber},
-    },
+use crate::support::{
+    answer::Answer,
+    app::{Engine, Story, TestApp, on_every_engine},
+    calls::{path, result, talk},
+    eventually,
+    kestra::{EXECUTION, Generation, Kestra},
+    subscriber::{Say, Subscriber},
 };
 
 on_every_engine! {

@@ -4,14 +4,12 @@ use ringback::simulate::{Fault, Stage};
 use serde_json::json;
 
 use super::{id, place};
-use crate::{
-    store_postgres::eventually,
-    support::{
-        answer::Answer,
-        app::{Story, TestApp},
-        calls::{path, talk},
-        vapi::CALL,
-    },
+use crate::support::{
+    answer::Answer,
+    app::{Story, TestApp},
+    calls::{path, talk},
+    eventually,
+    vapi::CALL,
 };
 
 async fn cancel(app: &TestApp, id: &str) -> Answer {

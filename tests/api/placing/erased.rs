@@ -10,6 +10,7 @@ use crate::support::{
     answer::Answer,
     app::{Engine, Story, TestApp, on_every_engine},
     calls::{path, result, talk},
+    eventually,
 };
 
 on_every_engine! {
@@ -91,7 +92,7 @@ async fn a_call_that_is_erased_while_its_answer_is_on_its_way_leaves_nothing(eng
     let app = Story::on(engine).placing().begin().await;
     app.vapi.fail_next(Fault::Slow(Duration::from_millis(500)));
     let erasing = async {
-        crate::store_postgres::eventually("Vapi has the call", async || !app.vapi.calls().is_empty()).await;
+        eventually("Vapi has the call", async || !app.vapi.calls().is_empty()).await;
         let call = vapis_call(&app);
         let metadata = app.vapi.call(&call).expect("it is there")["assistant"]["metadata"].clone();
         app.hears_report(&talk(&call).with_metadata(metadata.clone())).await;

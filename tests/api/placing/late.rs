@@ -13,13 +13,10 @@ use ringback::{
 use serde_json::{Value, json};
 
 use super::{asking, order, request, sent};
-use crate::{
-    store_away::ready,
-    store_postgres::eventually,
-    support::{
-        app::{Story, TestApp},
-        redis::Server,
-    },
+use crate::support::{
+    app::{Story, TestApp},
+    eventually,
+    redis::Server,
 };
 
 const BATCHES: &str = "/api/v1/vapi/batches";
@@ -42,7 +39,7 @@ async fn frozen(meanwhile: impl AsyncFnOnce(&TestApp)) -> Option<(Server, TestAp
     meanwhile(&app).await;
     tokio::time::sleep(TOO_LONG.saturating_sub(begun.elapsed())).await;
     server.tell("thaw");
-    eventually("the store is there again", async || ready(&app).await == 200).await;
+    eventually("the store is there again", async || app.ready().await == 200).await;
     tokio::time::sleep(TAKEN_BACK).await;
     Some((server, app))
 }

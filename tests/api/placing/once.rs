@@ -6,12 +6,10 @@ use ringback::simulate::Fault;
 use serde_json::json;
 
 use super::{CALLS, asked, asking, id, place, request, sent};
-use crate::{
-    store_postgres::eventually,
-    support::{
-        app::{Engine, SECRET, Story, on_every_engine},
-        calls::{path, result, talk},
-    },
+use crate::support::{
+    app::{Engine, SECRET, Story, on_every_engine},
+    calls::{path, result, talk},
+    eventually,
 };
 
 on_every_engine! {

@@ -6,15 +6,13 @@ use ringback::simulate::bodies;
 use serde_json::json;
 
 use super::{begin, deliveries, subscribed, tell};
-use crate::{
-    store_postgres::eventually,
-    support::{
-        app::{Engine, Story, TestApp, on_every_engine},
-        calls::talk,
-        postgres::Server,
-        subscriber::{Say, Subscriber},
-        vapi::CALL,
-    },
+use crate::support::{
+    app::{Engine, Story, TestApp, on_every_engine},
+    calls::talk,
+    eventually,
+    postgres::Server,
+    subscriber::{Say, Subscriber},
+    vapi::CALL,
 };
 
 on_every_engine! {

@@ -28,10 +28,9 @@ use tower::ServiceExt as _;
 
 use super::{
     answer::{Answer, Seen},
-    postgres, redis,
+    eventually, postgres, redis,
     vapi::START,
 };
-use crate::store_postgres::eventually;
 
 /// What Vapi and the service share.
 pub(crate) const SECRET: &str = "webhook-secret-0123456789";
@@ -221,6 +220,14 @@ impl TestApp {
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
         self.ask("GET", path).send().await
+    }
+
+    /// The status of `/readyz`, past the moment for which it remembers what it saw. Its word fits.
+    pub(crate) async fn ready(&self) -> u16 {
+        tokio::time::sleep(Duration::from_millis(550)).await;
+        let answer = self.get("/readyz").await;
+        assert_eq!(answer.json()["status"], if answer.status == 200 { "ok" } else { "unavailable" });
+        answer.status
     }
 
     /// `GET /calls/{id}`.

@@ -21,6 +21,8 @@ use tokio_util::{
     task::TaskTracker,
 };
 
+use super::eventually;
+
 /// A question as it arrived.
 #[derive(Debug, Clone)]
 pub(crate) struct Hit {
@@ -68,13 +70,7 @@ impl Endpoint {
 
     /// Waits until so many questions have come.
     pub(crate) async fn has_hits(&self, count: usize) {
-        for _ in 0..500 {
-            if self.hits().len() >= count {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        assert!(self.hits().len() >= count, "{} of {count} questions came", self.hits().len());
+        eventually(&format!("{count} questions come"), async || self.hits().len() >= count).await;
     }
 }
 

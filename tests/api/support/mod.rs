@@ -15,3 +15,17 @@ pub(crate) mod redis;
 pub(crate) mod stream;
 pub(crate) mod subscriber;
 pub(crate) mod vapi;
+
+use std::time::{Duration, Instant};
+
+/// Nothing takes longer than this, or the test has failed.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits until it is so.
+pub(crate) async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let begin = Instant::now();
+    while !is_so().await {
+        assert!(begin.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

@@ -14,6 +14,7 @@ use axum::{
     http::{HeaderMap, Method, StatusCode, Uri, header::LOCATION},
     response::{IntoResponse, Response},
 };
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures_util::stream;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
@@ -24,7 +25,7 @@ use tokio_util::{
     task::TaskTracker,
 };
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use super::eventually;
 
 /// What came.
 #[derive(Debug, Clone)]
@@ -134,13 +135,7 @@ impl Subscriber {
 
     /// Waits until so much has come.
     pub(crate) async fn has(&self, count: usize) {
-        for _ in 0..1_000 {
-            if self.told().len() >= count {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        assert!(self.told().len() >= count, "{} of {count} came", self.told().len());
+        eventually(&format!("{count} come"), async || self.told().len() >= count).await;
     }
 }
 
