@@ -2,15 +2,11 @@
 
 use axum::{Router, http::StatusCode, response::IntoResponse, routing::get};
 use ringback::simulate::{Fault, Stage};
-use tokio::net::TcpListener;
-use tokio_util::{
-    sync::{CancellationToken, DropGuard},
-    task::TaskTracker,
-};
 
 use crate::support::{
     app::{KEY, Story, TestApp},
     calls::{path, talk, unanswered},
+    served::Served,
     vapi::CALL,
 };
 
@@ -93,23 +89,12 @@ async fn the_sound_itself_can_be_had_too() {
 }
 
 /// A Vapi whose recordings lie on a storage that does what its name says.
-struct Storage {
-    url: String,
-    _stop: DropGuard,
-}
-
-impl Storage {
-    async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let link = |id: String| (StatusCode::FOUND, [("location", format!("/stored/{id}"))]);
-        let routes = Router::new()
-            .route("/call/{id}/mono-recording", get(async move |axum::extract::Path(id): axum::extract::Path<String>| link(id)))
-            .route("/stored/{id}", get(stored));
-        let stop = CancellationToken::new();
-        TaskTracker::new().spawn(axum::serve(listener, routes).with_graceful_shutdown(stop.clone().cancelled_owned()).into_future());
-        Self { url, _stop: stop.drop_guard() }
-    }
+async fn storage() -> Served {
+    let link = |id: String| (StatusCode::FOUND, [("location", format!("/stored/{id}"))]);
+    let routes = Router::new()
+        .route("/call/{id}/mono-recording", get(async move |axum::extract::Path(id): axum::extract::Path<String>| link(id)))
+        .route("/stored/{id}", get(stored));
+    Served::start(routes).await
 }
 
 async fn stored(axum::extract::Path(id): axum::extract::Path<String>, headers: axum::http::HeaderMap) -> axum::response::Response {
@@ -131,8 +116,8 @@ async fn stored(axum::extract::Path(id): axum::extract::Path<String>, headers: a
 
 #[tokio::test]
 async fn ranges_are_passed_on_so_that_players_can_seek() {
-    let storage = Storage::start().await;
-    let app = Story::new().with("VAPI_API_URL", &storage.url).begin().await;
+    let storage = storage().await;
+    let app = Story::new().with("VAPI_API_URL", &storage.url("")).begin().await;
     let whole = app.get(&recording("good", "?proxy=1")).await;
     assert_eq!((whole.status, whole.text().as_str(), whole.header("accept-ranges")), (200, "0123456789", "bytes"));
     assert_eq!(whole.header("set-cookie"), "", "only what a player needs is passed on");
@@ -146,14 +131,14 @@ async fn ranges_are_passed_on_so_that_players_can_seek() {
 
 #[tokio::test]
 async fn a_storage_that_fails_is_502_and_its_words_are_not_ours() {
-    let storage = Storage::start().await;
-    let app = Story::new().with("VAPI_API_URL", &storage.url).begin().await;
+    let storage = storage().await;
+    let app = Story::new().with("VAPI_API_URL", &storage.url("")).begin().await;
     for id in ["expired", "gone", "moved", "broken"] {
         let answer = app.get(&recording(id, "?proxy=1")).await.refused(502, "VAPI_UNAVAILABLE");
         assert!(!answer.text().contains("AccessDenied"), "{id}");
     }
     let link = app.get(&recording("good", "")).await;
-    assert_eq!(link.header("location"), format!("{}/stored/good", storage.url), "made whole");
+    assert_eq!(link.header("location"), storage.url("/stored/good"), "made whole");
     assert!(!link.text().contains(KEY));
     app.finish().await;
 }

@@ -11,14 +11,12 @@ use axum::{
 };
 use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio_util::{
-    sync::{CancellationToken, DropGuard},
-    task::TaskTracker,
-};
 
 use super::words;
-use crate::support::app::{KEY, Story};
+use crate::support::{
+    app::{KEY, Story},
+    served::Served,
+};
 
 const ADMIN: &str = "admin-token-0123456789";
 const TOKENS: &str = "admin:ops=admin-token-0123456789,place:apps=place-token-0123456789";
@@ -52,13 +50,8 @@ async fn echo(request: Request) -> Response {
     answer
 }
 
-async fn vapi() -> (String, DropGuard) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let url = format!("http://{}/base", listener.local_addr().expect("an address"));
-    let stop = CancellationToken::new();
-    let serving = axum::serve(listener, Router::new().fallback(echo)).with_graceful_shutdown(stop.clone().cancelled_owned());
-    TaskTracker::new().spawn(serving.into_future());
-    (url, stop.drop_guard())
+async fn vapi() -> Served {
+    Served::start(Router::new().fallback(echo)).await
 }
 
 #[tokio::test]
@@ -86,8 +79,8 @@ async fn what_is_not_served_says_so() {
 
 #[tokio::test]
 async fn what_is_to_be_passed_on_goes_to_vapi_with_our_key_and_comes_back_without() {
-    let (url, _vapi) = vapi().await;
-    let story = Story::new().with("VAPI_API_URL", &url).with("VAPI_PASSTHROUGH", "true").with("API_TOKENS", TOKENS);
+    let vapi = vapi().await;
+    let story = Story::new().with("VAPI_API_URL", &vapi.url("/base")).with("VAPI_PASSTHROUGH", "true").with("API_TOKENS", TOKENS);
     let app = story.begin().await;
     let ask = app.ask("POST", "/vapi/assistant/a%20b?x=1&y=%2F").token(ADMIN).header("cookie", "session=1").header("te", "trailers");
     let ask = ask
@@ -124,8 +117,8 @@ async fn what_is_to_be_passed_on_goes_to_vapi_with_our_key_and_comes_back_withou
 
 #[tokio::test]
 async fn bodies_are_streamed_and_the_key_is_not_in_them_wherever_they_are_cut() {
-    let (url, _vapi) = vapi().await;
-    let story = Story::new().with("VAPI_API_URL", &url).with("VAPI_PASSTHROUGH", "true").with("MAX_BODY_MB", "1");
+    let vapi = vapi().await;
+    let story = Story::new().with("VAPI_API_URL", &vapi.url("/base")).with("VAPI_PASSTHROUGH", "true").with("MAX_BODY_MB", "1");
     let app = story.begin().await;
     let streamed = app.get("/vapi/stream").await;
     assert_eq!(streamed.header("content-type"), "text/event-stream");
@@ -139,8 +132,8 @@ async fn bodies_are_streamed_and_the_key_is_not_in_them_wherever_they_are_cut() 
 
 #[tokio::test]
 async fn only_admins_have_anything_passed_on_and_only_to_vapi() {
-    let (url, _vapi) = vapi().await;
-    let story = Story::new().with("VAPI_API_URL", &url).with("VAPI_PASSTHROUGH", "true").with("API_TOKENS", TOKENS);
+    let vapi = vapi().await;
+    let story = Story::new().with("VAPI_API_URL", &vapi.url("/base")).with("VAPI_PASSTHROUGH", "true").with("API_TOKENS", TOKENS);
     let app = story.begin().await;
     assert!(words(&app.ask("GET", "/vapi/assistant").token("place-token-0123456789").send().await, 501).contains("admin"));
     words(&app.get("/vapi/assistant").await, 401);

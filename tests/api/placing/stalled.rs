@@ -18,6 +18,7 @@ use crate::support::{
     app::{KEY, Story, TestApp},
     calls::{path, result},
     redis::Server,
+    served::Served,
 };
 
 async fn with_key(app: &TestApp) -> Answer {
@@ -52,21 +53,18 @@ async fn what_was_written_down_too_long_ago_is_not_sent_any_more() {
 }
 
 /// A Vapi that takes its time to refuse calls, and lists none.
-async fn slow_to_refuse() -> String {
+async fn slow_to_refuse() -> Served {
     let refuse = async || {
         tokio::time::sleep(Duration::from_millis(600)).await;
         (StatusCode::BAD_REQUEST, Json(json!({"message": "No such number.", "error": "Bad Request", "statusCode": 400})))
     };
-    let routes = Router::new().route("/call", get(async || Json(json!([]))).post(refuse));
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let url = format!("http://{}", listener.local_addr().expect("an address"));
-    drop(crate::store_support::alongside(axum::serve(listener, routes).into_future()));
-    url
+    Served::start(Router::new().route("/call", get(async || Json(json!([]))).post(refuse))).await
 }
 
 #[tokio::test]
 async fn a_refusal_that_comes_after_others_were_told_that_nobody_knows_is_the_end_for_them_and_frees_the_key() {
-    let app = Story::new().with("VAPI_API_URL", &slow_to_refuse().await).begin().await;
+    let vapi = slow_to_refuse().await;
+    let app = Story::new().with("VAPI_API_URL", &vapi.url("")).begin().await;
     let meanwhile = async {
         tokio::time::sleep(Duration::from_millis(200)).await;
         app.advance(61.0).await;

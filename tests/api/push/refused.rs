@@ -48,7 +48,7 @@ fn push(app: &TestApp, allowed: &[&str], addresses: &[&str]) -> Push {
 #[tokio::test]
 async fn a_name_that_leads_inside_is_refused_on_every_try() {
     let (app, inside) = (Story::new().begin().await, Subscriber::start().await);
-    let id = subscribed(&app, &format!("http://hook.example:{}/", inside.port), &["call.done"]).await;
+    let id = subscribed(&app, &format!("http://hook.example:{}/", inside.served.port), &["call.done"]).await;
     let addresses = ["127.0.0.1", "169.254.169.254", "10.0.0.1", "::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::", "fd00::1"];
     for (number, address) in addresses.into_iter().enumerate() {
         app.hears_report(&talk(&format!("call-{number}"))).await;
@@ -66,7 +66,7 @@ async fn a_name_that_leads_inside_is_refused_on_every_try() {
 #[tokio::test]
 async fn a_name_that_changes_between_tries_gains_nothing() {
     let (app, inside) = (Story::new().begin().await, Subscriber::start().await);
-    let id = subscribed(&app, &format!("http://hook.example:{}/", inside.port), &["call.done"]).await;
+    let id = subscribed(&app, &format!("http://hook.example:{}/", inside.served.port), &["call.done"]).await;
     app.hears_report(&talk(CALL)).await;
     inside.says([Say::Status(500)]);
     // The first address is listed, and answers; then the name moves to one that is not.
@@ -119,7 +119,7 @@ async fn addresses_written_out_names_redirects_and_tests_lead_nowhere_either() {
         Story::on(Engine::Sqlite).with("OUTBOUND_ALLOW", "127.0.0.1, ::1, ::ffff:127.0.0.1, 64:ff9b::7f00:1, 0.0.0.0").begin().await;
     let mut ids = Vec::new();
     for host in DISGUISES.into_iter().chain(["localhost"]) {
-        ids.push(subscribed(&listed, &format!("http://{host}:{}/", inside.port), &["call.done"]).await);
+        ids.push(subscribed(&listed, &format!("http://{host}:{}/", inside.served.port), &["call.done"]).await);
     }
     // They were listed once, and are no more.
     let app = listed.restart_with(|story| story.without("OUTBOUND_ALLOW")).await;
@@ -141,10 +141,10 @@ async fn addresses_written_out_names_redirects_and_tests_lead_nowhere_either() {
 #[tokio::test]
 async fn what_is_listed_is_reached_at_its_port_only() {
     let (here, there) = (Subscriber::start().await, Subscriber::start().await);
-    let app = Story::new().with("OUTBOUND_ALLOW", &format!("10.0.0.0/8, 127.0.0.1:{}", here.port)).begin().await;
+    let app = Story::new().with("OUTBOUND_ALLOW", &format!("10.0.0.0/8, 127.0.0.1:{}", here.served.port)).begin().await;
     subscribed(&app, &here.url(), &["call.done"]).await;
     is_told(app.ask("POST", SUBSCRIPTIONS).body(to(&there.url(), &["call.done"]).to_string()).send().await, "url");
-    let by_name = subscribed(&app, &format!("http://localhost:{}/", there.port), &["call.done"]).await;
+    let by_name = subscribed(&app, &format!("http://localhost:{}/", there.served.port), &["call.done"]).await;
     app.hears_report(&talk(CALL)).await;
     tell(&app).await;
     assert_eq!((here.told().len(), there.told().len()), (1, 0));

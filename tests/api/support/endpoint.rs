@@ -15,13 +15,8 @@ use axum::{
 };
 use futures_util::stream;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio_util::{
-    sync::{CancellationToken, DropGuard},
-    task::TaskTracker,
-};
 
-use super::eventually;
+use super::{eventually, served::Served};
 
 /// A question as it arrived.
 #[derive(Debug, Clone)]
@@ -45,23 +40,19 @@ type Hits = Arc<Mutex<Vec<Hit>>>;
 
 /// An endpoint on a loopback port; stops when dropped.
 pub(crate) struct Endpoint {
-    pub(crate) port: u16,
+    pub(crate) served: Served,
     hits: Hits,
-    _stop: DropGuard,
 }
 
 impl Endpoint {
     pub(crate) async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let port = listener.local_addr().expect("an address").port();
-        let (hits, stop) = (Hits::default(), CancellationToken::new());
-        let app = Router::new().fallback(behave).with_state(Arc::clone(&hits));
-        TaskTracker::new().spawn(axum::serve(listener, app).with_graceful_shutdown(stop.clone().cancelled_owned()).into_future());
-        Self { port, hits, _stop: stop.drop_guard() }
+        let hits = Hits::default();
+        let served = Served::start(Router::new().fallback(behave).with_state(Arc::clone(&hits))).await;
+        Self { served, hits }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
-        format!("http://127.0.0.1:{}{path}", self.port)
+        self.served.url(path)
     }
 
     pub(crate) fn hits(&self) -> Vec<Hit> {

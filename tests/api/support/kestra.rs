@@ -13,11 +13,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio_util::{
-    sync::{CancellationToken, DropGuard},
-    task::TaskTracker,
-};
+
+use super::served::Served;
 
 /// Which paths it has, and how it answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +70,7 @@ struct Inner {
 pub(crate) struct Kestra {
     pub(crate) url: String,
     inner: Arc<Inner>,
-    _stop: DropGuard,
+    _served: Served,
 }
 
 /// The one execution.
@@ -86,15 +83,11 @@ pub(crate) const BASIC: &str = "Basic YUBiLmNvOktlc3RyYTIwMjY=";
 impl Kestra {
     /// Its execution is in this state.
     pub(crate) async fn start(generation: Generation, state: &'static str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let url = format!("http://{}", listener.local_addr().expect("an address"));
         let (asked, broken, fates, runs) = (Mutex::default(), Mutex::default(), Mutex::default(), Mutex::default());
         let flow = Mutex::new(flow());
         let inner = Arc::new(Inner { generation, state: Mutex::new(state), asked, broken, fates, runs, flow });
-        let stop = CancellationToken::new();
-        let app = Router::new().fallback(answer).with_state(Arc::clone(&inner));
-        TaskTracker::new().spawn(axum::serve(listener, app).with_graceful_shutdown(stop.clone().cancelled_owned()).into_future());
-        Self { url, inner, _stop: stop.drop_guard() }
+        let served = Served::start(Router::new().fallback(answer).with_state(Arc::clone(&inner))).await;
+        Self { url: served.url(""), inner, _served: served }
     }
 
     /// The flow that places calls is this one; none, if it is null.

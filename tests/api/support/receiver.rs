@@ -10,11 +10,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde_json::Value;
-use tokio::net::TcpListener;
-use tokio_util::{
-    sync::{CancellationToken, DropGuard},
-    task::TaskTracker,
-};
+
+use super::served::Served;
 
 /// A webhook as it arrived.
 #[derive(Debug, Clone)]
@@ -54,18 +51,14 @@ struct Memory {
 pub(crate) struct Receiver {
     pub(crate) url: String,
     memory: Arc<Memory>,
-    _stop: DropGuard,
+    _served: Served,
 }
 
 impl Receiver {
     pub(crate) async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let url = format!("http://{}/hook", listener.local_addr().expect("an address"));
         let memory = Arc::new(Memory::default());
-        let stop = CancellationToken::new();
-        let app = Router::new().fallback(take).with_state(Arc::clone(&memory));
-        TaskTracker::new().spawn(axum::serve(listener, app).with_graceful_shutdown(stop.clone().cancelled_owned()).into_future());
-        Self { url, memory, _stop: stop.drop_guard() }
+        let served = Served::start(Router::new().fallback(take).with_state(Arc::clone(&memory))).await;
+        Self { url: served.url("/hook"), memory, _served: served }
     }
 
     /// The next answers, in order; when they are used up it is 200 again.

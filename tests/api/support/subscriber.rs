@@ -19,13 +19,8 @@ use futures_util::stream;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
 use sha2::Sha256;
-use tokio::net::TcpListener;
-use tokio_util::{
-    sync::{CancellationToken, DropGuard},
-    task::TaskTracker,
-};
 
-use super::eventually;
+use super::{eventually, served::Served};
 
 /// What came.
 #[derive(Debug, Clone)]
@@ -88,23 +83,19 @@ struct Memory {
 
 /// A subscriber on a loopback port; stops when dropped.
 pub(crate) struct Subscriber {
-    pub(crate) port: u16,
+    pub(crate) served: Served,
     memory: Arc<Memory>,
-    _stop: DropGuard,
 }
 
 impl Subscriber {
     pub(crate) async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let port = listener.local_addr().expect("an address").port();
-        let (memory, stop) = (Arc::new(Memory::default()), CancellationToken::new());
-        let app = Router::new().fallback(take).with_state(Arc::clone(&memory));
-        TaskTracker::new().spawn(axum::serve(listener, app).with_graceful_shutdown(stop.clone().cancelled_owned()).into_future());
-        Self { port, memory, _stop: stop.drop_guard() }
+        let memory = Arc::new(Memory::default());
+        let served = Served::start(Router::new().fallback(take).with_state(Arc::clone(&memory))).await;
+        Self { served, memory }
     }
 
     pub(crate) fn base(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        self.served.url("")
     }
 
     pub(crate) fn url(&self) -> String {

@@ -46,7 +46,7 @@ async fn a_name_that_leads_inside_is_refused_and_nothing_arrives() {
         ["127.0.0.1", "169.254.169.254", "::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::", "10.0.0.1", "fd00::1", "0.0.0.0"]
     {
         let client = client(&[], &[inside]);
-        let refused = post(&client, Trust::Given, &format!("http://hook.example:{}/fast", endpoint.port)).await;
+        let refused = post(&client, Trust::Given, &format!("http://hook.example:{}/fast", endpoint.served.port)).await;
         assert_eq!(refused.err(), Some(Failure::Refused), "{inside}");
     }
     assert!(endpoint.hits().is_empty());
@@ -59,7 +59,7 @@ async fn an_address_written_out_in_any_way_is_refused() {
     for host in
         ["127.0.0.1", "2130706433", "0x7f.1", "0177.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "[64:ff9b::7f00:1]", "0", "localhost", "127.1"]
     {
-        let refused = post(&client, Trust::Given, &format!("http://{host}:{}/fast", endpoint.port)).await;
+        let refused = post(&client, Trust::Given, &format!("http://{host}:{}/fast", endpoint.served.port)).await;
         assert_eq!(refused.err(), Some(Failure::Refused), "{host}");
     }
     assert!(endpoint.hits().is_empty());
@@ -68,7 +68,7 @@ async fn an_address_written_out_in_any_way_is_refused() {
 #[tokio::test]
 async fn a_name_that_changes_between_tries_is_checked_each_time() {
     let endpoint = Endpoint::start().await;
-    let url = format!("http://hook.example:{}/fast", endpoint.port);
+    let url = format!("http://hook.example:{}/fast", endpoint.served.port);
     // Nobody answers at the first address; what counts is that it was not refused, and that the second is.
     let client = client(&["127.0.0.2", "10.9.9.9"], &["127.0.0.2", "127.0.0.1", "127.0.0.1"]);
     assert_eq!(post(&client, Trust::Given, &url).await.err(), Some(Failure::Unreachable));
@@ -81,7 +81,7 @@ async fn a_name_that_changes_between_tries_is_checked_each_time() {
 #[tokio::test]
 async fn a_connection_that_was_allowed_once_is_not_used_for_a_name_that_moved() {
     let endpoint = Endpoint::start().await;
-    let url = format!("http://hook.example:{}/fast", endpoint.port);
+    let url = format!("http://hook.example:{}/fast", endpoint.served.port);
     let client = client(&["127.0.0.1"], &["127.0.0.1", "169.254.169.254"]);
     assert!(post(&client, Trust::Given, &url).await.is_ok());
     assert_eq!(post(&client, Trust::Given, &url).await.err(), Some(Failure::Refused));
@@ -92,7 +92,7 @@ async fn a_connection_that_was_allowed_once_is_not_used_for_a_name_that_moved() 
 async fn what_is_listed_is_reached_at_its_port_only() {
     let endpoint = Endpoint::start().await;
     let url = endpoint.url("/fast");
-    let here = format!("127.0.0.1:{}", endpoint.port);
+    let here = format!("127.0.0.1:{}", endpoint.served.port);
     assert!(post(&client(&[&here], &["127.0.0.1"]), Trust::Given, &url).await.is_ok());
     assert_eq!(post(&client(&["127.0.0.1:1"], &["127.0.0.1"]), Trust::Given, &url).await.err(), Some(Failure::Refused));
     assert!(post(&client(&[], &["127.0.0.1"]), Trust::Configured, &url).await.is_ok(), "our own configuration is trusted");
