@@ -37,6 +37,8 @@ mod postgres_server;
 #[path = "../../tests/shared/redis.rs"]
 #[expect(dead_code, reason = "the tests do more with it")]
 mod redis_server;
+#[path = "../../tests/shared/shell.rs"]
+mod shell;
 
 use std::{
     io::{Write as _, stdout},

@@ -51,6 +51,8 @@ mod restart;
 mod result;
 mod retention;
 mod rough_vapi;
+#[path = "../shared/shell.rs"]
+mod shell;
 mod signing_in;
 mod silence;
 mod simulate;

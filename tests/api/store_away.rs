@@ -211,7 +211,7 @@ impl Drop for SmallDisk {
 async fn a_full_disk_of_the_server_refuses_webhooks_and_is_over_when_there_is_room() {
     let Some(server) = Server::start() else { return };
     let database = server.database();
-    let Some(disk) = SmallDisk::mounted(&server.folder.join("small")) else {
+    let Some(disk) = SmallDisk::mounted(&server.shell.folder.join("small")) else {
         let _ =
             writeln!(std::io::stderr(), "\n*** SKIPPED: mounting a small disk needs root; a full disk of the server was not tested ***\n");
         return;

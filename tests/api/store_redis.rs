@@ -412,7 +412,7 @@ async fn a_schema_that_is_behind_waits_for_migrate_and_a_newer_major_is_refused(
 async fn over_tls_the_certificate_has_to_be_right() {
     let Some(server) = Server::start_with("tls", &[]) else { return };
     let url = |scheme: &str, host: &str| format!("{scheme}://{host}:{}/0", server.port);
-    let root_cert = Some(server.folder.join("root.pem"));
+    let root_cert = Some(server.shell.folder.join("root.pem"));
     let store = open(&RedisOptions { root_cert: root_cert.clone(), ..options(&url("rediss", "localhost")) }).await;
     put(&store, &stored("call-1"), columns()).await;
     assert_eq!(lookup(&store, "call-1").await, "found");

@@ -34,8 +34,8 @@ async fn connections_are_encrypted_and_verified_as_the_mode_says() {
     let database = server.database();
     let root = server.root(&database.name).await;
     let encrypted = "SELECT coalesce(bool_and(ssl), false) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE usename = 'ringback'";
-    let ours = || Some(server.folder.join("root.pem"));
-    let another = server.folder.join("data/server.crt");
+    let ours = || Some(server.shell.folder.join("root.pem"));
+    let another = server.shell.folder.join("data/server.crt");
     for (host, tls, roots, is_encrypted) in [
         (ADDRESS, Tls::Disable, None, false),
         (ADDRESS, Tls::Prefer, None, true),
@@ -63,7 +63,7 @@ async fn connections_are_encrypted_and_verified_as_the_mode_says() {
 async fn a_server_that_wants_tls_is_not_talked_to_in_clear_by_chance() {
     let Some(server) = Server::start_with("tls") else { return };
     let database = server.database();
-    let rules = server.folder.join("data/pg_hba.conf");
+    let rules = server.shell.folder.join("data/pg_hba.conf");
     let strict = std::fs::read_to_string(&rules).unwrap().replace("host all all", "hostssl all all");
     std::fs::write(&rules, strict).unwrap();
     server.root("postgres").await.batch_execute("SELECT pg_reload_conf()").await.unwrap();

@@ -32,6 +32,8 @@ mod postgres_server;
 #[path = "../shared/redis.rs"]
 mod redis_server;
 mod servers;
+#[path = "../shared/shell.rs"]
+mod shell;
 mod start;
 mod stop;
 mod support;

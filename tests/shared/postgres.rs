@@ -3,13 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
 use std::{
-    io::{BufRead as _, BufReader, Write as _},
-    net::TcpListener,
+    io::Write as _,
     path::PathBuf,
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
-    sync::{Mutex, Once},
+    process::Command,
+    sync::Once,
     time::{Duration, Instant},
 };
+
+use crate::shell::{START_PATIENCE, Shell, free_port};
 
 /// Where Debian's packages put the server, a folder for each version.
 const VERSIONS: &str = "/usr/lib/postgresql";
@@ -18,8 +19,6 @@ const SKIP: &str = "RINGBACK_SKIP_POSTGRES";
 /// What the server's role `ringback` needs to get in. Special characters must survive the URL.
 pub(crate) const PASSWORD: &str = "p@ss:w/rd%";
 const PASSWORD_IN_URL: &str = "p%40ss%3Aw%2Frd%25";
-/// A server takes no longer to start.
-pub(crate) const START_PATIENCE: Duration = Duration::from_mins(1);
 
 /// Starts the server, does what it is told line by line, and cleans up when the tests are gone, however they went: then its input ends.
 /// `$1`: the folder of the programs. `$2`: the port. `$3`: `tls` for a certificate of `localhost`, and a root that stands for it;
@@ -79,8 +78,7 @@ rm -rf "$folder"
 pub(crate) struct Server {
     programs: PathBuf,
     pub(crate) port: u16,
-    pub(crate) folder: PathBuf,
-    shell: Mutex<(Child, Option<ChildStdin>, BufReader<ChildStdout>)>,
+    pub(crate) shell: Shell,
 }
 
 /// The folder of the newest server's programs.
@@ -112,38 +110,14 @@ impl Server {
 
     /// The same; `tls` gives it a certificate, `fast` has it not wait for the disk.
     pub(crate) fn start_with(extra: &str) -> Option<Self> {
-        let programs = programs()?;
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut shell = Command::new("sh")
-            .args(["-c", SCRIPT, "sh"])
-            .arg(&programs)
-            .arg(port.to_string())
-            .arg(extra)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut said = BufReader::new(shell.stdout.take().unwrap());
-        let mut folder = String::new();
-        said.read_line(&mut folder).unwrap();
-        assert!(!folder.is_empty(), "initdb failed");
-        let input = shell.stdin.take();
-        Some(Self { programs, port, folder: PathBuf::from(folder.trim()), shell: Mutex::new((shell, input, said)) })
+        let (programs, port) = (programs()?, free_port());
+        let shell = Shell::run(SCRIPT, &[programs.as_os_str(), port.to_string().as_ref(), extra.as_ref()]);
+        Some(Self { programs, port, shell })
     }
 
     /// Tells it to `start`, `stop`, `crash` or `kill` (at once, with all its processes); returns when that is done, or begun.
     pub(crate) fn tell(&self, word: &str) {
-        let mut shell = self.shell.lock().unwrap();
-        writeln!(shell.1.as_mut().unwrap(), "{word}").unwrap();
-        let mut answer = String::new();
-        shell.2.read_line(&mut answer).unwrap();
-        assert_eq!(answer, "done\n");
-    }
-
-    /// What it logged.
-    pub(crate) fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+        self.shell.tell(word);
     }
 
     /// Runs statements as somebody who may do everything, each in a transaction of its own, as soon as the server answers; returns what
@@ -164,7 +138,7 @@ impl Server {
                 assert!(said.status.success(), "{error}");
                 return String::from_utf8_lossy(&said.stdout).trim().to_owned();
             }
-            assert!(begin.elapsed() < START_PATIENCE, "the server does not start: {error}\n{}", self.log());
+            assert!(begin.elapsed() < START_PATIENCE, "the server does not start: {error}\n{}", self.shell.log());
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -181,12 +155,4 @@ impl Server {
 /// The URL of a database on a port of this machine.
 pub(crate) fn url_of(name: &str, port: u16) -> String {
     format!("postgres://ringback:{PASSWORD_IN_URL}@127.0.0.1:{port}/{name}")
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let mut shell = self.shell.lock().unwrap();
-        drop(shell.1.take());
-        let _ = shell.0.wait();
-    }
 }

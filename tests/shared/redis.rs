@@ -1,24 +1,19 @@
 //! Redis servers of the tests' own, made of the system's package: in a folder of their own, on a free port, as safe as in production.
 
-#![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
-
 use std::{
-    io::{BufRead as _, BufReader, Write as _},
-    net::{TcpListener, TcpStream},
-    path::PathBuf,
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
-    sync::{Mutex, Once},
-    thread,
-    time::{Duration, Instant},
+    ffi::OsStr,
+    io::Write as _,
+    process::{Command, Stdio},
+    sync::Once,
 };
+
+use crate::shell::{Shell, free_port};
 
 /// With this variable set to 1 whatever needs Redis is left out.
 const SKIP: &str = "RINGBACK_SKIP_REDIS";
 /// What everybody needs to get in. Special characters must survive the URL.
 pub(crate) const PASSWORD: &str = "p@ss:w/rd%";
 const PASSWORD_IN_URL: &str = "p%40ss%3Aw%2Frd%25";
-/// A server takes no longer to start.
-const START_PATIENCE: Duration = Duration::from_secs(20);
 
 /// Starts the server, does what it is told line by line, and cleans up when the tests are gone, however they went: then its input ends.
 /// `$1`: the port. `$2`: `tls` for a certificate of `localhost`, and a root that stands for it. The others go to the server.
@@ -69,8 +64,7 @@ rm -rf "$folder"
 /// A server. It ends with this value, or with the process.
 pub(crate) struct Server {
     pub(crate) port: u16,
-    pub(crate) folder: PathBuf,
-    shell: Mutex<(Child, Option<ChildStdin>, BufReader<ChildStdout>)>,
+    pub(crate) shell: Shell,
 }
 
 /// What is left out is told once.
@@ -102,56 +96,21 @@ impl Server {
         if !is_tested() {
             return None;
         }
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut shell = Command::new("sh")
-            .args(["-c", SCRIPT, "sh"])
-            .arg(port.to_string())
-            .arg(tls)
-            .args(more)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut said = BufReader::new(shell.stdout.take().unwrap());
-        let mut folder = String::new();
-        said.read_line(&mut folder).unwrap();
-        assert!(!folder.is_empty(), "no certificate could be made: is openssl installed?");
-        let input = shell.stdin.take();
-        let server = Self { port, folder: PathBuf::from(folder.trim()), shell: Mutex::new((shell, input, said)) };
-        server.up();
-        Some(server)
+        let port = free_port();
+        let own = [port.to_string(), tls.to_owned()];
+        let arguments: Vec<&OsStr> = own.iter().map(OsStr::new).chain(more.iter().map(OsStr::new)).collect();
+        let shell = Shell::run(SCRIPT, &arguments);
+        shell.listens(port);
+        Some(Self { port, shell })
     }
 
     /// Tells it to `start`, `stop`, `kill`, `freeze` or `thaw`; returns when that is done, or begun.
     pub(crate) fn tell(&self, word: &str) {
-        let mut shell = self.shell.lock().unwrap();
-        writeln!(shell.1.as_mut().unwrap(), "{word}").unwrap();
-        let mut answer = String::new();
-        shell.2.read_line(&mut answer).unwrap();
-        assert_eq!(answer, "done\n");
-    }
-
-    /// Waits until it listens.
-    fn up(&self) {
-        let begin = Instant::now();
-        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
-            let log = || std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
-            assert!(begin.elapsed() < START_PATIENCE, "the server does not start:\n{}", log());
-            thread::sleep(Duration::from_millis(10));
-        }
+        self.shell.tell(word);
     }
 }
 
 /// The URL of a database on a port of this machine.
 pub(crate) fn url_of(number: usize, port: u16) -> String {
     format!("redis://:{PASSWORD_IN_URL}@127.0.0.1:{port}/{number}")
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let mut shell = self.shell.lock().unwrap();
-        drop(shell.1.take());
-        let _ = shell.0.wait();
-    }
 }

@@ -1,23 +1,17 @@
 //! `PgBouncer` in front of a server of the tests: connections are lent for one transaction, as over Supabase's port 6543.
 
-#![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
-
-use std::{
-    io::{BufRead as _, BufReader},
-    net::TcpListener,
-    path::Path,
-    process::{Child, ChildStdin, Command, Stdio},
-    time::{Duration, Instant},
-};
+use std::path::Path;
 
 use super::postgres::{Database, PASSWORD};
-use crate::postgres_server::insisted_on;
+use crate::{
+    postgres_server::insisted_on,
+    shell::{Shell, free_port},
+};
 
 /// Where Debian's package puts it.
 const PROGRAM: &str = "/usr/sbin/pgbouncer";
 /// Connections to the server for everyone: so few that transactions change places.
 const SERVER_CONNECTIONS: u8 = 3;
-const START_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Runs it until its input ends, which it does with the test. `$1`: settings. `$2`: users.
 const SCRIPT: &str = r#"
@@ -43,8 +37,7 @@ rm -rf "$folder"
 /// A pooler. It ends with this value, or with the process.
 pub(crate) struct Pooler {
     port: u16,
-    shell: Child,
-    input: Option<ChildStdin>,
+    _shell: Shell,
 }
 
 impl Pooler {
@@ -54,40 +47,19 @@ impl Pooler {
             insisted_on("PgBouncer is not installed (apt-get install pgbouncer)");
             return None;
         }
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let settings = format!(
             "[databases]\n* = host=127.0.0.1 port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n\
              auth_type = plain\nauth_file = users\npool_mode = transaction\ndefault_pool_size = {SERVER_CONNECTIONS}",
             database.port
         );
         let users = format!("\"ringback\" \"{PASSWORD}\"");
-        let mut shell = Command::new("sh")
-            .args(["-c", SCRIPT, "sh", &settings, &users])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut folder = String::new();
-        BufReader::new(shell.stdout.take().unwrap()).read_line(&mut folder).unwrap();
-        let begin = Instant::now();
-        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-            let log = || std::fs::read_to_string(Path::new(folder.trim()).join("log")).unwrap_or_default();
-            assert!(begin.elapsed() < START_PATIENCE, "the pooler does not start: {}", log());
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        let input = shell.stdin.take();
-        Some(Self { port, shell, input })
+        let shell = Shell::run(SCRIPT, &[settings.as_ref(), users.as_ref()]);
+        shell.listens(port);
+        Some(Self { port, _shell: shell })
     }
 
     pub(crate) fn port(&self) -> u16 {
         self.port
-    }
-}
-
-impl Drop for Pooler {
-    fn drop(&mut self) {
-        drop(self.input.take());
-        let _ = self.shell.wait();
     }
 }

@@ -17,10 +17,7 @@ use ringback::store::{
 use tokio_postgres::{Client, NoTls};
 
 pub(crate) use crate::postgres_server::{PASSWORD, Server, url_of};
-use crate::{
-    postgres_server::{START_PATIENCE, programs},
-    store_support::alongside,
-};
+use crate::{postgres_server::programs, shell::START_PATIENCE, store_support::alongside};
 
 /// Is PostgreSQL to be tested? Where it is not installed, somebody has to say that it need not be.
 pub(crate) fn is_tested() -> bool {
@@ -40,7 +37,7 @@ pub(crate) struct Database {
 impl Server {
     /// A connection that may do everything.
     pub(crate) async fn root(&self, database: &str) -> Client {
-        root_at(self.port, database).await.unwrap_or_else(|error| panic!("the server does not start: {error}\n{}", self.log()))
+        root_at(self.port, database).await.unwrap_or_else(|error| panic!("the server does not start: {error}\n{}", self.shell.log()))
     }
 
     /// A new database that role `ringback` owns; the role may do no more than own it.

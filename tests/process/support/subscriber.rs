@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    io::{BufRead as _, BufReader, Read as _, Write as _},
+    io::Write as _,
     net::{TcpListener, TcpStream},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::random_below;
+use super::{random_below, target::Got};
 
 /// One event in so many is refused when it comes for the first time.
 const REFUSED: u64 = 12;
@@ -64,19 +64,7 @@ fn locked(memory: &Mutex<Memory>) -> MutexGuard<'_, Memory> {
 
 /// Takes one request; one that is cut counts for nothing.
 fn answer(stream: &TcpStream, memory: &Mutex<Memory>) -> Option<()> {
-    let mut reader = BufReader::new(stream);
-    let (mut length, mut line) = (0, String::new());
-    while reader.read_line(&mut line).ok()? > 2 {
-        if let Some((name, value)) = line.split_once(':')
-            && name.eq_ignore_ascii_case("content-length")
-        {
-            length = value.trim().parse().ok()?;
-        }
-        line.clear();
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).ok()?;
-    let event: Value = serde_json::from_slice(&body).ok()?;
+    let event: Value = serde_json::from_slice(&Got::read(stream)?.body).ok()?;
     let text = |member: &str| event[member].as_str().unwrap_or_default().to_owned();
     let new = Told { call: text("callId"), kind: text("type"), id: text("id"), sequence: event["sequence"].as_u64()? };
     let mut writer = stream;

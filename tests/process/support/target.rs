@@ -1,8 +1,8 @@
 //! Somebody else's server: webhooks are forwarded to it, browsers load a page from it.
 
 use std::{
-    io::{BufReader, Write as _},
-    net::TcpListener,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::{TcpListener, TcpStream},
     sync::mpsc,
     thread,
     time::Duration,
@@ -23,6 +23,24 @@ pub(crate) struct Got {
 }
 
 impl Got {
+    /// The next request of a connection; none if it is cut.
+    pub(crate) fn read(stream: &TcpStream) -> Option<Self> {
+        let mut reader = BufReader::new(stream);
+        let mut next = || {
+            let mut line = String::new();
+            (reader.read_line(&mut line).ok()? > 0).then(|| line.trim_end().to_owned())
+        };
+        let line = next()?.split(' ').take(2).collect::<Vec<_>>().join(" ");
+        let mut headers = Vec::new();
+        while let Some((name, value)) = next()?.split_once(':') {
+            headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+        }
+        let mut got = Self { line, headers, body: Vec::new() };
+        got.body = vec![0; got.header("content-length").parse().unwrap_or_default()];
+        reader.read_exact(&mut got.body).ok()?;
+        Some(got)
+    }
+
     pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).expect("JSON")
     }
@@ -53,7 +71,7 @@ impl Target {
         thread::spawn(move || {
             for stream in listener.incoming() {
                 let Some(mut stream) = stream.ok() else { continue };
-                let Some(request) = stream.try_clone().ok().and_then(|stream| read(&mut BufReader::new(stream))) else { continue };
+                let Some(request) = Got::read(&stream) else { continue };
                 let length = page.len();
                 let head =
                     format!("HTTP/1.1 {status} So\r\ncontent-type: text/html\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
@@ -70,20 +88,4 @@ impl Target {
     pub(crate) fn next(&self) -> Got {
         self.got.recv_timeout(PATIENCE).expect("something is forwarded")
     }
-}
-
-fn read(stream: &mut impl std::io::BufRead) -> Option<Got> {
-    let (mut headers, mut line) = (Vec::new(), String::new());
-    stream.read_line(&mut line).ok()?;
-    let first = line.split(' ').take(2).collect::<Vec<_>>().join(" ");
-    loop {
-        line.clear();
-        stream.read_line(&mut line).ok()?;
-        let Some((name, value)) = line.trim_end().split_once(':') else { break };
-        headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
-    }
-    let mut got = Got { line: first, headers, body: Vec::new() };
-    got.body = vec![0; got.header("content-length").parse().unwrap_or_default()];
-    stream.read_exact(&mut got.body).ok()?;
-    Some(got)
 }

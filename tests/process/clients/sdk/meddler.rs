@@ -1,7 +1,7 @@
 //! Somebody on the road between a client and us, who answers 502 in the place of the first right answer to a placing, as gateways do.
 
 use std::{
-    io::{BufRead as _, BufReader, Read as _, Write as _},
+    io::Write as _,
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc,
@@ -10,7 +10,7 @@ use std::{
     thread,
 };
 
-use crate::support::wire::Wire;
+use crate::support::{target::Got, wire::Wire};
 
 /// The road; open until the program ends.
 pub(super) struct Meddler {
@@ -45,21 +45,9 @@ impl Meddler {
 
 /// Passes one request on, and its answer back.
 fn pass(mut client: TcpStream, service: SocketAddr, posts: &AtomicUsize) -> Option<()> {
-    let mut reader = BufReader::new(client.try_clone().ok()?);
-    let (mut line, mut headers) = (String::new(), Vec::new());
-    reader.read_line(&mut line).ok()?;
-    let (method, rest) = line.split_once(' ')?;
-    let (path, _version) = rest.split_once(' ')?;
-    loop {
-        let mut field = String::new();
-        reader.read_line(&mut field).ok()?;
-        let Some((name, value)) = field.trim_end().split_once(':') else { break };
-        headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
-    }
-    let value = |name: &str| headers.iter().find_map(|(known, value)| (known == name).then_some(value.as_str())).unwrap_or_default();
-    let mut body = vec![0; value("content-length").parse().unwrap_or_default()];
-    reader.read_exact(&mut body).ok()?;
-    let answer = Wire::to(service).ok()?.ask(method, path, &[("authorization", value("authorization"))], &body).ok()?;
+    let asked = Got::read(&client)?;
+    let (method, path) = asked.line.split_once(' ')?;
+    let answer = Wire::to(service).ok()?.ask(method, path, &[("authorization", asked.header("authorization"))], &asked.body).ok()?;
     let spoiled = method == "POST" && posts.fetch_add(1, Ordering::SeqCst) == 0;
     let (status, body) = if spoiled { (502, b"<html>".to_vec()) } else { (answer.status, answer.body) };
     let kind = if spoiled { "text/html" } else { "application/json" };
