@@ -21,7 +21,7 @@ use crate::support::{
     pooler::Pooler,
     postgres,
     proxy::Proxy,
-    redis,
+    servers::{Database, on_both_servers},
     vapi::CALL,
 };
 
@@ -34,27 +34,8 @@ const MEASURED: usize = 21;
 /// Orders in which the events of a call reach three instances.
 const ORDERS: u64 = 12;
 
-/// Runs stories on every server that instances can share.
-macro_rules! on_both_servers {
-    ($($story:ident)*) => {
-        mod on_postgres {
-            $(#[tokio::test(flavor = "multi_thread")] async fn $story() {
-                if $crate::support::postgres::is_tested() {
-                    super::$story(super::Engine::Postgres).await;
-                }
-            })*
-        }
-        mod on_redis {
-            $(#[tokio::test(flavor = "multi_thread")] async fn $story() {
-                if $crate::support::redis::is_tested() {
-                    super::$story(super::Engine::Redis).await;
-                }
-            })*
-        }
-    };
-}
-
 on_both_servers! {
+    "multi_thread":
     a_webhook_at_one_instance_is_served_by_all
     what_an_instance_remembers_of_a_live_call_is_dropped_when_another_one_hears_more
     a_waiter_at_one_instance_is_woken_by_another
@@ -67,31 +48,11 @@ on_both_servers! {
     events_of_one_call_at_three_instances_at_once_come_to_what_one_process_makes_of_them
 }
 
-/// Where instances keep their calls.
-struct Place {
-    port: u16,
-    url_by: Box<dyn Fn(u16) -> String>,
-}
-
-impl Place {
-    async fn new(engine: Engine) -> Self {
-        if engine == Engine::Redis {
-            let database = redis::database().expect("Redis is to be tested");
-            return Self { port: database.port, url_by: Box::new(move |port| database.url_by(port)) };
-        }
-        Self::of(postgres::database().await.expect("PostgreSQL is to be tested"))
-    }
-
-    fn of(database: postgres::Database) -> Self {
-        Self { port: database.port, url_by: Box::new(move |port| database.url_by(port)) }
-    }
-
-    /// Two instances, the second by way of a port of its own, such as a road's or a pooler's.
-    async fn two(&self, engine: Engine, second: u16) -> (TestApp, TestApp) {
-        let here = Story::on(engine).with("DATABASE_URL", &(self.url_by)(self.port)).begin().await;
-        let there = here.beside_with(|story| story.with("DATABASE_URL", &(self.url_by)(second))).await;
-        (here, there)
-    }
+/// Two instances, the second by way of a port of its own, such as a road's or a pooler's.
+async fn two(engine: Engine, database: &Database, second: u16) -> (TestApp, TestApp) {
+    let here = Story::on(engine).with("DATABASE_URL", &database.url()).begin().await;
+    let there = here.beside_with(|story| story.with("DATABASE_URL", &database.url_by(second))).await;
+    (here, there)
 }
 
 async fn finish(apps: impl IntoIterator<Item = TestApp>) {
@@ -162,7 +123,7 @@ async fn a_waiter_at_one_instance_is_woken_by_another(engine: Engine) {
 async fn over_a_transaction_pooler_a_waiter_is_woken_within_a_second() {
     let Some(database) = postgres::database().await else { return };
     let Some(pooler) = Pooler::before(&database) else { return };
-    let (a, b) = Place::of(database).two(Engine::Postgres, pooler.port()).await;
+    let (a, b) = two(Engine::Postgres, &Database::Postgres(database), pooler.port()).await;
     for number in 0..5 {
         let took = woken_after(&a, &b, &format!("call-{number}")).await;
         assert!(took <= POOLED_WITHIN, "{took:?}");
@@ -176,9 +137,9 @@ async fn over_a_transaction_pooler_a_waiter_is_woken_within_a_second() {
 }
 
 async fn an_instance_that_hears_nothing_serves_results_only_and_makes_up_for_what_it_missed(engine: Engine) {
-    let place = Place::new(engine).await;
-    let road = Proxy::to(place.port).await;
-    let (a, b) = place.two(engine, road.port()).await;
+    let database = Database::of(engine).await;
+    let road = Proxy::to(database.port()).await;
+    let (a, b) = two(engine, &database, road.port()).await;
     a.hears_report(&talk("done")).await;
     a.hears_status(&unanswered("live"), Stage::Ringing).await;
     a.hears_report(&talk("erased")).await;
@@ -203,9 +164,9 @@ async fn an_instance_that_hears_nothing_serves_results_only_and_makes_up_for_wha
 }
 
 async fn a_waiter_whose_signal_was_missed_is_woken_when_signals_come_again(engine: Engine) {
-    let place = Place::new(engine).await;
-    let road = Proxy::to(place.port).await;
-    let (a, b) = place.two(engine, road.port()).await;
+    let database = Database::of(engine).await;
+    let road = Proxy::to(database.port()).await;
+    let (a, b) = two(engine, &database, road.port()).await;
     a.hears_status(&unanswered(CALL), Stage::Ringing).await;
     let waiting = async { b.get(&result(CALL, "wait=60")).await.data(200) };
     let missing = async {

@@ -1,85 +1,25 @@
 //! The Redis behind a service is away, full, or hangs: what the service says, what it serves, and that it recovers by itself.
 
-use std::time::{Duration, Instant};
-
 use futures_util::future::join_all;
 use redis::cmd;
-use ringback::{
-    app::App,
-    clock::Clock,
-    config::Config,
-    simulate::{Stage, bodies},
-};
+use ringback::{app::App, clock::Clock, config::Config, simulate::bodies};
 use serde_json::json;
 
 use crate::{
-    store_away::{is_refused, is_taken_again},
+    store_away::{begin, is_refused, is_taken_again},
     support::{
-        app::{Engine, Story, TestApp},
-        calls::{late_talk, message, path, result, talk},
+        app::Engine,
+        calls::{message, path, talk},
         eventually,
         redis::{Server, database},
         vapi::{CALL, START},
     },
 };
 
-async fn begin(url: &str) -> TestApp {
-    Story::on(Engine::Redis).with("DATABASE_URL", url).begin().await
-}
-
-#[tokio::test]
-async fn a_service_without_its_redis_lives_but_is_not_ready_until_it_is_there() {
-    let Some(server) = Server::start(&[]) else { return };
-    let database = server.database();
-    server.tell("stop");
-    let began = Instant::now();
-    let app = begin(&database.url()).await;
-    assert!(began.elapsed() < Duration::from_secs(5), "the start does not wait for it: {:?}", began.elapsed());
-    assert_eq!((app.get("/livez").await.status, app.ready().await), (200, 503));
-    let report = bodies::end_of_call_report(&talk(CALL), app.clock().now());
-    is_refused(&app, &report).await;
-    app.poll(CALL).await.refused(503, "STORE_UNAVAILABLE");
-    app.get(&result(CALL, "")).await.refused(503, "STORE_UNAVAILABLE");
-    app.hears(&message("assistant-request", CALL, json!({}))).await;
-
-    server.tell("start");
-    is_taken_again(&app, &report).await;
-    assert_eq!(app.poll(CALL).await.data(200)["dataStatus"], "complete");
-    app.finish().await;
-}
-
-#[tokio::test]
-async fn while_redis_is_down_results_in_memory_are_served_and_nothing_is_acknowledged() {
-    let Some(server) = Server::start(&[]) else { return };
-    let app = begin(&server.database().url()).await;
-    app.hears_report(&talk("done")).await;
-    app.hears_report(&late_talk("partial")).await;
-    app.hears_status(&talk("live"), Stage::InProgress).await;
-    for how in ["stop", "kill"] {
-        server.tell(how);
-        let body = message("hang", "live", json!({"how": how}));
-        is_refused(&app, &body).await;
-        assert_eq!((app.get("/livez").await.status, app.ready().await), (200, 503));
-        assert_eq!(app.poll("done").await.data(200)["dataStatus"], "complete");
-        assert_eq!(app.poll("partial").await.data(200)["dataStatus"], "partial");
-        for path in [path("live"), path("unheard-of"), result("live", ""), "/api/v1/vapi/calls".to_owned()] {
-            let answer = app.get(&path).await.refused(503, "STORE_UNAVAILABLE");
-            assert!(!answer.header("retry-after").is_empty());
-        }
-        app.ask("DELETE", &path("done")).send().await.refused(503, "STORE_UNAVAILABLE");
-        server.tell("start");
-        is_taken_again(&app, &body).await;
-        assert_eq!(app.call("live").await["callStatus"], "in-progress");
-    }
-    let app = app.restart().await;
-    assert_eq!(app.poll("done").await.data(200)["dataStatus"], "complete");
-    app.finish().await;
-}
-
 #[tokio::test]
 async fn a_redis_that_hangs_is_given_up_in_time_and_nothing_is_stored_twice() {
     let Some(server) = Server::start(&[]) else { return };
-    let app = begin(&server.database().url()).await;
+    let app = begin(Engine::Redis, &server.database().url()).await;
     app.hears_report(&talk("done")).await;
     server.tell("freeze");
     let many: Vec<_> = (0..40).map(|number| message("status-update", &format!("call-{number}"), json!({"status": "ringing"}))).collect();
@@ -99,7 +39,7 @@ async fn a_redis_that_hangs_is_given_up_in_time_and_nothing_is_stored_twice() {
 async fn a_redis_that_is_full_refuses_webhooks_and_is_used_again_when_there_is_room() {
     let Some(server) = Server::start(&[]) else { return };
     let database = server.database();
-    let (app, mut raw) = (begin(&database.url()).await, database.raw().await);
+    let (app, mut raw) = (begin(Engine::Redis, &database.url()).await, database.raw().await);
     app.hears_report(&talk("done")).await;
     let mut limit = async |bytes: &str| {
         let () = cmd("CONFIG").arg("SET").arg("maxmemory").arg(bytes).query_async(&mut raw).await.unwrap();
@@ -117,7 +57,7 @@ async fn a_redis_that_is_full_refuses_webhooks_and_is_used_again_when_there_is_r
 async fn whose_webhooks_came_is_written_later_if_redis_is_full() {
     let Some(server) = Server::start(&[]) else { return };
     let database = server.database();
-    let (app, mut raw) = (begin(&database.url()).await, database.raw().await);
+    let (app, mut raw) = (begin(Engine::Redis, &database.url()).await, database.raw().await);
     let mut limit = async |bytes: &str| {
         let () = cmd("CONFIG").arg("SET").arg("maxmemory").arg(bytes).query_async(&mut raw).await.unwrap();
     };

@@ -1,11 +1,8 @@
-//! What only the PostgreSQL store promises: outages, several instances, texts that the server can't hold, what is refused.
+//! What only the PostgreSQL store promises: outages, texts that the server can't hold, what is refused.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a story stops where it goes wrong")]
 
-use std::{
-    collections::BTreeSet,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use ringback::{
@@ -15,22 +12,19 @@ use ringback::{
         postgres::{PostgresOptions, PostgresStore, Tls},
     },
 };
-use tokio::{sync::broadcast::Receiver, time::timeout};
+use tokio::time::timeout;
 
 use crate::{
     store_support::{
-        alongside, at, call_id, columns, delivery, done, due, found, lookup, metadata, next, noting, put, saying, stored, writing,
+        alongside, at, call_id, columns, delivery, done, due, found, heard, lookup, metadata, next, noting, put, saying, stored, writing,
     },
     support::{
         PATIENCE, eventually,
         pooler::Pooler,
-        postgres::{Database, Server, database, open, options},
-        proxy::{At, Proxy},
+        postgres::{Server, database, open, options},
+        proxy::At,
     },
 };
-
-/// HTTP gives up on the store after this long.
-const HTTP_GIVES_UP: Duration = Duration::from_secs(5);
 
 /// Why the store can't be opened.
 async fn refusal(options: &PostgresOptions) -> String {
@@ -44,78 +38,11 @@ async fn is_open(store: &Store) -> bool {
     store.load(&call_id("anything")).await.is_ok()
 }
 
-// --- Outages
-
-#[tokio::test]
-async fn a_database_that_is_down_at_the_start_is_waited_for() {
-    let Some(server) = Server::start() else { return };
-    let database = server.database();
-    server.tell("stop");
-    let store = database.open().await;
-    let begin = Instant::now();
-    assert!(matches!(store.commit(noting(delivery("event-1", "call-1"))).await, Err(StoreError::Unavailable(_))));
-    assert!(matches!(store.health().await, Err(StoreError::Unavailable(_))));
-    assert!(begin.elapsed() < Duration::from_secs(1), "who asks is told at once");
-    assert!(timeout(Duration::from_millis(100), store.opened()).await.is_err());
-
-    server.tell("start");
-    timeout(PATIENCE, store.opened()).await.unwrap();
-    assert_eq!(store.commit(noting(delivery("event-1", "call-1"))).await.unwrap(), Committed::Done);
-    store.close().await.unwrap();
-}
-
-#[tokio::test]
-async fn a_database_that_goes_away_is_noticed_and_found_again_with_everything_in_it() {
-    let Some(server) = Server::start() else { return };
-    let store = server.database().open().await;
-    put(&store, &stored("call-1"), columns()).await;
-    for how in ["stop", "crash"] {
-        server.tell(how);
-        let begin = Instant::now();
-        let outcome = store.commit(noting(delivery(how, "call-1"))).await;
-        assert!(matches!(outcome, Err(StoreError::Unavailable(_))), "{outcome:?}");
-        assert!(begin.elapsed() < HTTP_GIVES_UP, "{:?}", begin.elapsed());
-        eventually("it is known to be down", async || {
-            let begin = Instant::now();
-            store.load(&call_id("call-1")).await.is_err() && begin.elapsed() < Duration::from_millis(100)
-        })
-        .await;
-
-        server.tell("start");
-        eventually("it is found again", async || is_open(&store).await).await;
-        assert_eq!(lookup(&store, "call-1").await, "found");
-        eventually("it can be written again", async || store.commit(noting(delivery(how, "call-1"))).await.is_ok()).await;
-    }
-    store.close().await.unwrap();
-}
-
-/// A store by way of a road that can be cut.
-async fn on_the_road(database: &Database) -> (Proxy, Store) {
-    let road = Proxy::to(database.port).await;
-    let store = open(&options(&database.url_by(road.port()))).await;
-    (road, store)
-}
-
-#[tokio::test]
-async fn connections_that_are_cut_while_nobody_uses_them_are_not_missed() {
-    let Some(database) = database().await else { return };
-    let (road, store) = on_the_road(&database).await;
-    put(&store, &stored("call-1"), columns()).await;
-    let id = call_id("call-1");
-    join_all((0..8).map(|_| store.load(&id))).await;
-    for round in 0..5 {
-        road.cut();
-        assert_eq!(store.commit(noting(delivery(&format!("event-{round}"), "call-1"))).await.unwrap(), Committed::Done, "{round}");
-        road.cut();
-        assert_eq!(lookup(&store, "call-1").await, "found", "{round}");
-    }
-}
-
 #[tokio::test]
 async fn a_commit_that_is_cut_in_the_middle_is_stored_whole_or_not_at_all_and_can_be_repeated() {
     let Some(database) = database().await else { return };
     for (place, repeated) in [(At::Asking, Committed::Done), (At::Answering, Committed::Duplicate)] {
-        let (road, store) = on_the_road(&database).await;
+        let (road, store) = database.on_the_road().await;
         let call = stored(&format!("call-{place:?}"));
         let commit = writing(delivery(&format!("event-{place:?}"), call.id.as_str()), &call);
         road.cut_at_commit(place);
@@ -127,69 +54,6 @@ async fn a_commit_that_is_cut_in_the_middle_is_stored_whole_or_not_at_all_and_ca
         assert_eq!(found(&store, call.id.as_str()).await, call);
         assert_eq!(store.timeline(&call.id, false).await.unwrap().iter().filter(|entry| !entry.duplicate).count(), 1);
     }
-}
-
-#[tokio::test]
-async fn nothing_acknowledged_is_lost_on_a_road_that_is_cut_again_and_again() {
-    let Some(database) = database().await else { return };
-    let (road, store) = on_the_road(&database).await;
-    let senders = (0..4).map(|sender| {
-        let store = store.clone();
-        alongside(async move {
-            let mut acknowledged = Vec::new();
-            for number in 0..40 {
-                let event = format!("event-{sender}-{number}");
-                let call = stored(&format!("call-{sender}-{number}"));
-                loop {
-                    match store.commit(writing(delivery(&event, call.id.as_str()), &call)).await {
-                        Ok(Committed::Done | Committed::Duplicate) => break acknowledged.push(call.id.clone()),
-                        Ok(other) => panic!("{other:?}"),
-                        Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
-                    }
-                }
-            }
-            acknowledged
-        })
-    });
-    let cutter = alongside(async move {
-        for round in 0..20 {
-            tokio::time::sleep(Duration::from_millis(37)).await;
-            road.delay(Duration::from_millis(round % 4));
-            match round % 3 {
-                0 => road.cut(),
-                1 => road.cut_at_commit(At::Answering),
-                _ => road.cut_at_commit(At::Asking),
-            }
-        }
-        road
-    });
-    let acknowledged: Vec<_> = join_all(senders).await.into_iter().flat_map(Result::unwrap).collect();
-    let _road = cutter.await.unwrap();
-    let store = database.open().await;
-    for id in &acknowledged {
-        assert_eq!(lookup(&store, id.as_str()).await, "found");
-        assert_eq!(store.timeline(id, false).await.unwrap().iter().filter(|entry| !entry.duplicate).count(), 1, "{id}");
-    }
-    assert_eq!(acknowledged.len(), 160);
-}
-
-#[tokio::test]
-async fn a_road_that_leads_nowhere_is_given_up_in_time_for_http() {
-    let Some(database) = database().await else { return };
-    let (road, store) = on_the_road(&database).await;
-    put(&store, &stored("call-1"), columns()).await;
-    road.delay(Duration::from_hours(1));
-    for _ in 0..3 {
-        let begin = Instant::now();
-        assert!(store.load(&call_id("call-1")).await.is_err());
-        assert!(begin.elapsed() < HTTP_GIVES_UP, "{:?}", begin.elapsed());
-        let begin = Instant::now();
-        assert!(store.commit(noting(delivery("event-1", "call-1"))).await.is_err());
-        assert!(begin.elapsed() < HTTP_GIVES_UP, "{:?}", begin.elapsed());
-    }
-    road.delay(Duration::ZERO);
-    road.cut();
-    eventually("it is found again", async || is_open(&store).await).await;
 }
 
 /// The processes of the server that writers are connected to: the last thing they did was to commit.
@@ -275,8 +139,6 @@ async fn a_schema_that_is_restored_from_another_database_under_a_running_service
     store.close().await.unwrap();
 }
 
-// --- What can't be used
-
 #[tokio::test]
 async fn a_start_that_can_never_succeed_is_refused_with_what_to_do() {
     let Some(database) = database().await else { return };
@@ -326,122 +188,19 @@ async fn a_schema_that_is_behind_waits_for_migrate_and_a_newer_major_is_refused(
 }
 
 #[tokio::test]
-async fn many_instances_may_start_at_once() {
+async fn of_many_instances_that_start_at_once_one_takes_each_step() {
     let Some(database) = database().await else { return };
-    let stores = join_all((0..5).map(|_| database.open())).await;
-    put(&stores[0], &stored("call-1"), columns()).await;
-    for store in &stores {
-        assert_eq!(lookup(store, "call-1").await, "found");
-    }
+    join_all((0..5).map(|_| database.open())).await;
     let root = database.root().await;
     let rows = root.query("SELECT count(*), count(DISTINCT version) FROM ringback.migrations", &[]).await.unwrap();
-    assert_eq!(rows[0].get::<_, i64>(0), rows[0].get::<_, i64>(1), "each step was taken once");
-}
-
-// --- Several instances
-
-/// Loads, counts one up, commits, and tries again when somebody was faster.
-async fn count_up(store: &Store, event_id: String) {
-    loop {
-        let call = match store.load(&call_id("call-1")).await.unwrap() {
-            Loaded::Found(call) => next(&call),
-            _ => stored("call-1"),
-        };
-        match store.commit(writing(delivery(&event_id, "call-1"), &call)).await {
-            // A machine that stands still for a while keeps nobody from trying again.
-            Ok(Committed::Done | Committed::Duplicate) => return,
-            Ok(Committed::Conflict) | Err(_) => {}
-            Ok(other) => panic!("{other:?}"),
-        }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn of_many_instances_that_write_one_call_at_once_each_wins_once() {
-    let Some(database) = database().await else { return };
-    let stores = join_all((0..3).map(|_| database.open())).await;
-    let workers = (0..6).map(|worker| {
-        let store = stores[worker % 3].clone();
-        alongside(async move {
-            for round in 0..10 {
-                count_up(&store, format!("event-{worker}-{round}")).await;
-            }
-        })
-    });
-    for worker in join_all(workers).await {
-        worker.unwrap();
-    }
-    let call = found(&stores[0], "call-1").await;
-    assert_eq!((call.revision, call.version), (60, 60));
-    assert_eq!(stores[1].timeline(&call.id, false).await.unwrap().len(), 60);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_event_that_reaches_every_instance_at_once_is_stored_once() {
-    let Some(database) = database().await else { return };
-    let stores = join_all((0..3).map(|_| database.open())).await;
-    for round in 0..10 {
-        // One event of no call, and one that names another call each time: what a forged id would do.
-        let commits = stores.iter().enumerate().flat_map(|(number, store)| {
-            let stray = noting(delivery(&format!("none-{round}"), ""));
-            let forged = noting(delivery(&format!("one-{round}"), &format!("call-{number}")));
-            [store.commit(stray), store.commit(forged)]
-        });
-        let outcomes = join_all(commits).await;
-        let count = |wanted| outcomes.iter().filter(|outcome| *outcome.as_ref().unwrap() == wanted).count();
-        assert_eq!((count(Committed::Done), count(Committed::Duplicate)), (2, 4), "{outcomes:?}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn due_work_is_leased_by_one_instance_only() {
-    let Some(database) = database().await else { return };
-    let stores = join_all((0..3).map(|_| database.open())).await;
-    for number in 0..60 {
-        let mut call = stored(&format!("call-{number}"));
-        call.due = Some(due(number, [FetchReason::Enrich, FetchReason::Check][usize::try_from(number % 2).unwrap()]));
-        put(&stores[0], &call, columns()).await;
-    }
-    let rounds = (0..30).map(|round| {
-        let store = stores[round % 3].clone();
-        async move { store.lease_due(at(100), at(1_000), 4).await.unwrap() }
-    });
-    let taken: Vec<_> = join_all(rounds).await.into_iter().flatten().collect();
-    let different: BTreeSet<_> = taken.iter().collect();
-    assert_eq!(taken.len(), different.len(), "nothing is leased twice");
-    let mut left = taken.len();
-    while let rest @ 1.. = stores[0].lease_due(at(100), at(1_000), 9).await.unwrap().len() {
-        left += rest;
-    }
-    assert_eq!(left, 60, "and nothing is passed over");
-    assert_eq!(stores[2].lease_due(at(1_000), at(2_000), 100).await.unwrap().len(), 60, "a dead holder's lease runs out");
-}
-
-async fn heard(signals: &mut Receiver<Signal>) -> Signal {
-    timeout(PATIENCE, signals.recv()).await.unwrap().unwrap()
-}
-
-#[tokio::test]
-async fn what_one_instance_does_the_others_hear() {
-    let Some(database) = database().await else { return };
-    let (here, there) = (database.open().await, database.open().await);
-    let mut signals = there.signals().unwrap();
-    assert!(there.hears_all());
-    put(&here, &stored("call-1"), columns()).await;
-    assert_eq!(heard(&mut signals).await, Signal::Changed { id: call_id("call-1"), revision: 1 });
-    here.delete(&call_id("call-1"), at(0), false).await.unwrap();
-    assert_eq!(heard(&mut signals).await, Signal::Erased(call_id("call-1")));
-    here.commit(noting(delivery("event-2", "call-2"))).await.unwrap();
-    put(&here, &stored("call-3"), columns()).await;
-    let next = heard(&mut signals).await;
-    assert_eq!(next, Signal::Changed { id: call_id("call-3"), revision: 1 }, "what changes no record is not signalled");
+    assert_eq!(rows[0].get::<_, i64>(0), rows[0].get::<_, i64>(1));
 }
 
 #[tokio::test]
 async fn signals_that_were_missed_are_made_up_for() {
     let Some(database) = database().await else { return };
     let here = database.open().await;
-    let (road, there) = on_the_road(&database).await;
+    let (road, there) = database.on_the_road().await;
     let mut signals = there.signals().unwrap();
     put(&here, &stored("before"), columns()).await;
     assert_eq!(heard(&mut signals).await, Signal::Changed { id: call_id("before"), revision: 1 });
@@ -460,8 +219,6 @@ async fn signals_that_were_missed_are_made_up_for() {
     assert!(missed.contains(&Signal::Changed { id: call_id("meanwhile"), revision: 1 }), "{missed:?}");
     assert!(missed.contains(&Signal::Missed), "of what was erased only that something was: {missed:?}");
 }
-
-// --- Values
 
 #[tokio::test]
 async fn texts_that_the_server_cannot_hold_are_kept_as_well_as_can_be() {
@@ -564,8 +321,6 @@ async fn a_published_table_that_can_never_be_brought_up_to_date_stops_the_start(
     let why = refusal(&database.options()).await;
     assert!(why.contains("brought up to date") && why.contains("vapi_call_results"), "{why}");
 }
-
-// --- Over a transaction pooler
 
 /// What every store promises, in short: enough statements of every kind to trip over one that was not prepared where it runs.
 async fn works(store: &Store) {

@@ -12,15 +12,15 @@ use redis::{aio::MultiplexedConnection, cmd};
 use ringback::{
     call::record::FetchReason,
     store::{
-        CallFilter, Columns, Committed, Loaded, Migrate, Retention, Signal, SortBy, Store, StoreError,
+        CallFilter, Columns, Committed, Migrate, Retention, Signal, SortBy, Store, StoreError,
         redis::{RedisOptions, RedisStore},
     },
 };
-use tokio::{sync::broadcast::Receiver, time::timeout};
+use tokio::time::timeout;
 
 use crate::{
     store_support::{
-        alongside, at, call_id, columns, delivery, done, due, found, lookup, metadata, next, noting, put, saying, stored, writing,
+        alongside, at, call_id, columns, delivery, done, due, found, heard, lookup, metadata, next, noting, put, saying, stored, writing,
     },
     support::{
         PATIENCE, eventually,
@@ -31,8 +31,6 @@ use crate::{
 
 /// HTTP gives up on the store after this long.
 const HTTP_GIVES_UP: Duration = Duration::from_secs(5);
-/// What stands in every commit of these stories, and in nothing else.
-const COMMIT: &[u8] = b"end-of-call-report";
 
 /// Why the store can't be opened.
 async fn refusal(options: &RedisOptions) -> String {
@@ -49,51 +47,6 @@ async fn is_open(store: &Store) -> bool {
 
 async fn set(db: &mut MultiplexedConnection, name: &str, value: &str) {
     let () = cmd("CONFIG").arg("SET").arg(name).arg(value).query_async(db).await.unwrap();
-}
-
-// --- Outages
-
-#[tokio::test]
-async fn a_server_that_is_down_at_the_start_is_waited_for() {
-    let Some(server) = Server::start(&[]) else { return };
-    let database = server.database();
-    server.tell("stop");
-    let begin = Instant::now();
-    let store = database.open().await;
-    assert!(matches!(store.commit(noting(delivery("event-1", "call-1"))).await, Err(StoreError::Unavailable(_))));
-    assert!(matches!(store.health().await, Err(StoreError::Unavailable(_))));
-    assert!(begin.elapsed() < Duration::from_secs(1), "who asks is told at once");
-    assert!(timeout(Duration::from_millis(100), store.opened()).await.is_err());
-
-    server.tell("start");
-    timeout(PATIENCE, store.opened()).await.unwrap();
-    assert_eq!(store.commit(noting(delivery("event-1", "call-1"))).await.unwrap(), Committed::Done);
-    store.close().await.unwrap();
-}
-
-#[tokio::test]
-async fn a_server_that_goes_away_is_noticed_and_found_again_with_everything_in_it() {
-    let Some(server) = Server::start(&[]) else { return };
-    let store = server.database().open().await;
-    put(&store, &stored("call-1"), columns()).await;
-    for how in ["stop", "kill"] {
-        server.tell(how);
-        let begin = Instant::now();
-        let outcome = store.commit(noting(delivery(how, "call-1"))).await;
-        assert!(matches!(outcome, Err(StoreError::Unavailable(_))), "{outcome:?}");
-        assert!(begin.elapsed() < HTTP_GIVES_UP, "{:?}", begin.elapsed());
-        eventually("it is known to be down", async || {
-            let begin = Instant::now();
-            store.load(&call_id("call-1")).await.is_err() && begin.elapsed() < Duration::from_millis(100)
-        })
-        .await;
-
-        server.tell("start");
-        eventually("it is found again", async || is_open(&store).await).await;
-        assert_eq!(lookup(&store, "call-1").await, "found");
-        eventually("it can be written again", async || store.commit(noting(delivery(how, "call-1"))).await.is_ok()).await;
-    }
-    store.close().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -129,33 +82,11 @@ async fn what_was_acknowledged_is_there_after_the_server_was_killed() {
     }
 }
 
-/// A store by way of a road that can be cut.
-async fn on_the_road(database: &Database) -> (Proxy, Store) {
-    let road = Proxy::of(database.port, COMMIT).await;
-    let store = open(&options(&database.url_by(road.port()))).await;
-    (road, store)
-}
-
-#[tokio::test]
-async fn connections_that_are_cut_while_nobody_uses_them_are_not_missed() {
-    let Some(database) = database() else { return };
-    let (road, store) = on_the_road(&database).await;
-    put(&store, &stored("call-1"), columns()).await;
-    let id = call_id("call-1");
-    join_all((0..8).map(|_| store.load(&id))).await;
-    for round in 0..5 {
-        road.cut();
-        assert_eq!(store.commit(noting(delivery(&format!("event-{round}"), "call-1"))).await.unwrap(), Committed::Done, "{round}");
-        road.cut();
-        assert_eq!(lookup(&store, "call-1").await, "found", "{round}");
-    }
-}
-
 #[tokio::test]
 async fn a_commit_that_is_cut_in_the_middle_is_asked_again_and_done_once() {
     let Some(database) = database() else { return };
     for place in [At::Asking, At::Answering] {
-        let (road, store) = on_the_road(&database).await;
+        let (road, store) = database.on_the_road().await;
         let call = stored(&format!("call-{place:?}"));
         road.cut_at_commit(place);
         let commit = writing(delivery(&format!("event-{place:?}"), call.id.as_str()), &call);
@@ -165,51 +96,6 @@ async fn a_commit_that_is_cut_in_the_middle_is_asked_again_and_done_once() {
         assert_eq!(store.timeline(&call.id, false).await.unwrap().len(), 1, "the second asking left no trace");
         assert_eq!(store.commit(commit).await.unwrap(), Committed::Duplicate);
     }
-}
-
-#[tokio::test]
-async fn nothing_acknowledged_is_lost_or_done_twice_on_a_road_that_is_cut_again_and_again() {
-    let Some(database) = database() else { return };
-    let (road, store) = on_the_road(&database).await;
-    let senders = (0..4).map(|sender| {
-        let store = store.clone();
-        alongside(async move {
-            let mut acknowledged = Vec::new();
-            for number in 0..40 {
-                let call = stored(&format!("call-{sender}-{number}"));
-                let commit = writing(delivery(&format!("event-{sender}-{number}"), call.id.as_str()), &call);
-                loop {
-                    match store.commit(commit.clone()).await {
-                        Ok(Committed::Done | Committed::Duplicate) => break acknowledged.push(call.id.clone()),
-                        Ok(other) => panic!("{other:?}"),
-                        Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
-                    }
-                }
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-            acknowledged
-        })
-    });
-    let cutter = alongside(async move {
-        for round in 0..20 {
-            tokio::time::sleep(Duration::from_millis(37)).await;
-            road.delay(Duration::from_millis(round % 4));
-            match round % 3 {
-                0 => road.cut(),
-                1 => road.cut_at_commit(At::Answering),
-                _ => road.cut_at_commit(At::Asking),
-            }
-        }
-        road
-    });
-    let acknowledged: Vec<_> = join_all(senders).await.into_iter().flat_map(Result::unwrap).collect();
-    let _road = cutter.await.unwrap();
-    let store = database.open().await;
-    for id in &acknowledged {
-        assert_eq!(lookup(&store, id.as_str()).await, "found");
-        assert_eq!(store.timeline(id, false).await.unwrap().iter().filter(|entry| !entry.duplicate).count(), 1, "{id}");
-    }
-    assert_eq!(acknowledged.len(), 160);
 }
 
 #[tokio::test]
@@ -230,25 +116,6 @@ async fn a_lease_and_a_deletion_whose_answer_was_lost_are_told_again() {
         assert!(store.delete(&call.id, at(9_999), false).await.unwrap(), "{place:?}");
         assert!(road.has_cut());
     }
-}
-
-#[tokio::test]
-async fn a_road_that_leads_nowhere_is_given_up_in_time_for_http() {
-    let Some(database) = database() else { return };
-    let (road, store) = on_the_road(&database).await;
-    put(&store, &stored("call-1"), columns()).await;
-    road.delay(Duration::from_hours(1));
-    for round in 0..3 {
-        let begin = Instant::now();
-        assert!(store.load(&call_id("call-1")).await.is_err());
-        assert!(begin.elapsed() < HTTP_GIVES_UP, "{:?}", begin.elapsed());
-        let begin = Instant::now();
-        assert!(store.commit(noting(delivery(&format!("event-{round}"), "call-1"))).await.is_err());
-        assert!(begin.elapsed() < HTTP_GIVES_UP, "{:?}", begin.elapsed());
-    }
-    road.delay(Duration::ZERO);
-    road.cut();
-    eventually("it is found again", async || is_open(&store).await).await;
 }
 
 #[tokio::test]
@@ -276,8 +143,6 @@ async fn a_server_that_hangs_is_given_up_in_time_and_what_it_took_is_found_when_
     let timeline = store.timeline(&call_id("call-1"), false).await.unwrap();
     assert_eq!(timeline.iter().filter(|entry| !entry.duplicate).count(), 201);
 }
-
-// --- What can't be used
 
 #[tokio::test]
 async fn a_start_that_can_never_succeed_is_refused_with_what_to_do() {
@@ -425,102 +290,11 @@ async fn over_tls_the_certificate_has_to_be_right() {
     assert!(matches!(plain.health().await, Err(StoreError::Unavailable(_))), "without TLS");
 }
 
-// --- Several instances
-
-#[tokio::test]
-async fn many_instances_may_start_at_once() {
-    let Some(database) = database() else { return };
-    let stores = join_all((0..5).map(|_| database.open())).await;
-    stores[1].delete(&call_id("erased"), at(0), true).await.unwrap();
-    put(&stores[0], &stored("call-1"), columns()).await;
-    for store in &stores {
-        assert_eq!(lookup(store, "call-1").await, "found");
-        assert_eq!(lookup(store, "erased").await, "deleted", "all have the same key");
-    }
-}
-
-/// Loads, counts one up, commits, and tries again when somebody was faster.
-async fn count_up(store: &Store, event_id: String) {
-    loop {
-        let call = match store.load(&call_id("call-1")).await.unwrap() {
-            Loaded::Found(call) => next(&call),
-            _ => stored("call-1"),
-        };
-        match store.commit(writing(delivery(&event_id, "call-1"), &call)).await.unwrap() {
-            Committed::Done => return,
-            Committed::Conflict => {}
-            other => panic!("{other:?}"),
-        }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn of_many_instances_that_write_one_call_at_once_each_wins_once() {
-    let Some(database) = database() else { return };
-    let stores = join_all((0..3).map(|_| database.open())).await;
-    let workers = (0..6).map(|worker| {
-        let store = stores[worker % 3].clone();
-        alongside(async move {
-            for round in 0..10 {
-                count_up(&store, format!("event-{worker}-{round}")).await;
-            }
-        })
-    });
-    for worker in join_all(workers).await {
-        worker.unwrap();
-    }
-    let call = found(&stores[0], "call-1").await;
-    assert_eq!((call.revision, call.version), (60, 60));
-    assert_eq!(stores[1].timeline(&call.id, false).await.unwrap().len(), 60);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn due_work_is_leased_by_one_instance_only() {
-    let Some(database) = database() else { return };
-    let stores = join_all((0..3).map(|_| database.open())).await;
-    for number in 0..60 {
-        let mut call = stored(&format!("call-{number}"));
-        call.due = Some(due(number, [FetchReason::Enrich, FetchReason::Check][usize::try_from(number % 2).unwrap()]));
-        put(&stores[0], &call, columns()).await;
-    }
-    let rounds = (0..30).map(|round| {
-        let store = stores[round % 3].clone();
-        async move { store.lease_due(at(100), at(1_000), 4).await.unwrap() }
-    });
-    let taken: Vec<_> = join_all(rounds).await.into_iter().flatten().collect();
-    let different: BTreeSet<_> = taken.iter().collect();
-    assert_eq!((taken.len(), different.len()), (60, 60), "all is leased, nothing twice");
-    assert_eq!(stores[2].lease_due(at(1_000), at(2_000), 100).await.unwrap().len(), 60, "a dead holder's lease runs out");
-}
-
-async fn heard(signals: &mut Receiver<Signal>) -> Signal {
-    timeout(PATIENCE, signals.recv()).await.unwrap().unwrap()
-}
-
-#[tokio::test]
-async fn what_one_instance_does_the_others_hear() {
-    let Some(database) = database() else { return };
-    let (here, there) = (database.open().await, database.open().await);
-    let mut signals = there.signals().unwrap();
-    assert!(there.hears_all());
-    put(&here, &stored("call-1"), columns()).await;
-    assert_eq!(heard(&mut signals).await, Signal::Changed { id: call_id("call-1"), revision: 1 });
-    here.delete(&call_id("call-1"), at(0), false).await.unwrap();
-    assert_eq!(heard(&mut signals).await, Signal::Erased(call_id("call-1")));
-    here.commit(noting(delivery("event-2", "call-2"))).await.unwrap();
-    put(&here, &stored("call-3"), columns()).await;
-    let next = heard(&mut signals).await;
-    assert_eq!(next, Signal::Changed { id: call_id("call-3"), revision: 1 }, "what changes no record is not signalled");
-    let all = Retention { records_before: Some(at(1)), bodies_before: None };
-    here.purge(all, 5).await.unwrap();
-    assert_eq!(heard(&mut signals).await, Signal::Erased(call_id("call-3")), "nor is what time took served any more");
-}
-
 #[tokio::test]
 async fn a_pause_in_listening_is_told_only_if_something_happened_in_it() {
     let Some(database) = database() else { return };
     let here = database.open().await;
-    let (road, there) = on_the_road(&database).await;
+    let (road, there) = database.on_the_road().await;
     let mut signals = there.signals().unwrap();
     for happens in [false, true] {
         road.close();
@@ -567,8 +341,6 @@ async fn a_server_that_lost_everything_is_used_anew() {
     let other = database.open().await;
     assert_eq!((lookup(&other, "later").await, lookup(&other, "erased").await), ("deleted", "missing"), "by the same key");
 }
-
-// --- What is left, and what is found
 
 /// Every key of the database, and everything in it, as text.
 async fn everything(raw: &mut MultiplexedConnection) -> Vec<(String, String)> {
@@ -689,4 +461,15 @@ async fn long_lists_are_walked_to_their_end_and_nothing_is_passed_over_or_told_t
         let far = CallFilter { limit: 3, offset: expected - 2, ..filter };
         assert_eq!(store.list(far).await.unwrap().calls.len(), 2);
     }
+}
+
+#[tokio::test]
+async fn what_time_took_at_one_instance_the_others_serve_no_more() {
+    let Some(database) = database() else { return };
+    let (here, there) = (database.open().await, database.open().await);
+    let mut signals = there.signals().unwrap();
+    put(&here, &stored("call-1"), columns()).await;
+    assert_eq!(heard(&mut signals).await, Signal::Changed { id: call_id("call-1"), revision: 1 });
+    here.purge(Retention { records_before: Some(at(1)), bodies_before: None }, 5).await.unwrap();
+    assert_eq!(heard(&mut signals).await, Signal::Erased(call_id("call-1")));
 }

@@ -14,10 +14,13 @@ use ringback::{
         time::Millis,
     },
     store::{
-        CallWrite, Columns, Commit, DataKeys, Due, Loaded, Migrate, Store, StoreError, StoredCall,
+        CallWrite, Columns, Commit, DataKeys, Due, Loaded, Migrate, Signal, Store, StoreError, StoredCall,
         sqlite::{SqliteOptions, SqliteStore},
     },
 };
+use tokio::{sync::broadcast::Receiver, time::timeout};
+
+use crate::support::PATIENCE;
 
 /// The moment at which most stories begin.
 pub(crate) const START: Millis = Millis(1_760_000_000_000);
@@ -179,4 +182,9 @@ pub(crate) async fn lookup(store: &Store, id: &str) -> &'static str {
 #[expect(clippy::disallowed_methods, reason = "the story itself waits for the task")]
 pub(crate) fn alongside<T: Send + 'static>(task: impl Future<Output = T> + Send + 'static) -> tokio::task::JoinHandle<T> {
     tokio::task::spawn(task)
+}
+
+/// The next signal.
+pub(crate) async fn heard(signals: &mut Receiver<Signal>) -> Signal {
+    timeout(PATIENCE, signals.recv()).await.expect("there is one").expect("somebody sends")
 }

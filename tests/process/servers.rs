@@ -265,16 +265,13 @@ fn a_service_that_starts_before_its_server_is_ready_once_that_is_there(house: &H
     service.stop();
 }
 
-#[test]
-fn commands_say_what_is_wrong_with_a_database_and_never_its_password() {
-    let Some(house) = House::postgres() else { return };
+/// `wrong` is a URL that leads nowhere; `backup` is what a backup is told to be made with or for.
+fn commands_say_what_is_wrong(house: &House, wrong: &str, backup: &str) {
     let said = house.program.clone().with(["migrate"]).run();
     assert_eq!((said.code, said.stderr.trim()), (0, "ringback: the schema is up to date"));
-    let serve = house.program.clone().set("MIGRATE", "check").serve();
-    serve.stop();
-    let wrong = house.program.clone().set("DATABASE_URL", postgres_server::url_of("no_such_database", house.server.port()));
-    for command in [vec!["migrate"], vec!["serve"]] {
-        let said = wrong.clone().with(command).run();
+    house.program.clone().set("MIGRATE", "check").serve().stop();
+    for command in ["migrate", "serve"] {
+        let said = house.program.clone().set("DATABASE_URL", wrong).with([command]).run();
         assert_eq!(said.code, 78, "{}", said.stderr);
         assert!(
             said.stderr.contains("DATABASE_URL") && !said.stderr.contains("ss%3Aw") && !said.stderr.contains("ss:w"),
@@ -286,30 +283,20 @@ fn commands_say_what_is_wrong_with_a_database_and_never_its_password() {
     let said = house.program.clone().with(["migrate"]).run();
     assert_eq!(said.code, 1, "{}", said.stderr);
     let said = house.program.clone().with(["backup", "copy.db"]).run();
-    assert!(said.code == 78 && said.stderr.contains("pg_dump"), "{}", said.stderr);
+    assert!(said.code == 78 && said.stderr.contains(backup), "{}", said.stderr);
+}
+
+#[test]
+fn commands_say_what_is_wrong_with_a_database_and_never_its_password() {
+    let Some(house) = House::postgres() else { return };
+    commands_say_what_is_wrong(&house, &postgres_server::url_of("no_such_database", house.server.port()), "pg_dump");
 }
 
 #[test]
 fn commands_say_what_is_wrong_with_a_redis_and_never_its_password() {
     let Some(house) = House::redis() else { return };
-    let said = house.program.clone().with(["migrate"]).run();
-    assert_eq!((said.code, said.stderr.trim()), (0, "ringback: the schema is up to date"));
-    house.program.clone().set("MIGRATE", "check").serve().stop();
     let wrong = redis_server::url_of(0, house.server.port()).replacen("p%40", "q%40", 1);
-    for command in ["migrate", "serve"] {
-        let said = house.program.clone().set("DATABASE_URL", &wrong).with([command]).run();
-        assert_eq!(said.code, 78, "{}", said.stderr);
-        assert!(
-            said.stderr.contains("DATABASE_URL") && !said.stderr.contains("ss%3Aw") && !said.stderr.contains("ss:w"),
-            "{}",
-            said.stderr
-        );
-    }
-    house.server.tell("stop");
-    let said = house.program.clone().with(["migrate"]).run();
-    assert_eq!(said.code, 1, "{}", said.stderr);
-    let said = house.program.clone().with(["backup", "copy.db"]).run();
-    assert!(said.code == 78 && said.stderr.contains("for Redis"), "{}", said.stderr);
+    commands_say_what_is_wrong(&house, &wrong, "for Redis");
 }
 
 /// Off loopback what is acknowledged must outlive the server's machine, unless the operator does without.

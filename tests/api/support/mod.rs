@@ -13,6 +13,7 @@ pub(crate) mod proxy;
 pub(crate) mod receiver;
 pub(crate) mod redis;
 pub(crate) mod served;
+pub(crate) mod servers;
 pub(crate) mod stream;
 pub(crate) mod subscriber;
 pub(crate) mod vapi;

@@ -16,6 +16,7 @@ use ringback::store::{
 };
 use tokio_postgres::{Client, NoTls};
 
+use super::proxy::Proxy;
 pub(crate) use crate::postgres_server::{PASSWORD, Server, url_of};
 use crate::{postgres_server::programs, shell::START_PATIENCE, store_support::alongside};
 
@@ -82,6 +83,13 @@ impl Database {
     /// The same database by way of another port, such as a proxy's.
     pub(crate) fn url_by(&self, port: u16) -> String {
         url_of(&self.name, port)
+    }
+
+    /// A store by way of a road that can be cut.
+    pub(crate) async fn on_the_road(&self) -> (Proxy, Store) {
+        let road = Proxy::to(self.port).await;
+        let store = open(&options(&self.url_by(road.port()))).await;
+        (road, store)
     }
 
     /// A connection that may do everything.

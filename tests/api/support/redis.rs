@@ -13,8 +13,11 @@ use ringback::store::{
     redis::{RedisOptions, RedisStore},
 };
 
+use super::proxy::Proxy;
 pub(crate) use crate::redis_server::{PASSWORD, Server, is_tested, url_of};
 
+/// What stands in every commit of the store's stories, and in nothing else.
+const COMMIT: &[u8] = b"end-of-call-report";
 /// Numbers of databases don't repeat within a process.
 static DATABASES: AtomicUsize = AtomicUsize::new(0);
 
@@ -63,6 +66,13 @@ impl Database {
 
     pub(crate) async fn open(&self) -> Store {
         open(&self.options()).await
+    }
+
+    /// A store by way of a road that can be cut.
+    pub(crate) async fn on_the_road(&self) -> (Proxy, Store) {
+        let road = Proxy::of(self.port, COMMIT).await;
+        let store = open(&options(&self.url_by(road.port()))).await;
+        (road, store)
     }
 
     /// A connection that sees the keys as they are.
