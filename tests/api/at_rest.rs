@@ -2,8 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a story stops where it goes wrong")]
 
-use std::{fs, path::Path};
-
 use ringback::{
     call::{
         field::{Rank, Stamped},
@@ -15,14 +13,13 @@ use ringback::{
         postgres::{PostgresOptions, PostgresStore},
         redis::{RedisOptions, RedisStore},
     },
-    transfer::{TransferError, Watcher, rekey::rekey},
+    transfer::{TransferError, rekey::rekey},
 };
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     store_support::{
-        START, call_id, columns, delivery, done, due, found, keys, metadata, next, open, open_with, put, saying, stored, try_open_with,
-        writing_with,
+        START, bytes_of, call_id, columns, delivery, done, due, found, holds, keys, metadata, next, open, open_with, put, saying, steps,
+        stored, try_open_with, writing_with,
     },
     support::{postgres, redis},
 };
@@ -102,36 +99,6 @@ async fn reads_everything(store: &Store, id: &str) {
     assert_eq!(found(store, id).await.record.transcript_text(), "User: my grandmother in Bickendorf");
     let timeline = store.timeline(&call_id(id), true).await.unwrap();
     assert_eq!(timeline[0].body.as_deref(), Some(r#"{"transcript":"my grandmother in Bickendorf"}"#));
-}
-
-/// What stands in the files of a store, closed or not.
-fn bytes_of(folder: &Path) -> Vec<u8> {
-    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file());
-    files.flat_map(|path| fs::read(path).unwrap()).collect()
-}
-
-fn holds(bytes: &[u8], word: &str) -> bool {
-    bytes.windows(word.len()).any(|part| part == word.as_bytes())
-}
-
-struct Patience(CancellationToken, u32);
-
-impl Watcher for Patience {
-    fn told(&mut self, _done: u64, _all: u64) {
-        self.1 = self.1.saturating_sub(1);
-        if self.1 == 0 {
-            self.0.cancel();
-        }
-    }
-
-    fn stop(&self) -> &CancellationToken {
-        &self.0
-    }
-}
-
-/// Watches until so many steps are told, then stops.
-fn steps(count: u32) -> Patience {
-    Patience(CancellationToken::new(), count)
 }
 
 #[tokio::test]

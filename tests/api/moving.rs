@@ -9,41 +9,20 @@ use ringback::{
     },
     store::{CallFilter, Committed, Store, StoredCall, StoredTarget, TimelineEntry, memory::MemoryStore},
     transfer::{
-        TransferError, Watcher,
+        TransferError,
         export::{Written, export, written},
         import::{Imported, Next, import},
     },
 };
 use tempfile::TempDir;
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     store_support::{
-        START, at, call_id, columns, delivery, done, due, found, lookup, next, noting, open, open_with, put, saying, stored, writing,
-        writing_with,
+        START, at, call_id, columns, delivery, done, due, found, lookup, next, noting, open, open_with, put, saying, steps, stored,
+        writing, writing_with,
     },
     support::{postgres, redis},
 };
-
-/// Stops after so many steps.
-struct Steps(CancellationToken, u32);
-
-impl Watcher for Steps {
-    fn told(&mut self, _done: u64, _all: u64) {
-        self.1 = self.1.saturating_sub(1);
-        if self.1 == 0 {
-            self.0.cancel();
-        }
-    }
-
-    fn stop(&self) -> &CancellationToken {
-        &self.0
-    }
-}
-
-fn steps(count: u32) -> Steps {
-    Steps(CancellationToken::new(), count)
-}
 
 /// A store that is opened again as often as is wanted.
 enum Place {

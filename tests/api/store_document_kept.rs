@@ -2,18 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a story stops where it goes wrong")]
 
-use std::{fs, path::Path};
-
 use futures_util::future::join_all;
 use ringback::{
     store::{Document, DocumentKind, DocumentWrite, Store},
-    transfer::{TransferError, Watcher, rekey::rekey},
+    transfer::{TransferError, rekey::rekey},
 };
 use rusqlite::Connection;
-use tokio_util::sync::CancellationToken;
 
 use crate::{
-    store_support::{START, at, open, open_with},
+    store_support::{START, at, bytes_of, holds, open, open_with, steps},
     support::{
         postgres,
         proxy::{At, Proxy},
@@ -48,12 +45,6 @@ async fn leased(store: &Store, limit: usize) -> Vec<String> {
     taken.into_iter().map(|document| document.id).collect()
 }
 
-/// Is the word in one of the files of a store?
-fn is_in_files(folder: &Path, word: &str) -> bool {
-    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file());
-    files.flat_map(|path| fs::read(path).unwrap()).collect::<Vec<_>>().windows(word.len()).any(|part| part == word.as_bytes())
-}
-
 #[tokio::test]
 async fn documents_and_their_order_outlive_a_restart_and_leases_in_a_file_do_not() {
     let folder = tempfile::tempdir().unwrap();
@@ -73,13 +64,13 @@ async fn bodies_are_sealed_where_there_is_a_key_and_leave_the_files_when_they_ar
         let folder = tempfile::tempdir().unwrap();
         let store = open_with(&folder.path().join("ringback.db"), seeds);
         assert!(put(&store, [private(KIND, "a"), Document { expires_at: Some(at(5)), ..private(KIND, "b") }]).await);
-        assert_eq!(is_in_files(folder.path(), PRIVATE), is_plain);
-        assert!(is_in_files(folder.path(), "alias of a"), "names stay plain");
+        assert_eq!(holds(&bytes_of(folder.path()), PRIVATE), is_plain);
+        assert!(holds(&bytes_of(folder.path()), "alias of a"), "names stay plain");
         assert!(store.drop_document(KIND, "a").await.unwrap());
         assert_eq!(store.forget_documents(at(5), 9).await.unwrap(), 1);
         store.close().await.unwrap();
-        assert!(!is_in_files(folder.path(), PRIVATE));
-        assert!(!is_in_files(folder.path(), "alias of"));
+        assert!(!holds(&bytes_of(folder.path()), PRIVATE));
+        assert!(!holds(&bytes_of(folder.path()), "alias of"));
     }
 }
 
@@ -96,19 +87,6 @@ async fn a_body_in_the_place_of_another_is_refused_and_keeps_nobody_from_the_oth
         assert!(refused.to_string().contains("not in its place"), "{refused}");
     }
     assert_eq!(leased(&store, 9).await, ["a"]);
-}
-
-/// Watches one step, then stops.
-struct OneStep(CancellationToken);
-
-impl Watcher for OneStep {
-    fn told(&mut self, _done: u64, _all: u64) {
-        self.0.cancel();
-    }
-
-    fn stop(&self) -> &CancellationToken {
-        &self.0
-    }
 }
 
 /// A store in clear gets a key, and then another one; each time it is rekeyed, with interruptions. `reopen` opens it under other keys.
@@ -130,7 +108,7 @@ async fn keys_change<F: Future<Output = Store>>(reopen: impl Fn(&'static [u8]) -
     reads_all(&both).await;
     assert_eq!(leased(&both, 2).await.len(), 2);
     let mut rounds = 0;
-    while let Err(stopped) = rekey(&both, ("", START), &mut OneStep(CancellationToken::new())).await {
+    while let Err(stopped) = rekey(&both, ("", START), &mut steps(1)).await {
         assert!(matches!(stopped, TransferError::Stopped), "{stopped}");
         rounds += 1;
     }
@@ -147,7 +125,7 @@ async fn on_sqlite_keys_change_and_nothing_old_is_left() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ringback.db");
     keys_change(async |seeds| open_with(&path, seeds)).await;
-    assert!(!is_in_files(folder.path(), PRIVATE));
+    assert!(!holds(&bytes_of(folder.path()), PRIVATE));
 }
 
 #[tokio::test]

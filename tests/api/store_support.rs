@@ -2,7 +2,7 @@
 
 #![expect(clippy::panic, reason = "a story stops where it goes wrong")]
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ringback::{
@@ -17,8 +17,10 @@ use ringback::{
         CallWrite, Columns, Commit, DataKeys, Due, Loaded, Migrate, Signal, Store, StoreError, StoredCall,
         sqlite::{SqliteOptions, SqliteStore},
     },
+    transfer::Watcher,
 };
 use tokio::{sync::broadcast::Receiver, time::timeout};
+use tokio_util::sync::CancellationToken;
 
 use crate::support::PATIENCE;
 
@@ -187,4 +189,35 @@ pub(crate) fn alongside<T: Send + 'static>(task: impl Future<Output = T> + Send 
 /// The next signal.
 pub(crate) async fn heard(signals: &mut Receiver<Signal>) -> Signal {
     timeout(PATIENCE, signals.recv()).await.expect("there is one").expect("somebody sends")
+}
+
+/// What stands in the files of a store, closed or not.
+pub(crate) fn bytes_of(folder: &Path) -> Vec<u8> {
+    let files = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()).filter(|path| path.is_file());
+    files.flat_map(|path| fs::read(path).expect("a file")).collect()
+}
+
+pub(crate) fn holds(bytes: &[u8], word: &str) -> bool {
+    bytes.windows(word.len()).any(|part| part == word.as_bytes())
+}
+
+/// Whoever watches a store being moved or rekeyed, and stops it.
+pub(crate) struct Steps(CancellationToken, u32);
+
+impl Watcher for Steps {
+    fn told(&mut self, _done: u64, _all: u64) {
+        self.1 = self.1.saturating_sub(1);
+        if self.1 == 0 {
+            self.0.cancel();
+        }
+    }
+
+    fn stop(&self) -> &CancellationToken {
+        &self.0
+    }
+}
+
+/// Watches until so many steps are told, then stops.
+pub(crate) fn steps(count: u32) -> Steps {
+    Steps(CancellationToken::new(), count)
 }

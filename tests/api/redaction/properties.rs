@@ -8,29 +8,10 @@ use ringback::vapi::{
 };
 use serde_json::{Value, json};
 
-use super::redacted;
+use super::{SECRET_KEYS, redacted};
 use crate::support::bodies::{CALL, NOW};
 
 const SECRET: &str = "s3cr3t-v4lu3";
-
-const SECRET_KEYS: [&str; 16] = [
-    "secret",
-    "serverUrlSecret",
-    "token",
-    "accessToken",
-    "refreshToken",
-    "authToken",
-    "twilioAuthToken",
-    "twilioApiSecret",
-    "twilioApiKey",
-    "apiKey",
-    "password",
-    "authorization",
-    "privateKey",
-    "jwt",
-    "controlUrl",
-    "listenUrl",
-];
 
 /// A key in random case, with `_` and `-` strewn in.
 fn disguised(keys: &'static [&'static str]) -> impl Strategy<Value = String> {
