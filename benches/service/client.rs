@@ -8,6 +8,7 @@ use ringback::{
     simulate::sign::{self, Auth},
 };
 use secrecy::SecretString;
+use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -60,6 +61,13 @@ impl Client {
             bail!("a server answered {}", String::from_utf8_lossy(&self.buffer));
         }
         Ok(())
+    }
+
+    /// The body of the last answer.
+    pub(crate) fn json(&self) -> anyhow::Result<Value> {
+        let said = self.said();
+        let (_, body) = said.split_once("\r\n\r\n").context("an answer has no body")?;
+        Ok(serde_json::from_str(body)?)
     }
 
     /// The last answer, head and body.

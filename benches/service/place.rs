@@ -77,9 +77,7 @@ async fn through(server: &Server) -> anyhow::Result<Through> {
         let begun = Instant::now();
         placing.exchange(&request).await?;
         through.placed.push(begun.elapsed());
-        let said = placing.said();
-        let (_, body) = said.split_once("\r\n\r\n").context("an answer has no body")?;
-        let answer: Value = serde_json::from_str(body)?;
+        let answer = placing.json()?;
         let id = answer["callId"].as_str().context("an answer names no call")?;
         waiting.send(&client::get(&format!("/api/v1/vapi/calls/{id}/result?wait=60"))).await?;
         sleep(PARKED_AFTER).await;

@@ -120,8 +120,7 @@ impl Pair {
         let body = json!({"url": format!("http://127.0.0.1:{port}/hook"), "events": ["call.done"]}).to_string();
         let mut client = Client::connect(server.port).await?;
         client.exchange(&client::unsigned(SUBSCRIPTIONS, body.as_bytes())).await?;
-        let said = client.said();
-        let made: Value = serde_json::from_str(said.split_once("\r\n\r\n").context("an answer has no body")?.1)?;
+        let made = client.json()?;
         let subscription = made["data"]["id"].as_str().context("a subscription has no id")?.to_owned();
         let (delays, delays_99, rates, ratios) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         Ok(Self { name: engine.name(), server, told, subscription, delays, delays_99, rates, ratios })

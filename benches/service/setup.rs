@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use clap::Parser;
+use clap::{Parser, builder::PossibleValuesParser};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// The webhook secret of every server under test.
@@ -17,11 +17,16 @@ pub(crate) const SECRET: &str = "a-secret-for-benches-only";
 /// Connections that a loaded server has to serve.
 pub(crate) const CONNECTIONS: usize = 64;
 
+/// What can be measured.
+const MEASURES: [&str; 13] =
+    ["get", "known", "post", "wake", "crowd", "start", "engines", "lists", "numbers", "listen", "tools", "push", "place"];
+
 /// What can be chosen.
 #[derive(Debug, Parser)]
 #[command(name = "benches/run", about = "Measures the shipped service beside a floor and a peer", disable_help_subcommand = true)]
 pub(crate) struct Choice {
-    /// What to measure: get, known, post, wake, crowd, start, engines, lists, numbers, listen, tools, push, place [default: everything]
+    /// What to measure [default: everything]
+    #[arg(value_parser = PossibleValuesParser::new(MEASURES))]
     pub(crate) measures: Vec<String>,
     /// Runs of each measurement
     #[arg(long, default_value_t = 10)]
