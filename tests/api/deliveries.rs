@@ -4,7 +4,8 @@ use ringback::simulate::Stage;
 use serde_json::{Value, json};
 
 use crate::support::{
-    app::{Ask, Engine, Story, on_every_engine},
+    app::{Engine, Story, on_every_engine},
+    ask::Ask,
     calls::{message, message_of_no_call, path, talk},
     stream::{Heard, Listener},
     vapi::CALL,

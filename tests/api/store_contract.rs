@@ -9,16 +9,13 @@ use ringback::{
         record::FetchReason,
         time::Millis,
     },
-    store::{CallFilter, Columns, Committed, PageCursor, Retention, SortBy, Store, TimelineEntry, memory::MemoryStore},
+    store::{CallFilter, Committed, Store, TimelineEntry, memory::MemoryStore},
 };
 
 use crate::store_support::{
-    START, at, call_id, columns, delivery, done, due, found, lookup, metadata, next, noting, open, put, saying, stored, writing,
+    START, at, call_id, columns, delivery, done, due, found, lookup, next, noting, put, records_before, saying, stored, writing,
     writing_with,
 };
-
-/// Room enough for every story, in bytes.
-pub(crate) const ROOM: u64 = 64 * 1_048_576;
 
 /// Runs each story on every engine, as a test of its own.
 macro_rules! on_every_engine {
@@ -26,7 +23,7 @@ macro_rules! on_every_engine {
         mod memory {
             $(#[tokio::test]
             async fn $story() {
-                super::$story(super::Store::Memory(super::MemoryStore::new(super::ROOM))).await;
+                super::$story($crate::store_support::in_memory()).await;
             })*
         }
 
@@ -34,7 +31,7 @@ macro_rules! on_every_engine {
             $(#[tokio::test]
             async fn $story() {
                 let folder = tempfile::tempdir().expect("a temporary folder");
-                super::$story(super::open(&folder.path().join("ringback.db"))).await;
+                super::$story($crate::store_support::open(&folder.path().join("ringback.db"))).await;
             })*
         }
 
@@ -100,27 +97,10 @@ on_every_engine! {
     an_event_that_could_not_be_read_is_replaced_by_one_that_could
     a_timeline_is_in_order_of_time
     bodies_are_shown_when_asked_for
-    a_deleted_call_is_gone_and_stays_gone
-    deleting_what_nobody_knows_leaves_nothing_unless_always
     due_calls_are_leased_enrichment_first
     a_lease_ends_by_time_by_a_new_due_and_by_a_commit_that_moves_it
     a_commit_that_leaves_the_due_time_leaves_the_lease
     the_next_due_is_told
-    old_calls_are_purged_oldest_first_with_their_events
-    a_call_that_ended_late_is_kept_longer
-    old_bodies_go_and_the_rest_of_the_timeline_stays
-    events_of_no_call_are_purged_by_age
-    tombstones_are_forgotten_after_the_retention_time
-    zero_retention_keeps_everything
-    the_oldest_bodies_make_room
-    lists_are_newest_first_and_page_by_cursor
-    lists_page_by_offset
-    equal_moments_are_told_apart_by_id
-    lists_sort_and_bound_by_the_moment_asked_for
-    filters_are_joined_and_their_values_are_alternatives
-    phone_finds_customer_and_provider
-    metadata_is_found_by_any_key
-    words_must_all_occur
     health_counts_what_waits
     a_closed_store_refuses_every_verb
 }
@@ -299,32 +279,6 @@ async fn bodies_are_shown_when_asked_for(store: Store) {
     assert_eq!(store.timeline(&call_id("call-1"), false).await.unwrap()[0].body, None);
 }
 
-async fn a_deleted_call_is_gone_and_stays_gone(store: Store) {
-    let mut call = stored("call-1");
-    call.due = Some(due(0, FetchReason::Check));
-    put(&store, &call, columns()).await;
-    put(&store, &stored("call-2"), columns()).await;
-    assert!(store.delete(&call_id("call-1"), at(50), false).await.unwrap());
-
-    assert_eq!(lookup(&store, "call-1").await, "deleted");
-    assert!(store.timeline(&call_id("call-1"), true).await.unwrap().is_empty());
-    assert_eq!(store.next_due().await.unwrap(), None);
-    assert_eq!(store.list(CallFilter { limit: 10, ..CallFilter::default() }).await.unwrap().calls.len(), 1);
-    for commit in [writing(delivery("event-9", "call-1"), &stored("call-1")), noting(delivery("first of call-1", "call-1"))] {
-        assert_eq!(store.commit(commit).await.unwrap(), Committed::Deleted);
-    }
-    assert_eq!(lookup(&store, "call-1").await, "deleted");
-    assert!(!store.delete(&call_id("call-1"), at(60), false).await.unwrap(), "the second time there was nothing left to erase");
-    assert_eq!(lookup(&store, "call-2").await, "found");
-}
-
-async fn deleting_what_nobody_knows_leaves_nothing_unless_always(store: Store) {
-    assert!(!store.delete(&call_id("call-1"), at(0), false).await.unwrap());
-    assert_eq!(lookup(&store, "call-1").await, "missing");
-    assert!(!store.delete(&call_id("call-1"), at(0), true).await.unwrap());
-    assert_eq!(lookup(&store, "call-1").await, "deleted");
-}
-
 async fn put_due(store: &Store, id: &str, milliseconds: i64, reason: FetchReason) {
     let mut call = stored(id);
     call.due = Some(due(milliseconds, reason));
@@ -381,232 +335,6 @@ async fn the_next_due_is_told(store: Store) {
     assert_eq!(store.next_due().await.unwrap(), Some(at(400)), "if its worker dies, it is free when the lease is over");
     store.set_due(&call_id("sooner"), None).await.unwrap();
     assert_eq!(store.next_due().await.unwrap(), Some(at(500)));
-}
-
-fn records_before(moment: i64) -> Retention {
-    Retention { records_before: Some(at(moment)), bodies_before: None }
-}
-
-/// A call first heard of at this moment.
-async fn put_aged(store: &Store, id: &str, created: i64, ended: Option<i64>) {
-    let mut call = stored(id);
-    call.created_at = at(created);
-    put(store, &call, Columns { ended_at: ended.map(at), ..columns() }).await;
-}
-
-async fn old_calls_are_purged_oldest_first_with_their_events(store: Store) {
-    for (id, created) in [("call-2", 20), ("call-4", 40), ("call-1", 10), ("call-3", 30)] {
-        put_aged(&store, id, created, None).await;
-    }
-    let names = |calls: &[std::sync::Arc<ringback::store::StoredCall>]| calls.iter().map(|call| call.id.to_string()).collect::<Vec<_>>();
-    assert_eq!(names(&store.purgeable(records_before(40), 2).await.unwrap()), ["call-1", "call-2"]);
-    assert_eq!(names(&store.purge(records_before(40), 2).await.unwrap()), ["call-1", "call-2"]);
-    assert_eq!(names(&store.purge(records_before(40), 2).await.unwrap()), ["call-3"]);
-    assert!(store.purge(records_before(40), 2).await.unwrap().is_empty());
-    assert!(store.timeline(&call_id("call-1"), false).await.unwrap().is_empty());
-    assert_eq!(lookup(&store, "call-1").await, "missing", "what time took may come back");
-    assert_eq!(lookup(&store, "call-4").await, "found");
-    let back = writing(delivery("first of call-1", "call-1"), &stored("call-1"));
-    assert_eq!(store.commit(back).await.unwrap(), Committed::Done, "even by the same event");
-}
-
-async fn a_call_that_ended_late_is_kept_longer(store: Store) {
-    put_aged(&store, "ended-late", 10, Some(90)).await;
-    put_aged(&store, "ended-early", 11, Some(9)).await;
-    put_aged(&store, "ended-on-the-edge", 12, Some(50)).await;
-    let gone: Vec<_> = store.purge(records_before(50), 9).await.unwrap().iter().map(|call| call.id.to_string()).collect();
-    assert_eq!(gone, ["ended-early"]);
-}
-
-async fn old_bodies_go_and_the_rest_of_the_timeline_stays(store: Store) {
-    for (id, moment) in [("old", 10), ("new", 20)] {
-        store.commit(noting(CallEvent { received_at: at(moment), ..delivery(id, "call-1") })).await.unwrap();
-    }
-    let retention = Retention { records_before: None, bodies_before: Some(at(20)) };
-    assert!(store.purge(retention, 100).await.unwrap().is_empty());
-    let left: Vec<_> =
-        store.timeline(&call_id("call-1"), true).await.unwrap().into_iter().map(|entry| (entry.event_id, entry.body.is_some())).collect();
-    assert_eq!(left, [("old".to_owned(), false), ("new".to_owned(), true)]);
-    assert_eq!(store.commit(noting(delivery("old", "call-1"))).await.unwrap(), Committed::Duplicate, "its id still counts");
-}
-
-async fn events_of_no_call_are_purged_by_age(store: Store) {
-    let of_none = |id: &str, moment| noting(CallEvent { received_at: at(moment), ..delivery(id, "") });
-    store.commit(of_none("old", 10)).await.unwrap();
-    store.commit(of_none("new", 60)).await.unwrap();
-    let of_unknown = CallEvent { received_at: at(10), ..delivery("old of a call without record", "call-1") };
-    store.commit(noting(of_unknown.clone())).await.unwrap();
-    store.purge(records_before(50), 1).await.unwrap();
-    assert_eq!(store.commit(of_none("old", 70)).await.unwrap(), Committed::Done);
-    assert_eq!(store.commit(of_none("new", 70)).await.unwrap(), Committed::Duplicate);
-    assert_eq!(store.commit(noting(of_unknown)).await.unwrap(), Committed::Done);
-}
-
-async fn tombstones_are_forgotten_after_the_retention_time(store: Store) {
-    store.delete(&call_id("early"), at(10), true).await.unwrap();
-    store.delete(&call_id("late"), at(50), true).await.unwrap();
-    store.purge(records_before(50), 10).await.unwrap();
-    assert_eq!(lookup(&store, "early").await, "missing");
-    assert_eq!(lookup(&store, "late").await, "deleted");
-}
-
-async fn zero_retention_keeps_everything(store: Store) {
-    put_aged(&store, "call-1", -900_000_000, None).await;
-    let keep = Retention { records_before: None, bodies_before: None };
-    assert!(store.purgeable(keep, 10).await.unwrap().is_empty());
-    assert!(store.purge(keep, 10).await.unwrap().is_empty());
-    assert!(store.timeline(&call_id("call-1"), true).await.unwrap()[0].body.is_some());
-}
-
-async fn the_oldest_bodies_make_room(store: Store) {
-    for (id, moment) in [("second", 20), ("first", 10), ("third", 30)] {
-        store.commit(noting(CallEvent { received_at: at(moment), ..delivery(id, "call-1") })).await.unwrap();
-    }
-    assert_eq!(store.drop_oldest_bodies(2).await.unwrap(), 2);
-    let left: Vec<_> = store.timeline(&call_id("call-1"), true).await.unwrap().iter().map(|entry| entry.body.is_some()).collect();
-    assert_eq!(left, [false, false, true]);
-    assert_eq!(store.drop_oldest_bodies(5).await.unwrap(), 1);
-    assert_eq!(store.drop_oldest_bodies(5).await.unwrap(), 0);
-}
-
-async fn page(store: &Store, filter: CallFilter) -> (Vec<String>, Option<PageCursor>) {
-    let page = store.list(filter).await.unwrap();
-    (page.calls.iter().map(|call| call.id.to_string()).collect(), page.next)
-}
-
-async fn ids(store: &Store, filter: CallFilter) -> Vec<String> {
-    page(store, CallFilter { limit: 100, ..filter }).await.0
-}
-
-async fn lists_are_newest_first_and_page_by_cursor(store: Store) {
-    for (id, created) in [("call-2", 20), ("call-1", 10), ("call-3", 30)] {
-        put_aged(&store, id, created, None).await;
-    }
-    let (first, cursor) = page(&store, CallFilter { limit: 2, ..CallFilter::default() }).await;
-    assert_eq!(first, ["call-3", "call-2"]);
-    put_aged(&store, "call-4", 40, None).await;
-    let (second, end) = page(&store, CallFilter { limit: 2, cursor, ..CallFilter::default() }).await;
-    assert_eq!((second, end), (vec!["call-1".to_owned()], None), "newer calls don't shift the pages");
-    let (all, end) = page(&store, CallFilter { limit: 4, ..CallFilter::default() }).await;
-    assert_eq!((all.len(), end), (4, None), "a page that is just full is the last");
-}
-
-async fn lists_page_by_offset(store: Store) {
-    for created in 0..5 {
-        put_aged(&store, &format!("call-{created}"), created, None).await;
-    }
-    let (rows, next) = page(&store, CallFilter { limit: 2, offset: 1, ..CallFilter::default() }).await;
-    assert_eq!((rows, next.is_some()), (vec!["call-3".to_owned(), "call-2".to_owned()], true));
-    let (rows, next) = page(&store, CallFilter { limit: 2, offset: 4, ..CallFilter::default() }).await;
-    assert_eq!((rows, next), (vec!["call-0".to_owned()], None));
-    assert!(page(&store, CallFilter { limit: 2, offset: 5, ..CallFilter::default() }).await.0.is_empty());
-}
-
-async fn equal_moments_are_told_apart_by_id(store: Store) {
-    for id in ["b", "d", "a", "c"] {
-        put_aged(&store, id, 7, None).await;
-    }
-    let mut cursor = None;
-    let mut seen = Vec::new();
-    loop {
-        let (mut rows, next) = page(&store, CallFilter { limit: 1, cursor, ..CallFilter::default() }).await;
-        seen.append(&mut rows);
-        cursor = next;
-        if cursor.is_none() {
-            break;
-        }
-    }
-    assert_eq!(seen, ["d", "c", "b", "a"]);
-}
-
-async fn lists_sort_and_bound_by_the_moment_asked_for(store: Store) {
-    for (id, created, updated, ended) in [("a", 10, 90, Some(50)), ("b", 20, 80, None), ("c", 30, 70, Some(40))] {
-        let mut call = stored(id);
-        (call.created_at, call.updated_at) = (at(created), at(updated));
-        put(&store, &call, Columns { ended_at: ended.map(at), ..columns() }).await;
-    }
-    let by =
-        |by, since: Option<i64>, until: Option<i64>| CallFilter { by, since: since.map(at), until: until.map(at), ..CallFilter::default() };
-    assert_eq!(ids(&store, by(SortBy::CreatedAt, None, None)).await, ["c", "b", "a"]);
-    assert_eq!(ids(&store, by(SortBy::UpdatedAt, None, None)).await, ["a", "b", "c"]);
-    assert_eq!(ids(&store, by(SortBy::EndedAt, None, None)).await, ["a", "c"], "live calls have no end to sort by");
-    assert_eq!(ids(&store, by(SortBy::CreatedAt, Some(20), Some(30))).await, ["b"], "from since on, before until");
-    assert_eq!(ids(&store, by(SortBy::UpdatedAt, Some(80), None)).await, ["a", "b"]);
-    assert_eq!(ids(&store, by(SortBy::EndedAt, None, Some(50))).await, ["c"]);
-}
-
-/// One call with a value in every column.
-async fn put_columns(store: &Store, id: &str, change: impl FnOnce(&mut Columns)) {
-    let mut columns = columns();
-    change(&mut columns);
-    put(store, &stored(id), columns).await;
-}
-
-async fn filters_are_joined_and_their_values_are_alternatives(store: Store) {
-    let text = |text: &str| Some(text.to_owned());
-    put_columns(&store, "a", |it| (it.status, it.data_status, it.assistant_id) = ("completed", "complete", text("assistant-1"))).await;
-    put_columns(&store, "b", |it| (it.status, it.data_status, it.provider_id) = ("no_answer", "complete", text("provider-1"))).await;
-    put_columns(&store, "c", |it| (it.service_request_id, it.correlation_id) = (text("request-1"), text("O'Brien; --"))).await;
-    put_columns(&store, "d", |it| it.call_status = "ended").await;
-
-    let some = |values: &[&str]| values.iter().map(|&value| value.to_owned()).collect::<Vec<_>>();
-    let none = CallFilter::default;
-    assert_eq!(ids(&store, none()).await, ["d", "c", "b", "a"]);
-    assert_eq!(ids(&store, CallFilter { status: some(&["completed", "no_answer", "error"]), ..none() }).await, ["b", "a"]);
-    assert_eq!(ids(&store, CallFilter { data_status: some(&["complete"]), status: some(&["completed"]), ..none() }).await, ["a"]);
-    assert_eq!(ids(&store, CallFilter { call_status: some(&["ended"]), ..none() }).await, ["d"]);
-    assert_eq!(ids(&store, CallFilter { assistant_id: some(&["assistant-1"]), ..none() }).await, ["a"]);
-    assert_eq!(ids(&store, CallFilter { provider_id: some(&["provider-1", "provider-2"]), ..none() }).await, ["b"]);
-    assert_eq!(ids(&store, CallFilter { service_request_id: some(&["request-1"]), ..none() }).await, ["c"]);
-    assert_eq!(ids(&store, CallFilter { correlation_id: some(&["O'Brien; --"]), ..none() }).await, ["c"]);
-    assert!(
-        ids(&store, CallFilter { assistant_id: some(&["assistant-1"]), provider_id: some(&["provider-1"]), ..none() }).await.is_empty()
-    );
-}
-
-async fn phone_finds_customer_and_provider(store: Store) {
-    put_columns(&store, "customer", |it| it.customer_digits = Some("4915112345".to_owned())).await;
-    put_columns(&store, "provider", |it| it.provider_digits = Some("4915112345".to_owned())).await;
-    put_columns(&store, "other", |it| it.customer_digits = Some("49151123456".to_owned())).await;
-    let phone = |digits: &[&str]| CallFilter { phone: digits.iter().map(|&it| it.to_owned()).collect(), ..CallFilter::default() };
-    assert_eq!(ids(&store, phone(&["4915112345"])).await, ["provider", "customer"]);
-    assert_eq!(ids(&store, phone(&["49151123456", "1"])).await, ["other"]);
-    assert!(ids(&store, phone(&["4915"])).await.is_empty());
-}
-
-async fn metadata_is_found_by_any_key(store: Store) {
-    let odd = r#"it's "quoted".[0] $.x \ ü"#;
-    put_columns(&store, "plain", |it| it.metadata = metadata(&[("city", "Köln"), ("code", "1")])).await;
-    put_columns(&store, "odd", |it| it.metadata = metadata(&[(odd, "yes"), ("city", "Bonn")])).await;
-    put_columns(&store, "none", |it| it.metadata = String::new()).await;
-    let with = |pairs: &[(&str, &[&str])]| CallFilter {
-        metadata: pairs.iter().map(|(key, values)| ((*key).to_owned(), values.iter().map(|&it| it.to_owned()).collect())).collect(),
-        ..CallFilter::default()
-    };
-    assert_eq!(ids(&store, with(&[("city", &["Köln"])])).await, ["plain"]);
-    assert_eq!(ids(&store, with(&[("city", &["Köln", "Bonn"])])).await, ["plain", "odd"]);
-    assert_eq!(ids(&store, with(&[("city", &["Köln"]), ("code", &["1"])])).await, ["plain"]);
-    assert_eq!(ids(&store, with(&[(odd, &["yes"])])).await, ["odd"]);
-    assert!(ids(&store, with(&[("city", &["Köln"]), (odd, &["yes"])])).await.is_empty());
-    assert_eq!(ids(&store, with(&[("city", &[])])).await.len(), 3, "a key without values is no filter");
-}
-
-async fn words_must_all_occur(store: Store) {
-    if store.data_key().is_some() {
-        // These words are not stored then; `at_rest` tells which are.
-        return;
-    }
-    put_columns(&store, "a", |it| it.search = Some("ada called about the %_ boiler in köln".to_owned())).await;
-    put_columns(&store, "b", |it| it.search = Some("ada called about the roof".to_owned())).await;
-    let words = |words: &[&str]| CallFilter { words: words.iter().map(|&it| it.to_owned()).collect(), ..CallFilter::default() };
-    assert_eq!(ids(&store, words(&["ada"])).await, ["b", "a"]);
-    assert_eq!(ids(&store, words(&["köln", "ada"])).await, ["a"]);
-    assert_eq!(ids(&store, words(&["%_"])).await, ["a"]);
-    assert!(ids(&store, words(&["roof", "boiler"])).await.is_empty());
-    let (rows, next) = page(&store, CallFilter { limit: 1, ..words(&["called"]) }).await;
-    assert_eq!((rows, next.is_some()), (vec!["b".to_owned()], true));
-    let rest = CallFilter { limit: 1, offset: 1, ..words(&["called"]) };
-    assert_eq!(page(&store, rest).await, (vec!["a".to_owned()], None));
 }
 
 async fn health_counts_what_waits(store: Store) {

@@ -8,11 +8,11 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use ringback::store::{Document, DocumentKind, DocumentWrite, Store, StoreError, memory::MemoryStore};
+use ringback::store::{Document, DocumentKind, DocumentWrite, Store, StoreError};
 
 use crate::{
-    store_contract::{ROOM, on_every_engine},
-    store_support::{START, at, open},
+    store_contract::on_every_engine,
+    store_support::{START, at},
 };
 
 on_every_engine! {

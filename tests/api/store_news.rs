@@ -5,12 +5,12 @@
 use futures_util::future::join_all;
 use ringback::{
     call::news::{NewsEntry, NewsItem, NewsKind},
-    store::{Commit, Committed, Store, StoredCall, StoredTarget, memory::MemoryStore},
+    store::{Commit, Committed, Store, StoredCall, StoredTarget},
 };
 
 use crate::{
-    store_contract::{ROOM, on_every_engine},
-    store_support::{at, call_id, delivery, next, open, stored, writing},
+    store_contract::on_every_engine,
+    store_support::{at, call_id, delivery, next, stored, writing},
 };
 
 on_every_engine! {

@@ -14,7 +14,8 @@ use ringback::{
         time::Millis,
     },
     store::{
-        CallWrite, Columns, Commit, DataKeys, Due, Loaded, Migrate, Signal, Store, StoreError, StoredCall,
+        CallWrite, Columns, Commit, DataKeys, Due, Loaded, Migrate, Retention, Signal, Store, StoreError, StoredCall,
+        memory::MemoryStore,
         sqlite::{SqliteOptions, SqliteStore},
     },
     transfer::Watcher,
@@ -54,6 +55,14 @@ pub(crate) fn try_open_with(path: &Path, seeds: &[u8]) -> Result<SqliteStore, St
         }
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
+}
+
+/// Room enough for every story, in bytes.
+const ROOM: u64 = 64 * 1_048_576;
+
+/// A store that is nowhere but in memory.
+pub(crate) fn in_memory() -> Store {
+    Store::Memory(MemoryStore::new(ROOM))
 }
 
 /// The store in the file at `path`.
@@ -161,6 +170,17 @@ pub(crate) async fn put(store: &Store, call: &StoredCall, columns: Columns) {
     let event = CallEvent { received_at: call.created_at, ..delivery(&format!("first of {}", call.id), call.id.as_str()) };
     let outcome = store.commit(writing_with(event, call, columns)).await.expect("the store takes it");
     assert_eq!(outcome, ringback::store::Committed::Done);
+}
+
+pub(crate) fn records_before(moment: i64) -> Retention {
+    Retention { records_before: Some(at(moment)), bodies_before: None }
+}
+
+/// A call first heard of at this moment.
+pub(crate) async fn put_aged(store: &Store, id: &str, created: i64, ended: Option<i64>) {
+    let mut call = stored(id);
+    call.created_at = at(created);
+    put(store, &call, Columns { ended_at: ended.map(at), ..columns() }).await;
 }
 
 /// The call as the store has it.

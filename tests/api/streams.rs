@@ -7,7 +7,8 @@ use ringback::{
 use serde_json::{Value, json};
 
 use crate::support::{
-    app::{Ask, Engine, Story, TestApp, on_every_engine},
+    app::{Engine, Story, TestApp, on_every_engine},
+    ask::Ask,
     calls::{late_talk, message, path, talk},
     stream::{Heard, Listener, Socket},
     vapi::CALL,

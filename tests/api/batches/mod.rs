@@ -11,7 +11,8 @@ use crate::{
     placing::request,
     support::{
         answer::Answer,
-        app::{Ask, Engine, Story, TestApp},
+        app::{Engine, Story, TestApp},
+        ask::Ask,
         calls::talk,
         eventually,
     },

@@ -9,10 +9,7 @@ mod refusals;
 
 use serde_json::{Value, json};
 
-use crate::support::{
-    answer::Answer,
-    app::{Ask, TestApp},
-};
+use crate::support::{answer::Answer, app::TestApp, ask::Ask};
 
 /// Where calls are made and listed.
 pub(crate) const CALL: &str = "/vapi/call";

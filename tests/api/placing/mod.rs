@@ -18,10 +18,7 @@ mod unheard;
 use ringback::dial::{CallMethod, Key, Order, Wanted};
 use serde_json::{Value, json};
 
-use crate::support::{
-    answer::Answer,
-    app::{Ask, TestApp},
-};
+use crate::support::{answer::Answer, app::TestApp, ask::Ask};
 
 pub(crate) const CALLS: &str = "/api/v1/vapi/calls";
 

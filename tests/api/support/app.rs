@@ -2,32 +2,27 @@
 
 use std::{
     collections::BTreeMap,
-    net::IpAddr,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use axum::{
-    body::Body,
-    extract::ConnectInfo,
-    http::{Request, request},
-};
 use ringback::{
     app::{App, StartError},
     call::time::SECOND,
     clock::Clock,
     config::{Config, ConfigError},
-    http::{self, Api, Regular, server::Peer},
+    http::{self, Api},
     registry::follow,
     simulate::{CallScript, FakeVapi, Options, Stage, bodies},
 };
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
-use tower::ServiceExt as _;
 
+pub(crate) use super::engine::{Engine, on_every_engine};
 use super::{
     answer::{Answer, Seen},
+    ask::Ask,
     eventually, postgres, redis,
     vapi::START,
 };
@@ -36,8 +31,6 @@ use super::{
 pub(crate) const SECRET: &str = "webhook-secret-0123456789";
 /// Vapi's private key.
 pub(crate) const KEY: &str = "vapi-private-key-0123456789";
-/// Texts that may stand in no answer.
-const SECRETS: [&str; 2] = [SECRET, KEY];
 /// How often due work may lead to more due work at the same moment.
 const MOST_STEPS: usize = 100;
 /// More requests a second than any story makes; only one story is about the limit.
@@ -45,42 +38,6 @@ const NO_LIMIT: u32 = 100_000;
 
 /// How long Vapi may take to place a call in a story.
 const CREATE_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// The engines of this release.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Engine {
-    Memory,
-    Sqlite,
-    Postgres,
-    Redis,
-}
-
-/// Runs stories, functions of an [`Engine`], as tests on every engine.
-macro_rules! on_every_engine {
-    ($($story:ident)*) => {
-        mod memory {
-            $(#[tokio::test] async fn $story() { super::$story($crate::support::app::Engine::Memory).await; })*
-        }
-        mod sqlite {
-            $(#[tokio::test] async fn $story() { super::$story($crate::support::app::Engine::Sqlite).await; })*
-        }
-        mod postgres {
-            $(#[tokio::test] async fn $story() {
-                if $crate::support::postgres::is_tested() {
-                    super::$story($crate::support::app::Engine::Postgres).await;
-                }
-            })*
-        }
-        mod redis {
-            $(#[tokio::test] async fn $story() {
-                if $crate::support::redis::is_tested() {
-                    super::$story($crate::support::app::Engine::Redis).await;
-                }
-            })*
-        }
-    };
-}
-pub(crate) use on_every_engine;
 
 /// A service as it will be started. Without more words: on loopback, with a webhook secret and a key for the fake Vapi, open to this machine.
 #[derive(Clone)]
@@ -214,8 +171,7 @@ impl TestApp {
 
     /// A request from this machine.
     pub(crate) fn ask(&self, method: &str, path: &str) -> Ask<'_> {
-        let head = Request::builder().method(method).uri(path).header("host", "localhost:8000");
-        Ask { app: self, head, body: Body::empty(), method: method.to_owned(), path: path.to_owned() }
+        Ask::new(self, method, path)
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
@@ -397,74 +353,6 @@ impl TestApp {
         eventually("whoever listened has left", async || self.api().registry.streams().count() == 0).await;
         let Self { guard, .. } = self;
         std::mem::forget(guard);
-    }
-}
-
-/// A request as it will be sent.
-pub(crate) struct Ask<'a> {
-    app: &'a TestApp,
-    head: request::Builder,
-    body: Body,
-    method: String,
-    path: String,
-}
-
-impl Ask<'_> {
-    /// Adds a header; `host` is replaced.
-    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
-        if name == "host"
-            && let Some(headers) = self.head.headers_mut()
-        {
-            headers.remove(name);
-        }
-        self.head = self.head.header(name, value);
-        self
-    }
-
-    pub(crate) fn headers(self, headers: impl IntoIterator<Item = (&'static str, String)>) -> Self {
-        headers.into_iter().fold(self, |ask, (name, value)| ask.header(name, &value))
-    }
-
-    /// Shows a token.
-    pub(crate) fn token(self, token: &str) -> Self {
-        self.header("authorization", &format!("Bearer {token}"))
-    }
-
-    pub(crate) fn body(self, body: impl Into<Body>) -> Self {
-        Self { body: body.into(), ..self }
-    }
-
-    /// Comes from this address.
-    pub(crate) fn from(mut self, address: &str) -> Self {
-        let address: IpAddr = address.parse().expect("an address");
-        self.head = self.head.extension(ConnectInfo(Peer(address)));
-        self
-    }
-
-    /// The answer, checked for what must be true of every answer.
-    pub(crate) async fn send(self) -> Answer {
-        let (app, method, path) = (self.app, self.method.clone(), self.path.clone());
-        let answer = self.send_raw().await;
-        app.seen().check(&method, &path, &answer);
-        answer
-    }
-
-    /// The answer, which may be somebody else's; it tells no secret. Streams are read to their end.
-    pub(crate) async fn send_raw(self) -> Answer {
-        let is_ours = !self.path.starts_with("/vapi/stream");
-        let request = self.head.body(self.body).expect("a request");
-        let response = Regular(self.app.app.router()).oneshot(request).await.expect("an answer");
-        let (parts, body) = response.into_parts();
-        let is_endless = is_ours && parts.headers.get("content-type").is_some_and(|kind| kind == "text/event-stream");
-        let body = if is_endless { Body::empty() } else { body };
-        let bytes = axum::body::to_bytes(body, usize::MAX).await.expect("a whole body");
-        let answer = Answer { status: parts.status.as_u16(), headers: parts.headers, bytes };
-        for secret in SECRETS {
-            let shown =
-                answer.text().contains(secret) || answer.headers.values().any(|value| value.to_str().unwrap_or("").contains(secret));
-            assert!(!shown, "{} {} tells a secret", self.method, self.path);
-        }
-        answer
     }
 }
 

@@ -2,10 +2,12 @@
 
 pub(crate) mod answer;
 pub(crate) mod app;
+pub(crate) mod ask;
 pub(crate) mod bodies;
 pub(crate) mod browser;
 pub(crate) mod calls;
 pub(crate) mod endpoint;
+pub(crate) mod engine;
 pub(crate) mod kestra;
 pub(crate) mod pooler;
 pub(crate) mod postgres;
