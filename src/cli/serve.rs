@@ -1,11 +1,12 @@
 //! `ringback serve`: the service.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     process::ExitCode,
 };
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tracing::{info, warn};
 
 use super::{EXIT_CONFIGURATION, failed, unusable};
@@ -18,6 +19,9 @@ use crate::{
 
 /// Files the process asks for: each waiter is a connection, each connection a file.
 const WANTED_FILES: u64 = 262_144;
+/// Connections that the kernel holds ready until they are accepted: after a restart everybody comes back at once, and who finds no room tries
+/// again a second later. Linux cuts it at `net.core.somaxconn`.
+const BACKLOG: u32 = 4_096;
 
 pub(super) async fn run(environment: &Environment) -> ExitCode {
     let config = match Config::from_env(|name| environment.get(name)) {
@@ -43,7 +47,7 @@ async fn serve(config: Config) -> u8 {
         Ok(app) => app,
         Err(error) => return refuse(&error.to_string()),
     };
-    let listener = match listen(host, port).await {
+    let listener = match listen(host, port) {
         Ok(listener) => listener,
         Err(error) => {
             return refuse(&format!(
@@ -65,13 +69,21 @@ fn refuse(why: &str) -> u8 {
 }
 
 /// `::` takes IPv4 as well; on a machine without IPv6, `0.0.0.0` is what was meant.
-async fn listen(host: IpAddr, port: u16) -> std::io::Result<TcpListener> {
-    match TcpListener::bind((host, port)).await {
-        Err(error) if host == IpAddr::V6(Ipv6Addr::UNSPECIFIED) && error.kind() != std::io::ErrorKind::AddrInUse => {
-            TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await
+fn listen(host: IpAddr, port: u16) -> io::Result<TcpListener> {
+    match bind((host, port).into()) {
+        Err(error) if host == IpAddr::V6(Ipv6Addr::UNSPECIFIED) && error.kind() != io::ErrorKind::AddrInUse => {
+            bind((Ipv4Addr::UNSPECIFIED, port).into())
         }
         outcome => outcome,
     }
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv6() { TcpSocket::new_v6() } else { TcpSocket::new_v4() }?;
+    // After a restart the address is taken at once, though connections of the process before still end.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Shells often allow 1,024 open files, which is as many waiters; the hard limit is what the machine really allows.

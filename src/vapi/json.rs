@@ -52,6 +52,9 @@ pub struct Text<'a> {
 /// Among so many members, looking at each is faster than a search: most names differ in length already.
 const FEW_MEMBERS: usize = 12;
 
+/// Room for so many items and members that are being read, to begin with: a report has a list as long as its conversation.
+const OPEN_ROOM: usize = 128;
+
 /// What stands where nothing stands.
 const NOTHING: Node<'static> = Node::Null;
 
@@ -79,7 +82,7 @@ fn tree<'a, R: serde_json::de::Read<'a>>(
     parser: &mut serde_json::Deserializer<R>,
     arena: &'a Arena,
 ) -> Result<Node<'a>, serde_json::Error> {
-    let root = Branch { arena: &arena.0, open: &mut Open::default() }.deserialize(&mut *parser)?;
+    let root = Branch { arena: &arena.0, open: &mut Open::new() }.deserialize(&mut *parser)?;
     parser.end()?;
     Ok(root)
 }
@@ -239,10 +242,15 @@ impl<'a> Node<'a> {
 }
 
 /// Lists and objects that are being read, one on top of the other: their length is known when they end.
-#[derive(Default)]
 struct Open<'a> {
     items: Vec<Node<'a>>,
     members: Vec<Member<'a>>,
+}
+
+impl Open<'_> {
+    fn new() -> Self {
+        Self { items: Vec::with_capacity(OPEN_ROOM), members: Vec::with_capacity(OPEN_ROOM) }
+    }
 }
 
 /// A tree about to be read.

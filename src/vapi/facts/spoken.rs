@@ -18,7 +18,9 @@ const MOST_SECONDS: f64 = 100.0;
 
 /// What bot and user said, of a list of messages.
 pub(super) fn messages(list: &Node<'_>) -> Arc<[Message]> {
-    list.items().iter().filter_map(message).collect()
+    let mut messages = Vec::with_capacity(list.items().len());
+    messages.extend(list.items().iter().filter_map(message));
+    messages.into()
 }
 
 /// How many [`messages`] there are in a list.

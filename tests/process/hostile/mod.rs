@@ -5,6 +5,7 @@
 //! webhooks of this machine as they come.
 
 mod bodies;
+mod crowd;
 mod flood;
 mod heads;
 mod slow;
