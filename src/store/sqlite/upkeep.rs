@@ -138,7 +138,7 @@ pub(super) fn waiting(db: &Connection) -> rusqlite::Result<(u64, Option<Millis>)
 /// Bytes of a [`probe`]: as much as a webhook brings. Less might fit where nothing else does.
 const PROBE: i64 = 65_536;
 
-/// Proves that the store can be written.
+/// Proves that the store can be written. Each time something else: what stands there already, SQLite does not write again.
 pub(super) fn probe(db: &Connection) -> rusqlite::Result<()> {
-    db.prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES ('probe', zeroblob(?1))")?.execute([PROBE]).map(|_| ())
+    db.prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES ('probe', randomblob(?1))")?.execute([PROBE]).map(|_| ())
 }

@@ -187,7 +187,9 @@ mod tests {
         thread::scope(|scope| {
             for writer in 0..4 {
                 let mut lines = lines.clone();
-                scope.spawn(move || (0..1_000).for_each(|number| writeln!(lines, "{writer} {number}").unwrap()));
+                // Whole lines, as the formatter hands them over.
+                let mut say = move |number| lines.write_all(format!("{writer} {number}\n").as_bytes()).unwrap();
+                scope.spawn(move || (0..1_000).for_each(|number| say(number)));
             }
         });
         drop(worker);
