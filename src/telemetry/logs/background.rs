@@ -188,8 +188,8 @@ mod tests {
             for writer in 0..4 {
                 let mut lines = lines.clone();
                 // Whole lines, as the formatter hands them over.
-                let mut say = move |number| lines.write_all(format!("{writer} {number}\n").as_bytes()).unwrap();
-                scope.spawn(move || (0..1_000).for_each(|number| say(number)));
+                let mut say = move |number: i32| lines.write_all(format!("{writer} {number}\n").as_bytes()).unwrap();
+                scope.spawn(move || (0..1_000).for_each(&mut say));
             }
         });
         drop(worker);
