@@ -1,25 +1,49 @@
 use std::{
     io::{self, Write},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+        mpsc::{self, Receiver},
+    },
+    thread,
+    time::Instant,
 };
 
 use serde_json::{Value, json};
 use tracing::{debug, dispatcher::with_default, error, info, info_span, warn};
 
-use super::dispatch;
+use super::{
+    background::{MOST_WAITING, PATIENCE, background},
+    dispatch,
+};
 use crate::{
     call::time::Millis,
     config::{LogConfig, LogFormat},
 };
 
-/// A writer that tests can read.
+/// A writer that tests can read; it counts how often it is written to.
 #[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
+struct Lines(Arc<Mutex<Vec<u8>>>, Arc<AtomicUsize>);
 
 impl Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.1.fetch_add(1, Ordering::SeqCst);
         self.0.lock().unwrap().extend_from_slice(bytes);
         Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A reader who takes nothing until he is told to.
+struct Stuck(Receiver<()>, Lines);
+
+impl Write for Stuck {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let _ = self.0.recv();
+        self.1.write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -111,4 +135,52 @@ fn text_has_colours_only_where_they_can_be_seen() {
 fn a_caller_cannot_forge_a_line() {
     let text = logged(LogFormat::Text, "info", false, || info!(header = "x\n2026-01-01T00:00:00Z ERROR forged", "request"));
     assert_eq!(text.lines().count(), 1, "{text}");
+}
+
+#[test]
+fn many_lines_are_written_at_once_and_none_is_lost_at_the_end() {
+    let out = Lines::default();
+    let (lines, worker) = background(out.clone()).unwrap();
+    thread::scope(|scope| {
+        for writer in 0..4 {
+            let mut lines = lines.clone();
+            // Whole lines, as the formatter hands them over.
+            let mut say = move |number: i32| lines.write_all(format!("{writer} {number}\n").as_bytes()).unwrap();
+            scope.spawn(move || (0..1_000).for_each(&mut say));
+        }
+    });
+    drop(worker);
+    let text = String::from_utf8(out.0.lock().unwrap().clone()).unwrap();
+    for writer in 0..4 {
+        let of_one = text.lines().filter_map(|line| line.strip_prefix(&format!("{writer} ")));
+        assert!(of_one.eq((0..1_000).map(|number| number.to_string())), "in order: {text}");
+    }
+    assert!(out.1.load(Ordering::SeqCst) < 100, "{} writes", out.1.load(Ordering::SeqCst));
+}
+
+#[test]
+fn a_reader_who_takes_nothing_holds_up_nobody_and_finds_a_bounded_amount() {
+    let (go_on, told) = mpsc::channel();
+    let out = Lines::default();
+    let (mut lines, worker) = background(Stuck(told, out.clone())).unwrap();
+    let line = [b'x'; 8 * 1_024];
+    for _ in 0..4 * MOST_WAITING / line.len() {
+        lines.write_all(&line).unwrap();
+    }
+    drop(go_on);
+    drop(worker);
+    // What was on its way already, and as much as there is room for.
+    let found = out.0.lock().unwrap().len();
+    assert!((MOST_WAITING..=2 * MOST_WAITING).contains(&found), "{found}");
+}
+
+#[test]
+fn at_the_end_a_reader_who_takes_nothing_is_waited_for_a_while() {
+    let (go_on, told) = mpsc::channel();
+    let (mut lines, worker) = background(Stuck(told, Lines::default())).unwrap();
+    lines.write_all(b"last words\n").unwrap();
+    let began = Instant::now();
+    drop(worker);
+    assert!(began.elapsed() >= PATIENCE);
+    drop(go_on);
 }
