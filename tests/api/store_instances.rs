@@ -44,17 +44,19 @@ async fn many_instances_may_start_at_once(engine: Engine) {
 }
 
 /// Loads, counts one up, commits, and tries again when somebody was faster.
-async fn count_up(store: &Store, event_id: String) {
+async fn count_up(engine: Engine, store: &Store, event_id: String) {
     loop {
         let call = match store.load(&call_id("call-1")).await.unwrap() {
             Loaded::Found(call) => next(&call),
             _ => stored("call-1"),
         };
         match store.commit(writing(delivery(&event_id, "call-1"), &call)).await {
-            // A machine that stands still for a while keeps nobody from trying again.
-            Ok(Committed::Done | Committed::Duplicate) => return,
-            Ok(Committed::Conflict) | Err(_) => {}
-            Ok(other) => panic!("{other:?}"),
+            Ok(Committed::Done) => return,
+            Ok(Committed::Conflict) => {}
+            // PostgreSQL gives up on a machine that stands still for a while; that keeps nobody from trying again.
+            Ok(Committed::Duplicate) if engine == Engine::Postgres => return,
+            Err(_) if engine == Engine::Postgres => {}
+            other => panic!("{other:?}"),
         }
     }
 }
@@ -65,7 +67,7 @@ async fn of_many_instances_that_write_one_call_at_once_each_wins_once(engine: En
         let store = stores[worker % 3].clone();
         alongside(async move {
             for round in 0..10 {
-                count_up(&store, format!("event-{worker}-{round}")).await;
+                count_up(engine, &store, format!("event-{worker}-{round}")).await;
             }
         })
     });
@@ -106,6 +108,7 @@ async fn due_work_is_leased_by_one_instance_only(engine: Engine) {
     let taken: Vec<_> = join_all(rounds).await.into_iter().flatten().collect();
     let different: BTreeSet<_> = taken.iter().collect();
     assert_eq!(taken.len(), different.len(), "nothing is leased twice");
+    assert!(engine != Engine::Redis || taken.len() == 60, "a script passes nothing over: {}", taken.len());
     let mut left = taken.len();
     while let rest @ 1.. = stores[0].lease_due(at(100), at(1_000), 9).await.unwrap().len() {
         left += rest;
