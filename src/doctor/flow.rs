@@ -1,6 +1,6 @@
 //! The flow that places calls: is it in Kestra, and does it fit what it is started with?
 
-use super::{Finding, Severity};
+use super::Finding;
 use crate::kestra::{
     Kestra,
     flow::{ALWAYS, CALL, CALL_ID, Flow, Input, Sought, WHERE_KNOWN},
@@ -87,18 +87,18 @@ fn of_input(input: &Input, flow: &str) -> Option<Fault> {
 
 fn finding(fault: Fault, places: bool) -> Finding {
     let Fault { stops, words, advice } = fault;
-    let (severity, words) = match (stops, places) {
-        (true, true) => (Severity::Error, format!("{words}; with KESTRA_ENABLED no call is placed meanwhile")),
-        (true, false) => (Severity::Warning, format!("{words}; calls with `callMethod: kestra` are refused")),
-        (false, _) => (Severity::Warning, words),
+    let finding = match (stops, places) {
+        (true, true) => Finding::error(CHECK, &format!("{words}; with KESTRA_ENABLED no call is placed meanwhile")),
+        (true, false) => Finding::warning(CHECK, &format!("{words}; calls with `callMethod: kestra` are refused")),
+        (false, _) => Finding::warning(CHECK, &words),
     };
-    let finding = if severity == Severity::Error { Finding::error(CHECK, &words) } else { Finding::warning(CHECK, &words) };
     finding.advise(&advice)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Flow, Input, Severity, judged};
+    use super::{Flow, Input, judged};
+    use crate::doctor::Severity;
 
     fn flow(inputs: &[(&str, &str, bool)], outputs: &[&str]) -> Flow {
         let input = |(id, kind, is_needed): &(&str, &str, bool)| Input { id: (*id).into(), kind: (*kind).into(), is_needed: *is_needed };

@@ -15,6 +15,7 @@ use utoipa::{IntoParams, Modify, OpenApi};
 
 use super::{
     Api,
+    calls::json_answer,
     operations::{Aliases, Refusals, Security},
     schemas::Exact,
     tls,
@@ -183,7 +184,7 @@ impl Written {
     security(())
 )]
 pub(super) async fn document(State(api): State<Api>) -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], api.document.bytes()).into_response()
+    json_answer(StatusCode::OK, api.document.bytes(), None)
 }
 
 /// `GET /docs`: the document as a page, from inside the binary.

@@ -55,7 +55,13 @@ use tower_http::cors::CorsLayer;
 
 use self::observe::Observe;
 pub use self::{
-    body::Budget, docs::Written, docs::openapi, health::Probe, meters::Meters, onlookers::Onlookers, path::Regular, proof::Gate,
+    body::Budget,
+    docs::{Written, openapi},
+    health::Probe,
+    meters::Meters,
+    onlookers::Onlookers,
+    path::Regular,
+    proof::Gate,
 };
 
 use crate::{

@@ -46,10 +46,7 @@ pub(super) async fn pass(State(api): State<Api>, caller: Caller<FaceRead>, reque
     // Whatever it says it is: opened as a page of ours, it must not run.
     relayed.headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
     relayed.headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    let told = Told::by(caller.token);
-    let mut response = (relayed.status, relayed.headers, Body::from_stream(relayed.body)).into_response();
-    response.extensions_mut().insert(told);
-    Ok(response)
+    Ok((relayed.status, relayed.headers, Told::by(caller.token), Body::from_stream(relayed.body)).into_response())
 }
 
 fn not_served(message: &str) -> Response {
