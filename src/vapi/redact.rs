@@ -262,7 +262,7 @@ fn without_signed_queries(text: &str) -> Option<String> {
         // A text that begins with a URL is one, whatever blanks somebody left in it; one in the middle of words ends where they go on.
         let is_all = cut.is_empty() && rest.len() == text.len() && rest[..scheme_end].trim_start().bytes().all(is_scheme);
         let ends = |at: char| at.is_whitespace() || matches!(at, '"' | '<' | '>' | '\\');
-        let end = rest[scheme_end..].find(ends).filter(|_| !is_all).map_or(rest.len(), |length| scheme_end + length);
+        let end = if is_all { rest.len() } else { rest[scheme_end..].find(ends).map_or(rest.len(), |length| scheme_end + length) };
         let (url, after) = rest.split_at(end);
         let query = url[scheme_end..].find(['?', '#']).map(|at| scheme_end + at).filter(|at| is_signed(&url[*at..]));
         cut.push_str(&url[..query.unwrap_or(url.len())]);
