@@ -43,7 +43,7 @@ pub(crate) struct Choice {
     /// Cores of the server for POST [default: all but the last]
     #[arg(long)]
     pub(crate) cores: Option<String>,
-    /// Cores of wrk [default: the second half]
+    /// Cores of wrk [default: the last]
     #[arg(long)]
     pub(crate) load_cores: Option<String>,
     /// Where the servers log to
@@ -86,13 +86,13 @@ impl Setup {
     pub(crate) fn new(choice: Choice, ringback: &str) -> anyhow::Result<Self> {
         let cores = available_parallelism()?.get();
         ensure!(cores > 1, "server and load need a core each");
-        let (half, last) = (cores / 2, cores - 1);
+        let last = cores - 1;
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches");
         let ringback = fs::canonicalize(ringback)?;
         let scratch = ringback.with_file_name("bench-scratch");
         fs::create_dir_all(&scratch)?;
         let server_cores = choice.cores.clone().unwrap_or_else(|| format!("0-{}", last - 1));
-        let load_cores = choice.load_cores.clone().unwrap_or_else(|| format!("{half}-{last}"));
+        let load_cores = choice.load_cores.clone().unwrap_or_else(|| last.to_string());
         let load_threads = count(&load_cores);
         let (peer, wrk_script) = (folder.join("peer/server.js"), folder.join("get.lua"));
         Ok(Self { choice, last, ringback, peer, wrk_script, scratch, server_cores, load_cores, load_threads, runs: AtomicU32::new(0) })
