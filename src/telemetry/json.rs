@@ -105,8 +105,10 @@ impl Visit for Fields {
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
+        // As `serde_json` does it, in less than half of the time that `Display` takes.
+        let mut digits = zmij::Buffer::new();
         // JSON has no word for infinity.
-        self.field(field, |line| if value.is_finite() { write!(line, "{value}") } else { line.write_str("null") });
+        self.field(field, |line| line.write_str(if value.is_finite() { digits.format_finite(value) } else { "null" }));
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
