@@ -3,7 +3,7 @@
 use std::{
     any::Any,
     convert::Infallible,
-    net::IpAddr,
+    net::{IpAddr, Ipv4Addr},
     panic::AssertUnwindSafe,
     task::{Context, Poll},
     time::Duration,
@@ -143,7 +143,7 @@ struct Seen {
     started: Instant,
     id: HeaderValue,
     trace: Option<String>,
-    client: IpAddr,
+    client: Peer,
     method: Method,
     route: Option<MatchedPath>,
     /// It came to the routes that look like Vapi's: its failure does, too.
@@ -157,7 +157,7 @@ impl Seen {
             started: Instant::now(),
             id: request_id(headers.get(&X_REQUEST_ID)),
             trace: trace_id(headers),
-            client: client_ip(api, extensions, headers),
+            client: client(api, extensions, headers),
             method: request.method().clone(),
             route: extensions.get::<MatchedPath>().cloned(),
             at_face: face::is_at(request.uri().path()),
@@ -177,7 +177,7 @@ impl Seen {
     /// What the request takes along if it may change something.
     fn slip(&self, api: &Api, uri: &Uri) -> Option<Slip> {
         let route = self.route.as_ref().map(MatchedPath::as_str);
-        Slip::of(api, &self.method, (route, uri), (&self.id, self.client))
+        Slip::of(api, &self.method, (route, uri), (&self.id, self.client.address))
     }
 
     /// Notes the answer, and adds what every answer has.
@@ -201,7 +201,7 @@ impl Seen {
             method = method.as_str(),
             status,
             duration_ms = milliseconds(taken),
-            client_ip = %client,
+            client_ip = &*client.words,
             call_id = call_id.map(CallId::as_str),
             token = told.token,
             event_type = told.event_type.as_deref(),
@@ -260,8 +260,13 @@ fn trace_id(headers: &HeaderMap) -> Option<String> {
 
 /// The address a request came from, past trusted proxies.
 pub(super) fn client_ip(api: &Api, extensions: &Extensions, headers: &HeaderMap) -> IpAddr {
-    let peer = extensions.get::<ConnectInfo<Peer>>().map_or(IpAddr::from([127, 0, 0, 1]), |peer| peer.0.0);
-    api.config.access.trusted_proxies.client_ip(peer, headers)
+    client(api, extensions, headers).address
+}
+
+fn client(api: &Api, extensions: &Extensions, headers: &HeaderMap) -> Peer {
+    let nearest = extensions.get::<ConnectInfo<Peer>>().map_or_else(|| Peer::at(Ipv4Addr::LOCALHOST.into()), |peer| peer.0.clone());
+    let address = api.config.access.trusted_proxies.client_ip(nearest.address, headers);
+    if address == nearest.address { nearest } else { Peer::at(address) }
 }
 
 /// With three decimals: what is finer says nothing, and takes longer to write.

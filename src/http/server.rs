@@ -30,9 +30,22 @@ const MOST_CONNECTIONS: usize = 65_536;
 /// When no file can be opened for a connection, accepting pauses this long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// The address at the other end of a connection.
-#[derive(Debug, Clone, Copy)]
-pub struct Peer(pub IpAddr);
+/// The address at the other end of a connection, and its text: written anew for each request, it took a quarter of what the request's log line takes.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// In its shortest form: an IPv4 address is no IPv6 one.
+    pub(super) address: IpAddr,
+    pub(super) words: Arc<str>,
+}
+
+impl Peer {
+    /// Somebody at this address.
+    #[must_use]
+    pub fn at(address: IpAddr) -> Self {
+        let address = address.to_canonical();
+        Self { address, words: address.to_string().into() }
+    }
+}
 
 /// Serves until `lifecycle` says that no new connections are taken, then lets the open ones finish.
 pub async fn serve(listener: TcpListener, router: Router, lifecycle: Lifecycle) {
@@ -61,9 +74,10 @@ fn connection(stream: TcpStream, peer: IpAddr, router: Router, lifecycle: Lifecy
     // Answers are written whole; waiting to fill a packet would only delay them.
     let _ = stream.set_nodelay(true);
     let_go_of_idlers(&stream);
+    let peer = Peer::at(peer);
     let service = Regular(router).map_request(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
-        request.extensions_mut().insert(ConnectInfo(Peer(peer)));
+        request.extensions_mut().insert(ConnectInfo(peer.clone()));
         request
     });
     let serve = service_fn(move |request| service.clone().call(request));

@@ -30,7 +30,7 @@ fn public_host(api: &Api) -> Option<&str> {
 }
 
 fn is_said(api: &Api, extensions: &Extensions, headers: &HeaderMap) -> bool {
-    let peer = extensions.get::<ConnectInfo<Peer>>().map(|peer| peer.0.0);
+    let peer = extensions.get::<ConnectInfo<Peer>>().map(|peer| peer.0.address);
     // The proxy next to us wrote the last word; those before it may be the client's.
     let said = headers.get_all(FORWARDED_PROTO).iter().next_back().and_then(|value| value.to_str().ok());
     let is_https = said.and_then(|said| said.rsplit(',').next()).is_some_and(|proto| proto.trim().eq_ignore_ascii_case("https"));

@@ -61,7 +61,7 @@ impl<'a> Ask<'a> {
     /// Comes from this address.
     pub(crate) fn from(mut self, address: &str) -> Self {
         let address: IpAddr = address.parse().expect("an address");
-        self.head = self.head.extension(ConnectInfo(Peer(address)));
+        self.head = self.head.extension(ConnectInfo(Peer::at(address)));
         self
     }
 
