@@ -7,9 +7,10 @@ use std::{
 };
 
 use axum::{
-    extract::{FromRequestParts, Query, RawPathParams, rejection::RawPathParamsRejection},
+    extract::{FromRequestParts, Path, Query, rejection::PathRejection},
     http::{HeaderValue, Uri, header, request::Parts},
 };
+use serde::Deserialize;
 
 use super::Api;
 use crate::{
@@ -48,8 +49,9 @@ impl FromRequestParts<Api> for AnyPath {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, ApiError> {
-        let id = in_path(parts, api, "id", CallId::parse).await?;
-        id.map(Self).map_err(|error| ApiError::InvalidParameter(format!("The id in the path can't be: {error}.")))
+        CallId::parse(&in_path(parts, api).await?)
+            .map(Self)
+            .map_err(|error| ApiError::InvalidParameter(format!("The id in the path can't be: {error}.")))
     }
 }
 
@@ -61,7 +63,7 @@ impl FromRequestParts<Api> for PhonePath {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, ApiError> {
-        in_path(parts, api, "phone", |phone| Self(phone.to_owned())).await
+        in_path(parts, api).await.map(Self)
     }
 }
 
@@ -77,11 +79,17 @@ impl FromRequestParts<Api> for IfNoneMatch {
     }
 }
 
-/// What `read` makes of a part of the path, decoded.
-async fn in_path<T>(parts: &mut Parts, api: &Api, name: &str, read: impl FnOnce(&str) -> T) -> Result<T, ApiError> {
-    let invalid = |error: RawPathParamsRejection| ApiError::InvalidParameter(error.to_string());
-    let params = RawPathParams::from_request_parts(parts, api).await.map_err(invalid)?;
-    Ok(read(params.iter().find_map(|(known, value)| (known == name).then_some(value)).unwrap_or_default()))
+/// What the path names.
+#[derive(Deserialize)]
+struct InPath {
+    #[serde(alias = "phone")]
+    id: String,
+}
+
+/// The part of the path that names what is asked for, decoded.
+async fn in_path(parts: &mut Parts, api: &Api) -> Result<String, ApiError> {
+    let invalid = |error: PathRejection| ApiError::InvalidParameter(error.to_string());
+    Path::<InPath>::from_request_parts(parts, api).await.map(|path| path.0.id).map_err(invalid)
 }
 
 /// The parameters of the query, by name. Unknown ones are left alone.
