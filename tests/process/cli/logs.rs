@@ -136,3 +136,23 @@ fn every_line_is_an_object_with_the_fields_of_the_contract_and_every_request_has
     find("/api/v1/vapi/calls/by-phone/{phone}", 200);
     find("unmatched", 404);
 }
+
+#[test]
+fn a_line_has_the_address_of_the_client_past_proxies_that_are_trusted_and_of_the_peer_otherwise() {
+    let home = Home::new();
+    let asks = |service: &Service| {
+        let mut wire = service.wire();
+        for forwarded in [None, Some("203.0.113.7"), None] {
+            let headers: Vec<_> = forwarded.map(|from| ("x-forwarded-for", from)).into_iter().collect();
+            assert_eq!(wire.ask("GET", "/livez", &headers, b"").expect("an answer").status, 200);
+        }
+        let clients = || -> Vec<Value> {
+            service.log().into_iter().filter(|line| line["route"] == "/livez").map(|line| line["client_ip"].clone()).collect()
+        };
+        assert!(soon(Duration::from_secs(5), || clients().len() == 3), "{:?}", clients());
+        clients()
+    };
+    let with = |proxies: &str| Program::in_home(&home).set("LOG_FORMAT", "json").set("TRUSTED_PROXIES", proxies).serve();
+    assert_eq!(asks(&with("127.0.0.1")), ["127.0.0.1", "203.0.113.7", "127.0.0.1"]);
+    assert_eq!(asks(&with("10.0.0.0/8")), ["127.0.0.1"; 3]);
+}
