@@ -54,6 +54,12 @@ impl Lines {
         self.0.room.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Bytes that wait to be written.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.room().lines.len()
+    }
+
     /// Waits for lines, takes them in exchange for an empty room, and tells whether they are the last.
     fn take(&self, empty: &mut Vec<u8>) -> bool {
         let idle = |room: &mut Room| room.lines.is_empty() && !room.is_over;

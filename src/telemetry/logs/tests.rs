@@ -167,6 +167,7 @@ fn a_reader_who_takes_nothing_holds_up_nobody_and_finds_a_bounded_amount() {
     for _ in 0..4 * MOST_WAITING / line.len() {
         lines.write_all(&line).unwrap();
     }
+    assert!(lines.waiting() <= MOST_WAITING, "{}", lines.waiting());
     drop(go_on);
     drop(worker);
     // What was on its way already, and as much as there is room for.
